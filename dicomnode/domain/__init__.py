@@ -1,0 +1,1 @@
+"""Pure words of the product: no I/O, no clock, no database."""

@@ -1,0 +1,79 @@
+"""Series facts: what is known of a series after its files may be gone. Rules read only this.
+
+JSON form (column `series_facts.facts`):
+
+    {"attributes": {"ImageType": {"vr": "CS", "absent": 0,
+                                  "values": [{"value": ["ORIGINAL", "PRIMARY", "AXIAL"], "count": 20}]},
+                    "0019,100C|SIEMENS MR HEADER": {...},
+                    "RequestAttributesSequence.ScheduledProcedureStepID": {...}},
+     "computed": {"instance_count": 20, "spacing_between_slices": 2.5, ...}}
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Scalar = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class AttributeFacts:
+    """The distinct values of one element over a series' instances.
+
+    `values` maps each distinct element value, as the tuple of its components (`ImageType` has several), to the
+    number of instances that carry it; `absent` counts the instances without the element or with an empty one.
+    """
+
+    vr: str
+    values: Mapping[tuple[Scalar, ...], int] = field(default_factory=dict)
+    absent: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        values = [{"value": list(value), "count": count} for value, count in self.values.items()]
+        return {"vr": self.vr, "absent": self.absent, "values": values}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "AttributeFacts":
+        values = {tuple(row["value"]): int(row["count"]) for row in document["values"]}
+        return cls(vr=document["vr"], values=values, absent=int(document["absent"]))
+
+
+@dataclass(frozen=True)
+class SeriesFacts:
+    """Facts of one generation of a series: elements by name, and facts computed from geometry and counts.
+
+    An element's name is its keyword, `gggg,eeee` where it has none, `gggg,eeXX|creator` for a private one, and a
+    dotted path inside sequences.
+    """
+
+    attributes: Mapping[str, AttributeFacts]
+    computed: Mapping[str, Scalar | None]
+
+    def components(self, name: str) -> Iterator[Scalar]:
+        """Every distinct component of the attribute's values; nothing when it is absent."""
+        facts = self.attributes.get(name)
+        seen: set[Scalar] = set()
+        for value in facts.values if facts else ():
+            for component in value:
+                if component not in seen:
+                    seen.add(component)
+                    yield component
+
+    def only(self, name: str) -> Scalar | None:
+        """The first component if all instances agree on it, else None: what envelopes and pipelines ask for."""
+        facts = self.attributes.get(name)
+        if facts is None or len(facts.values) != 1:
+            return None
+        value = next(iter(facts.values))
+        return value[0] if value else None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "attributes": {name: facts.to_json() for name, facts in self.attributes.items()},
+            "computed": dict(self.computed),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "SeriesFacts":
+        attributes = {name: AttributeFacts.from_json(row) for name, row in document["attributes"].items()}
+        return cls(attributes=attributes, computed=dict(document["computed"]))
