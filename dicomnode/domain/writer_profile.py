@@ -14,9 +14,7 @@ class WriterProfile(BaseModel):
         "source", description="stay in the source's SOP class, or fall back to secondary capture"
     )
     image_type_value_2: Literal["SECONDARY", "PRIMARY"] = Field("SECONDARY", description="ImageType value 2")
-    series_number_offset: int = Field(
-        1000, ge=1, le=1_000_000, description="derived SeriesNumber = source + offset"
-    )
+    series_number_offset: int = Field(1000, ge=1, le=1_000_000, description="derived SeriesNumber = source + offset")
     keep_scanner_equipment: bool = Field(
         False, description="keep Manufacturer and model of the scanner, for viewers that hang by vendor"
     )
