@@ -1,0 +1,96 @@
+"""Logs, metrics and checkpoints: what an operator sees of a running node. No patient data in any of them."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+
+RECEIVED = Counter("dicomnode_received_total", "C-STORE requests by response status", ["status"], registry=REGISTRY)
+INDEXED = Counter("dicomnode_indexed_total", "Instances indexed by outcome", ["outcome"], registry=REGISTRY)
+BACKLOG = Gauge("dicomnode_index_backlog", "Stored instances that SQL does not know yet", registry=REGISTRY)
+ASSOCIATIONS = Gauge("dicomnode_associations", "Associations open now", registry=REGISTRY)
+COMPLETED = Counter("dicomnode_series_completed_total", "Series generations completed", registry=REGISTRY)
+ENHANCEMENTS = Gauge("dicomnode_enhancements", "Enhancements by state", ["state"], registry=REGISTRY)
+DELIVERIES = Gauge(
+    "dicomnode_deliveries", "Deliveries by destination and state", ["destination", "state"], registry=REGISTRY
+)
+SENT = Counter(
+    "dicomnode_sent_total",
+    "C-STORE responses by destination and outcome",
+    ["destination", "outcome"],
+    registry=REGISTRY,
+)
+STORE_FREE = Gauge("dicomnode_store_free_bytes", "Free bytes on the store's file system", registry=REGISTRY)
+TICK_SECONDS = Histogram(
+    "dicomnode_tick_seconds", "Duration of one turn of a background loop", ["loop"], registry=REGISTRY
+)
+
+FAULT_VARIABLE = "DICOMNODE_FAULT"
+
+log = structlog.get_logger("dicomnode")
+
+
+def configure_logging(format: str, level: str) -> None:
+    """Structured logs on stderr; stdout belongs to commands' results."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    renderer: Any = (
+        structlog.processors.JSONRenderer()
+        if format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr)
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+
+
+def checkpoint(stage: str) -> None:
+    """Name the stage of work just reached. A no-op in production.
+
+    Fault tests set DICOMNODE_FAULT to `stage:marker-file`: the process that first reaches the stage leaves the marker
+    and is killed as by `kill -9`; later ones pass. This is how "a worker dies right here" is tested for every stage.
+    """
+    fault = os.environ.get(FAULT_VARIABLE)
+    if not fault:
+        return
+    name, _, marker = fault.partition(":")
+    if name != stage:
+        return
+    try:
+        os.close(os.open(Path(marker), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError:
+        return
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Wake:
+    """A doorbell between threads: `ring` after a commit, `wait` at most `seconds` on the monotonic clock."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def ring(self) -> None:
+        self._event.set()
+
+    def wait(self, seconds: float) -> bool:
+        rung = self._event.wait(seconds)
+        self._event.clear()
+        return rung

@@ -1,0 +1,214 @@
+"""Boot settings: one TOML file and the environment, frozen after start. Changing them needs a restart.
+
+Environment variables override the file: `DICOMNODE_DICOM__PORT=11113`, lists as JSON. Relative paths are relative to
+the file. What may change while the node runs (rules, destinations) is site data and lives in SQL.
+"""
+
+import os
+import platform
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from sqlalchemy.engine import make_url
+
+CONFIG_VARIABLE = "DICOMNODE_CONFIG"
+DEFAULT_FILE = "dicomnode.toml"
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the message says which one and why."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NodeSettings(_Section):
+    """Who this node is, among several on one database."""
+
+    name: str = ""
+
+    @field_validator("name")
+    @classmethod
+    def _file_name(cls, name: str) -> str:
+        name = name or re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "node"
+        if not re.fullmatch(r"[A-Za-z0-9-]{1,40}", name):
+            raise ValueError("letters, digits and hyphens only, at most 40")
+        return name
+
+
+class DicomSettings(_Section):
+    """The DICOM listener."""
+
+    ae_title: str = "DICOMNODE"
+    host: str = "127.0.0.1"
+    port: int = Field(11112, ge=1, le=65535)
+    check_called_aet: bool = True
+    allowed_calling_aets: tuple[str, ...] = ()
+    max_associations: int = Field(64, ge=1)
+    network_timeout: float = Field(60.0, gt=0)
+
+    @field_validator("ae_title")
+    @classmethod
+    def _ae_title(cls, title: str) -> str:
+        if not re.fullmatch(r"[ -\[\]-~]{1,16}", title) or not title.strip():
+            raise ValueError("an AE title has 1 to 16 printable ASCII characters and no backslash (PS3.5 6.2)")
+        return title
+
+
+class DatabaseSettings(_Section):
+    """Where the state lives."""
+
+    url: str = "sqlite:///var/dicomnode.db"
+
+
+class StoreSettings(_Section):
+    """Where the bytes live. `max_backlog`: stored but not yet indexed instances before A700."""
+
+    root: Path = Path("var/store")
+    min_free_gb: float = Field(1.0, ge=0)
+    max_backlog: int = Field(10_000, ge=1)
+
+
+class CompletionSettings(_Section):
+    """When a series counts as complete. `per_sender` maps a calling AE title to its own quiet time."""
+
+    quiet_seconds: float = Field(60.0, ge=0)
+    grace_seconds: float = Field(1.0, ge=0)
+    per_sender: dict[str, float] = Field(default_factory=dict)
+
+
+class EngineSettings(_Section):
+    """Workers. `devices`: "auto" or a list such as ["cpu"] or ["cuda:0", "cuda:1"]; one worker each."""
+
+    kind: Literal["local"] = "local"
+    devices: Literal["auto"] | tuple[str, ...] = "auto"
+    lease_seconds: float = Field(60.0, gt=0)
+    max_seconds: float = Field(3600.0, gt=0)
+    max_attempts: int = Field(3, ge=1)
+    retry_seconds: float = Field(5.0, ge=0)
+
+
+class DeliverySettings(_Section):
+    """Sending. Back-off is exponential with jitter, from `backoff_first` to `backoff_cap` seconds."""
+
+    backoff_first: float = Field(1.0, gt=0)
+    backoff_cap: float = Field(30.0, gt=0)
+    connect_timeout: float = Field(10.0, gt=0)
+    response_timeout: float = Field(60.0, gt=0)
+
+
+class PipelineSettings(_Section):
+    """An administrator's own pipelines, beside the bundled ones."""
+
+    path: Path = Path("pipelines")
+
+
+class WebSettings(_Section):
+    """The HTTP listener."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=1, le=65535)
+
+
+class AuditSettings(_Section):
+    """The audit log. Events are sealed into the chain this often."""
+
+    seal_seconds: float = Field(1.0, gt=0)
+
+
+class LogSettings(_Section):
+    """Logging, on stderr."""
+
+    format: Literal["console", "json"] = "console"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(BaseSettings):
+    """All boot settings, validated as a whole."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="DICOMNODE_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    node: NodeSettings = Field(default_factory=lambda: NodeSettings(name=""), validate_default=True)
+    dicom: DicomSettings = DicomSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    store: StoreSettings = StoreSettings()
+    completion: CompletionSettings = CompletionSettings()
+    engine: EngineSettings = EngineSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    pipelines: PipelineSettings = PipelineSettings()
+    web: WebSettings = WebSettings()
+    audit: AuditSettings = AuditSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file, whose values come in as init arguments."""
+        return env_settings, init_settings
+
+
+def load_settings(file: Path | None = None) -> Settings:
+    """Settings from `file`, else from the file DICOMNODE_CONFIG names, else ./dicomnode.toml if there, else defaults.
+
+    Raises SettingsError with one line per problem.
+    """
+    path = _config_file(file)
+    document: dict[str, Any] = {}
+    if path is not None:
+        try:
+            document = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"cannot read the settings file {path}: {error}") from error
+    try:
+        settings = Settings(**document)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_plain(problem) for problem in error.errors())) from error
+    return _resolve(settings, (path.parent if path else Path.cwd()).resolve())
+
+
+def _config_file(file: Path | None) -> Path | None:
+    named = file or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+    if named is not None:
+        if not named.is_file():
+            raise SettingsError(f"there is no settings file {named}")
+        return named
+    return Path(DEFAULT_FILE) if Path(DEFAULT_FILE).is_file() else None
+
+
+def _plain(problem: Any) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    return f"setting {where}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def _resolve(settings: Settings, base: Path) -> Settings:
+    """The same settings with absolute paths."""
+    try:
+        url = make_url(settings.database.url)
+    except Exception as error:
+        raise SettingsError(f"setting database.url: {error}") from error
+    if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
+        url = url.set(database=str(base / url.database))
+    return settings.model_copy(
+        update={
+            "database": settings.database.model_copy(update={"url": url.render_as_string(hide_password=False)}),
+            "store": settings.store.model_copy(update={"root": base / settings.store.root}),
+            "pipelines": settings.pipelines.model_copy(update={"path": base / settings.pipelines.path}),
+        }
+    )
