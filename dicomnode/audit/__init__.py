@@ -1,0 +1,1 @@
+"""The audit log: append-only events, sealed into a hash chain."""

@@ -1,0 +1,75 @@
+"""Audit events: recorded in the transaction of the change they tell of, so neither exists without the other."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from dicomnode.db.models import AuditEvent
+
+KINDS: Mapping[str, str] = {
+    "node.started": "the node began to listen",
+    "node.stopped": "the node was told to stop and drained",
+    "association.opened": "a peer opened an association",
+    "association.closed": "an association ended; detail counts what it brought",
+    "association.rejected": "a peer was turned away; detail says with which reason",
+    "instance.refused": "a C-STORE was answered with a failure status",
+    "instance.variant": "known pixels came in another encoding; kept beside the first",
+    "instance.correction": "a known instance came with changed demographics",
+    "instance.conflict": "a known UID came with other content; the first is kept, the second quarantined",
+    "instance.damaged": "stored bytes no longer match their receipt",
+    "series.complete": "a generation of a series is complete; detail says by which evidence",
+    "series.late": "an instance came after completion",
+    "rule.decided": "what the rules decided for a generation, and why",
+    "enhancement.created": "work was entered into the ledger",
+    "enhancement.claimed": "a worker took it",
+    "enhancement.attempt_failed": "an attempt failed; it will be tried again",
+    "enhancement.done": "outputs are committed",
+    "enhancement.withheld": "a guard vetoed: originals only",
+    "enhancement.failed": "set aside after the last attempt: originals only",
+    "enhancement.expired": "the deadline passed: originals only",
+    "enhancement.cancelled": "an operator cancelled it",
+    "enhancement.retried": "an operator asked for a retry",
+    "enhancement.outdated": "its source was corrected or contradicted",
+    "delivery.created": "something is to be sent to a destination",
+    "delivery.sent": "the destination answered for every instance",
+    "delivery.retry": "a transient failure; tried again later",
+    "delivery.failed": "dead letter, with the reason",
+    "delivery.requeued": "an operator requeued it",
+    "site.imported": "a new revision of destinations and rules is in force",
+    "audit.exported": "the audit log was exported",
+}
+"""Every kind of event, in words. `record` refuses others, so the list stays complete."""
+
+
+def record(
+    session: Session,
+    kind: str,
+    message: str,
+    *,
+    node: str,
+    actor: str = "node",
+    outcome: str = "success",
+    study_uid: str | None = None,
+    series_uid: str | None = None,
+    subject: str | None = None,
+    detail: Mapping[str, Any] | None = None,
+    at: datetime | None = None,
+) -> None:
+    """Add one event to the session's transaction. Raises KeyError for a kind that KINDS does not name."""
+    KINDS[kind]
+    session.add(
+        AuditEvent(
+            at=at or datetime.now(UTC),
+            node=node,
+            actor=actor,
+            kind=kind,
+            outcome=outcome,
+            study_uid=study_uid,
+            series_uid=series_uid,
+            subject=subject,
+            message=message,
+            detail=dict(detail or {}),
+        )
+    )

@@ -1,0 +1,31 @@
+"""The tables. One file for each part of the flow; importing this package declares all of them."""
+
+from dicomnode.db.models.audit import AuditChain, AuditEvent
+from dicomnode.db.models.base import Base
+from dicomnode.db.models.delivery import Delivery, DeliveryItem
+from dicomnode.db.models.received import Association, Container, Instance, InstanceVersion, Manifest
+from dicomnode.db.models.series import Series, SeriesFactsRow, Study
+from dicomnode.db.models.site import RuleDecision, SiteRevision
+from dicomnode.db.models.work import DerivedSeriesRow, Enhancement, Output, WorkerRow
+
+__all__ = [
+    "Association",
+    "AuditChain",
+    "AuditEvent",
+    "Base",
+    "Container",
+    "Delivery",
+    "DeliveryItem",
+    "DerivedSeriesRow",
+    "Enhancement",
+    "Instance",
+    "InstanceVersion",
+    "Manifest",
+    "Output",
+    "RuleDecision",
+    "Series",
+    "SeriesFactsRow",
+    "SiteRevision",
+    "Study",
+    "WorkerRow",
+]

@@ -1,0 +1,39 @@
+"""The audit log: events as they happened, and the chain that seals them."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column
+
+from dicomnode.db.models.base import Base
+from dicomnode.db.types import Identity
+
+
+class AuditEvent(Base):
+    """One event, written in the transaction of the change it tells of, and never updated."""
+
+    __tablename__ = "audit_event"
+
+    id: Mapped[int] = mapped_column(Identity, primary_key=True)
+    at: Mapped[datetime] = mapped_column(index=True)
+    node: Mapped[str]
+    actor: Mapped[str]
+    kind: Mapped[str] = mapped_column(index=True)
+    outcome: Mapped[str]
+    study_uid: Mapped[str | None] = mapped_column(index=True)
+    series_uid: Mapped[str | None] = mapped_column(index=True)
+    subject: Mapped[str | None]
+    """What the event is about when it is not a series: an association, a SOP instance, an enhancement, a rule."""
+    message: Mapped[str]
+    detail: Mapped[dict[str, Any]]
+
+
+class AuditChain(Base):
+    """The seal: `hash` covers the previous link's hash and the whole event, so no event changes unnoticed."""
+
+    __tablename__ = "audit_chain"
+
+    seq: Mapped[int] = mapped_column(Identity, primary_key=True)
+    event_id: Mapped[int] = mapped_column(ForeignKey("audit_event.id"), unique=True)
+    hash: Mapped[str]

@@ -1,0 +1,60 @@
+"""Studies, series and the facts that outlive their files."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column
+
+from dicomnode.db.models.base import Base
+
+
+class Study(Base):
+    """A study, with the demographics of the first instance that came."""
+
+    __tablename__ = "study"
+
+    uid: Mapped[str] = mapped_column(primary_key=True)
+    patient_id: Mapped[str] = mapped_column(index=True)
+    patient_name: Mapped[str]
+    accession_number: Mapped[str] = mapped_column(index=True)
+    study_date: Mapped[str]
+    description: Mapped[str]
+    first_seen_at: Mapped[datetime]
+
+
+class Series(Base):
+    """A series and when it falls due. State and arrows: `domain.states.SERIES`."""
+
+    __tablename__ = "series"
+
+    uid: Mapped[str] = mapped_column(primary_key=True)
+    study_uid: Mapped[str] = mapped_column(ForeignKey("study.uid"), index=True)
+    modality: Mapped[str]
+    series_number: Mapped[str]
+    description: Mapped[str]
+    calling_aet: Mapped[str]
+    called_aet: Mapped[str]
+    state: Mapped[str]
+    generation: Mapped[int] = mapped_column(default=0)
+    last_arrival_at: Mapped[datetime]
+    due_at: Mapped[datetime | None] = mapped_column(index=True)
+    due_reason: Mapped[str] = mapped_column(default="")
+    wait_for_aet: Mapped[str] = mapped_column(default="")
+    """Not due while an association from this AE title is open; empty when associations do not matter."""
+    completed_at: Mapped[datetime | None]
+    derived_by_node: Mapped[bool] = mapped_column(default=False)
+    """A dicomnode made it (loop guard): neither enhanced nor forwarded."""
+
+
+class SeriesFactsRow(Base):
+    """Facts of one generation, and why it counted as complete."""
+
+    __tablename__ = "series_facts"
+
+    series_uid: Mapped[str] = mapped_column(ForeignKey("series.uid"), primary_key=True)
+    generation: Mapped[int] = mapped_column(primary_key=True)
+    completed_at: Mapped[datetime]
+    reason: Mapped[str]
+    instance_count: Mapped[int]
+    facts: Mapped[dict[str, Any]]

@@ -1,0 +1,94 @@
+"""The ledger: enhancements, their outputs and the workers that make them."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from dicomnode.db.models.base import Base
+from dicomnode.db.types import Identity
+
+
+class Enhancement(Base):
+    """One piece of work, unique on what determines its result. State and arrows: `domain.states.ENHANCEMENT`."""
+
+    __tablename__ = "enhancement"
+    __table_args__ = (Index("ix_enhancement_claim", "state", "priority", "not_before"),)
+
+    id: Mapped[int] = mapped_column(Identity, primary_key=True)
+    key: Mapped[str] = mapped_column(unique=True)
+    """SHA-256 over source series, recipe and (volume scope only) generation."""
+    series_uid: Mapped[str] = mapped_column(ForeignKey("series.uid"), index=True)
+    generation: Mapped[int]
+    pipeline: Mapped[str]
+    version: Mapped[str]
+    weights_sha256: Mapped[str]
+    params: Mapped[dict[str, Any]]
+    writer_profile: Mapped[dict[str, Any]]
+    state: Mapped[str]
+    priority: Mapped[int]
+    """Smaller goes first: 0 stat, 1 normal, 2 off-peak."""
+    attempt: Mapped[int] = mapped_column(default=0)
+    """Counts claims, for ever: the fencing token."""
+    failures: Mapped[int] = mapped_column(default=0)
+    """Failed attempts of the present run; the work is set aside when they reach the limit."""
+    not_before: Mapped[datetime]
+    worker: Mapped[str] = mapped_column(default="")
+    lease_until: Mapped[datetime | None]
+    deadline_at: Mapped[datetime | None]
+    stage: Mapped[str] = mapped_column(default="")
+    verdict: Mapped[str] = mapped_column(default="")
+    reason: Mapped[str] = mapped_column(default="")
+    figures: Mapped[list[Any]] = mapped_column(default=list)
+    measured: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """Device, batch size, seconds: what the run cost."""
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class DerivedSeriesRow(Base):
+    """What a derived series is called, frozen at its first commit."""
+
+    __tablename__ = "derived_series"
+
+    enhancement_id: Mapped[int] = mapped_column(ForeignKey("enhancement.id"), primary_key=True)
+    uid: Mapped[str] = mapped_column(unique=True)
+    number: Mapped[int]
+    description: Mapped[str]
+    date: Mapped[str]
+    time: Mapped[str]
+
+
+class Output(Base):
+    """One derived instance. The first committed bytes win; the row outlives the bytes."""
+
+    __tablename__ = "output"
+    __table_args__ = (UniqueConstraint("enhancement_id", "source_sop_uid", "ordinal"),)
+
+    id: Mapped[int] = mapped_column(Identity, primary_key=True)
+    enhancement_id: Mapped[int] = mapped_column(ForeignKey("enhancement.id"))
+    source_sop_uid: Mapped[str]
+    ordinal: Mapped[int] = mapped_column(default=0)
+    sop_uid: Mapped[str] = mapped_column(unique=True)
+    sop_class_uid: Mapped[str]
+    transfer_syntax_uid: Mapped[str]
+    container: Mapped[str]
+    offset: Mapped[int]
+    length: Mapped[int]
+    sha256: Mapped[str]
+    generation: Mapped[int]
+
+
+class WorkerRow(Base):
+    """A worker process as it last reported: one device slot."""
+
+    __tablename__ = "worker"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    node: Mapped[str]
+    device: Mapped[str]
+    process_id: Mapped[int]
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]

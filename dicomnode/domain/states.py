@@ -1,0 +1,90 @@
+"""State machines as data. Every arrow says who draws it and why; nothing else moves a row."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """One allowed change of state."""
+
+    before: str
+    after: str
+    why: str
+
+
+class NotAllowed(Exception):
+    """A change of state that no arrow allows: a programming error, never a matter of data."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A named set of arrows over the states they mention."""
+
+    name: str
+    arrows: tuple[Arrow, ...]
+
+    @property
+    def states(self) -> frozenset[str]:
+        return frozenset(state for arrow in self.arrows for state in (arrow.before, arrow.after)) - {""}
+
+    def before(self, after: str) -> tuple[str, ...]:
+        """The states from which `after` may be reached: the WHERE clause of a conditional update."""
+        found = tuple(arrow.before for arrow in self.arrows if arrow.after == after and arrow.before)
+        if not found:
+            raise NotAllowed(f"{self.name}: nothing leads to {after}")
+        return found
+
+    def final(self) -> frozenset[str]:
+        """The states that no arrow leaves."""
+        return self.states - {arrow.before for arrow in self.arrows}
+
+
+SERIES = Machine(
+    "series",
+    (
+        Arrow("", "receiving", "the first instance of the series was indexed"),
+        Arrow(
+            "receiving", "complete", "evidence or quiet time says so; this makes a generation, its facts and its work"
+        ),
+        Arrow("complete", "receiving", "a late instance came; completion will make the next generation"),
+    ),
+)
+
+ENHANCEMENT = Machine(
+    "enhancement",
+    (
+        Arrow("", "ready", "a live rule matched a completed series and the pipeline accepted it"),
+        Arrow("ready", "running", "a worker claimed it: attempt + 1, a lease on the database's clock"),
+        Arrow("running", "running", "the worker renewed its lease"),
+        Arrow("running", "done", "outputs committed under the attempt's fence"),
+        Arrow("running", "withheld", "a guard vetoed: originals only, with the reason"),
+        Arrow(
+            "running", "ready", "the attempt failed, its worker died or its lease ran out; tried again after a pause"
+        ),
+        Arrow("running", "failed", "the last allowed attempt failed: set aside with the reason"),
+        Arrow("running", "expired", "the deadline had passed at commit: originals only"),
+        Arrow("ready", "expired", "the deadline passed before a worker was free: originals only"),
+        Arrow("ready", "cancelled", "an operator cancelled it"),
+        Arrow("running", "cancelled", "an operator cancelled it; the worker's commit will not pass the fence"),
+        Arrow("failed", "ready", "an operator asked for a retry"),
+        Arrow("withheld", "ready", "an operator asked for a retry, or a late instance made a new generation"),
+        Arrow("cancelled", "ready", "an operator asked for a retry"),
+        Arrow("expired", "ready", "an operator asked for a retry"),
+        Arrow("done", "ready", "a late instance: the new generation's missing outputs are to be computed"),
+        Arrow("done", "outdated", "the source was corrected or contradicted, or a new generation replaces the volume"),
+    ),
+)
+
+DELIVERY = Machine(
+    "delivery",
+    (
+        Arrow("", "pending", "outputs were committed, or an original arrived that a rule forwards"),
+        Arrow("pending", "sending", "its time has come and the destination's sender took it"),
+        Arrow("sending", "sent", "the destination answered success or warning for every instance"),
+        Arrow("sending", "pending", "transient failure (back-off), or the node restarted: unsent instances only"),
+        Arrow("sending", "failed", "what is left was refused for good: dead letter with the reason"),
+        Arrow("failed", "pending", "an operator requeued it, or a late instance joined it"),
+        Arrow("sent", "pending", "a late instance joined it"),
+        Arrow("pending", "cancelled", "an operator cancelled it"),
+    ),
+)
