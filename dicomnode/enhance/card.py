@@ -1,39 +1,39 @@
 """The model card: what is known of a set of weights, in TOML beside them. Weights without a card are not used.
 
-    limits = ["Adults only.", "Not for temporal bone."]
+limits = ["Adults only.", "Not for temporal bone."]
 
-    [model]
-    name = "ct-denoise"                    # the pipeline's name
-    version = "1.0"
-    title = "CT denoising, residual GAN"
-    intended_use = "..."
-    not_for = "..."
-    licence = "Apache-2.0"
+[model]
+name = "ct-denoise"                    # the pipeline's name
+version = "1.0"
+title = "CT denoising, residual GAN"
+intended_use = "..."
+not_for = "..."
+licence = "Apache-2.0"
 
-    [weights]
-    file = "ct-denoise-1.0.safetensors"    # beside the card
-    sha256 = "..."
-    parameters = 150000
+[weights]
+file = "ct-denoise-1.0.safetensors"    # beside the card
+sha256 = "..."
+parameters = 150000
 
-    [[training_data]]                      # [[held_out_data]] has the same fields
-    name = "..."
-    package = "..."
-    version = "..."
-    file = "..."
-    sha256 = "..."
-    licence = "..."
-    role = "training"
+[[training_data]]                      # [[held_out_data]] has the same fields
+name = "..."
+package = "..."
+version = "..."
+file = "..."
+sha256 = "..."
+licence = "..."
+role = "training"
 
-    [training]                             # free
-    [metrics]                              # free
+[training]                             # free
+[metrics]                              # free
 
-    [golden]                               # optional, see `Golden`
-    seed = 1
-    shape = [1, 3, 64, 64]
-    mean = 0.01
-    std = 31.2
-    probe = [1.5, -20.0]
-    tolerance = 0.05
+[golden]                               # optional, see `Golden`
+seed = 1
+shape = [1, 3, 64, 64]
+mean = 0.01
+std = 31.2
+probe = [1.5, -20.0]
+tolerance = 0.05
 """
 
 import tomllib
