@@ -1,0 +1,103 @@
+"""A data set's elements before its pixels, read within budgets: what came over a network decides nothing here.
+
+The limits are the answers to deflate bombs and to nested sequences without end.
+"""
+
+import io
+import warnings
+import zlib
+from typing import BinaryIO, cast
+
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+
+MAX_INFLATED_BYTES = 64 << 20
+"""More than any honest header: what the elements before the pixels of a deflated data set may inflate to."""
+
+_CHUNK = 64 << 10
+_PIXEL_GROUP = 0x7FE0
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+
+
+class UnreadableHeader(ValueError):
+    """The bytes are not a data set in the transfer syntax they claim, end too early, or pass a budget."""
+
+
+def read_header(stream: BinaryIO, transfer_syntax_uid: str) -> Dataset:
+    """The elements before group 7FE0 of the data set that begins where `stream` stands.
+
+    Unknown transfer syntaxes are read as explicit VR little endian, which every encapsulated one is (PS3.5 A.4).
+    Raises UnreadableHeader.
+    """
+    if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+        stream = cast(BinaryIO, _Inflated(stream))
+    implicit = transfer_syntax_uid == ImplicitVRLittleEndian
+    little_endian = transfer_syntax_uid != ExplicitVRBigEndian
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            header = read_dataset(stream, implicit, little_endian, stop_when=_at_pixels)
+    except UnreadableHeader:
+        raise
+    except RecursionError:
+        raise UnreadableHeader("its sequences are nested without end") from None
+    except Exception as error:  # pydicom raises whatever the bytes lead it to
+        raise UnreadableHeader(f"it cannot be parsed ({type(error).__name__})") from error
+    _demand_whole_values(header)
+    return header
+
+
+def _at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
+    return tag.group == _PIXEL_GROUP
+
+
+def _demand_whole_values(header: Dataset) -> None:
+    """Refuse a header that ends inside a value: pydicom keeps what there is and says nothing."""
+    if not len(header):
+        raise UnreadableHeader("it has no elements before the pixels")
+    for element in header.values():
+        if isinstance(element, RawDataElement) and element.length != _UNDEFINED_LENGTH:
+            value = element.value
+            if isinstance(value, bytes) and len(value) < element.length:
+                raise UnreadableHeader(f"it ends inside element {element.tag}")
+
+
+class _Inflated(io.RawIOBase):
+    """The inflated form of a deflated data set (PS3.5 A.5), made as far as it is read and no further."""
+
+    def __init__(self, deflated: BinaryIO) -> None:
+        self._deflated = deflated
+        self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        self._bytes = bytearray()
+        self._position = 0
+
+    def read(self, size: int = -1) -> bytes:
+        wanted = MAX_INFLATED_BYTES + 1 if size < 0 else self._position + size
+        self._inflate(wanted)
+        found = bytes(self._bytes[self._position : wanted])
+        self._position += len(found)
+        return found
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_CUR:
+            offset += self._position
+        elif whence == io.SEEK_END:
+            self._inflate(MAX_INFLATED_BYTES + 1)
+            offset += len(self._bytes)
+        self._position = max(offset, 0)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def _inflate(self, wanted: int) -> None:
+        while len(self._bytes) < wanted and not self._inflater.eof:
+            deflated = self._inflater.unconsumed_tail or self._deflated.read(_CHUNK)
+            if not deflated:
+                return
+            self._bytes += self._inflater.decompress(deflated, _CHUNK)
+            if len(self._bytes) > MAX_INFLATED_BYTES:
+                raise UnreadableHeader(f"its header inflates to more than {MAX_INFLATED_BYTES} bytes")

@@ -1,0 +1,125 @@
+"""One instance by its location: its bytes, its header, its data set."""
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filereader import read_dataset as read_elements
+
+from dicomnode.domain.instance import Location
+from dicomnode.store import header
+from dicomnode.store.journal import CONTAINERS
+
+_PREFIX_BYTES = 132
+_CHUNK = 64 << 10
+
+
+@dataclass(frozen=True, order=True)
+class ContainerFile:
+    """A container that exists: its name as in `Location.container`, and its size in bytes when it was listed."""
+
+    name: str
+    size: int
+
+
+def containers(root: Path) -> list[ContainerFile]:
+    """Every container that journals have made under this root, by name."""
+    folder = root / CONTAINERS
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        found = [e for e in entries if e.name.endswith(".tar")]
+        return sorted(ContainerFile(f"{CONTAINERS}/{e.name}", e.stat().st_size) for e in found)
+
+
+def read_bytes(root: Path, location: Location) -> bytes:
+    """The complete Part 10 file. Raises OSError; EOFError if the container ends too early."""
+    with _open(root, location) as window:
+        return window.read()
+
+
+def read_header(root: Path, location: Location) -> Dataset:
+    """The data set up to its pixels, with `file_meta`; reads only the blocks that hold it.
+
+    Raises OSError, EOFError, UnreadableHeader.
+    """
+    with _open(root, location) as window:
+        file_meta = _file_meta(window)
+        found = header.read_header(cast(BinaryIO, window), str(file_meta.get("TransferSyntaxUID", "")))
+        found.file_meta = file_meta
+        return found
+
+
+def read_dataset(root: Path, location: Location) -> Dataset:
+    """The whole data set. Raises OSError, EOFError, and what pydicom raises for bytes it cannot read."""
+    return dcmread(DicomBytesIO(read_bytes(root, location)))
+
+
+def _file_meta(window: "_Window") -> FileMetaDataset:
+    window.seek(_PREFIX_BYTES)
+    try:
+        elements = read_elements(cast(BinaryIO, window), False, True, stop_when=lambda tag, vr, size: tag.group != 2)
+    except Exception as error:
+        raise header.UnreadableHeader("its file meta information cannot be read") from error
+    return FileMetaDataset(elements)
+
+
+def _open(root: Path, location: Location) -> "_Window":
+    path = Path(location.container)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"{location.container!r} is not the name of a container")
+    return _Window(root / path, location)
+
+
+class _Window(io.RawIOBase):
+    """The bytes of one member as a file of its own."""
+
+    def __init__(self, path: Path, location: Location) -> None:
+        self._file = path.open("rb", buffering=0)
+        self._begin = location.offset
+        self._length = location.length
+        self._position = 0
+        self._ahead = b""
+        self._ahead_at = 0
+        if os.fstat(self._file.fileno()).st_size < location.offset + location.length:
+            self._file.close()
+            raise EOFError(f"{path.name} ends before byte {location.offset + location.length}")
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(self._length - self._position, 0)
+        size = left if size < 0 else min(size, left)
+        skip = self._position - self._ahead_at
+        if skip < 0 or skip + size > len(self._ahead):
+            ahead = max(size, min(_CHUNK, left))
+            self._ahead = self._read_at(self._position, ahead)
+            self._ahead_at, skip = self._position, 0
+        self._position += size
+        return self._ahead[skip : skip + size]
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._length}[whence]
+        self._position = max(base + offset, 0)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def _read_at(self, position: int, size: int) -> bytes:
+        parts = []
+        while size > 0:
+            part = os.pread(self._file.fileno(), size, self._begin + position)
+            if not part:
+                raise EOFError(f"{self._file.name} became shorter while it was read")
+            parts.append(part)
+            position += len(part)
+            size -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
