@@ -11,9 +11,46 @@ JSON form (column `series_facts.facts`):
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 Scalar = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class ComputedFact:
+    """A fact that no single element holds. `on_arrival` ones are known of an instance by itself."""
+
+    kind: Literal["number", "text", "truth value"]
+    description: str
+    on_arrival: bool = False
+
+
+COMPUTED_FACTS: Mapping[str, ComputedFact] = {
+    "instance_count": ComputedFact("number", "instances of the series that arrived"),
+    "image_count": ComputedFact("number", "instances with Rows and Columns in an image storage SOP class"),
+    "frame_count": ComputedFact("number", "frames of all images; a single-frame image has one"),
+    "sop_class_count": ComputedFact("number", "distinct SOP classes"),
+    "modalities": ComputedFact("text", "distinct Modality values"),
+    "has_localizer": ComputedFact("truth value", "an instance has LOCALIZER in ImageType"),
+    "orientation": ComputedFact(
+        "text", "axial, coronal, sagittal or oblique by the slice normal; mixed where images differ"
+    ),
+    "position_count": ComputedFact("number", "distinct slice positions along the normal"),
+    "spacing_between_slices": ComputedFact("number", "median distance of neighbouring positions, in mm"),
+    "spacing_uniform": ComputedFact("truth value", "all distances are within 1 % (at least 0.01 mm) of the median"),
+    "coverage_mm": ComputedFact("number", "distance of the first and the last position, in mm"),
+    "duration_seconds": ComputedFact("number", "from the first to the last acquisition time of the series"),
+    "transfer_syntaxes": ComputedFact("text", "distinct transfer syntax UIDs as received", on_arrival=True),
+    "calling_aet": ComputedFact("text", "AE titles that sent the instances", on_arrival=True),
+    "called_aet": ComputedFact("text", "AE titles they were sent to", on_arrival=True),
+}
+"""The closed list. None stands for "not known": conditions treat it as an absent attribute. A text fact with several
+values holds them sorted and separated by a backslash, as DICOM does; a condition looks at each."""
+
+
+def private_name(group: int, element: int, creator: str) -> str:
+    """The facts' name of a private element: `gggg,10ee|creator`, wherever its block landed (PS3.5 7.8.1)."""
+    return f"{group:04X},{0x1000 | element & 0xFF:04X}|{creator.strip()}"
 
 
 @dataclass(frozen=True)
@@ -42,8 +79,8 @@ class AttributeFacts:
 class SeriesFacts:
     """Facts of one generation of a series: elements by name, and facts computed from geometry and counts.
 
-    An element's name is its keyword, `gggg,eeee` where it has none, `gggg,eeXX|creator` for a private one, and a
-    dotted path inside sequences.
+    An element's name is its keyword, `gggg,eeee` where it has none, `gggg,10ee|creator` for a private one, and a
+    dotted path inside sequences. A sequence itself is there too, with its number of items as value.
     """
 
     attributes: Mapping[str, AttributeFacts]
