@@ -85,7 +85,7 @@ def _last(session: Session) -> AuditChain | None:
     return session.scalar(select(AuditChain).order_by(AuditChain.seq.desc()).limit(1))
 
 
-def _unsealed(session: Session, everything: bool) -> Select[tuple[AuditEvent]]:
+def _unsealed(session: Session, everything: bool) -> Select[AuditEvent]:
     sealed = select(AuditChain.event_id).where(AuditChain.event_id == AuditEvent.id)
     query = select(AuditEvent).where(~sealed.exists()).order_by(AuditEvent.id)
     last = None if everything else _last(session)

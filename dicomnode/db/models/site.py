@@ -37,5 +37,6 @@ class RuleDecision(Base):
     matched: Mapped[bool]
     outcome: Mapped[str]
     enhancement_id: Mapped[int | None] = mapped_column(ForeignKey("enhancement.id"), index=True)
+    deliver_to: Mapped[list[Any]]
     explanation: Mapped[dict[str, Any]]
     decided_at: Mapped[datetime]

@@ -305,6 +305,7 @@ def upgrade() -> None:
         sa.Column("matched", sa.Boolean(), nullable=False),
         sa.Column("outcome", sa.Text(), nullable=False),
         sa.Column("enhancement_id", IDENTITY, nullable=True),
+        sa.Column("deliver_to", JSON, nullable=False),
         sa.Column("explanation", JSON, nullable=False),
         sa.Column("decided_at", sa.DateTime(), nullable=False),
         sa.ForeignKeyConstraint(
@@ -347,68 +348,3 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("delivery_item", schema=None) as batch_op:
         batch_op.create_index("ix_delivery_item_open", ["delivery_id", "state"], unique=False)
-
-
-def downgrade() -> None:
-    with op.batch_alter_table("delivery_item", schema=None) as batch_op:
-        batch_op.drop_index("ix_delivery_item_open")
-
-    op.drop_table("delivery_item")
-    with op.batch_alter_table("rule_decision", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_rule_decision_enhancement_id"))
-
-    op.drop_table("rule_decision")
-    op.drop_table("output")
-    op.drop_table("instance_version")
-    op.drop_table("derived_series")
-    with op.batch_alter_table("delivery", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_delivery_series_uid"))
-        batch_op.drop_index(batch_op.f("ix_delivery_enhancement_id"))
-        batch_op.drop_index("ix_delivery_due")
-
-    op.drop_table("delivery")
-    op.drop_table("series_facts")
-    with op.batch_alter_table("instance", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_instance_series_uid"))
-        batch_op.drop_index(batch_op.f("ix_instance_container"))
-
-    op.drop_table("instance")
-    with op.batch_alter_table("enhancement", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_enhancement_series_uid"))
-        batch_op.drop_index("ix_enhancement_claim")
-
-    op.drop_table("enhancement")
-    with op.batch_alter_table("series", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_series_study_uid"))
-        batch_op.drop_index(batch_op.f("ix_series_due_at"))
-
-    op.drop_table("series")
-    op.drop_table("audit_chain")
-    op.drop_table("worker")
-    with op.batch_alter_table("study", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_study_patient_id"))
-        batch_op.drop_index(batch_op.f("ix_study_accession_number"))
-
-    op.drop_table("study")
-    op.drop_table("site_revision")
-    with op.batch_alter_table("manifest", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_manifest_series_uid"))
-
-    op.drop_table("manifest")
-    with op.batch_alter_table("container", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_container_node"))
-
-    op.drop_table("container")
-    with op.batch_alter_table("audit_event", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_audit_event_study_uid"))
-        batch_op.drop_index(batch_op.f("ix_audit_event_series_uid"))
-        batch_op.drop_index(batch_op.f("ix_audit_event_kind"))
-        batch_op.drop_index(batch_op.f("ix_audit_event_at"))
-
-    op.drop_table("audit_event")
-    with op.batch_alter_table("association", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_association_node"))
-        batch_op.drop_index(batch_op.f("ix_association_closed_at"))
-        batch_op.drop_index(batch_op.f("ix_association_calling_aet"))
-
-    op.drop_table("association")

@@ -1,0 +1,38 @@
+"""Associations as the receivers noted them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from dicomnode.db.models import Association
+
+
+def opened(session: Session, *, id: str, node: str, calling_aet: str, called_aet: str, peer: str, at: datetime) -> None:
+    """An association opened. Seen twice (a container read again) it stays one row."""
+    if session.get(Association, id) is None:
+        session.add(
+            Association(
+                id=id, node=node, calling_aet=calling_aet, called_aet=called_aet, peer=peer, opened_at=at, counts={}
+            )
+        )
+
+
+def closed(session: Session, id: str, outcome: str, counts: Mapping[str, Any], at: datetime) -> None:
+    """An association ended with a release, an abort or a lost connection."""
+    values = {"closed_at": at, "outcome": outcome, "counts": dict(counts)}
+    session.execute(update(Association).where(Association.id == id, Association.closed_at.is_(None)).values(values))
+
+
+def close_leftovers(session: Session, node: str, at: datetime) -> int:
+    """Close what an earlier life of this node left open. Returns how many there were."""
+    query = update(Association).where(Association.node == node, Association.closed_at.is_(None))
+    return int(session.execute(query.values(closed_at=at, outcome="lost: the node stopped")).rowcount)  # type: ignore[attr-defined]
+
+
+def open_from(session: Session, calling_aet: str) -> int:
+    """Number of associations open now from an AE title."""
+    query = select(func.count()).where(Association.calling_aet == calling_aet, Association.closed_at.is_(None))
+    return session.scalar(query) or 0

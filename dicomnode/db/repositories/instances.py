@@ -1,0 +1,61 @@
+"""Stored instances: where the bytes of a SOP instance are."""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from dicomnode.db.models import Instance, InstanceVersion
+from dicomnode.domain.instance import Location
+
+
+def location(row: Instance) -> Location:
+    """Where the instance's Part 10 file lies."""
+    return Location(row.container, row.offset, row.length)
+
+
+def find(session: Session, sop_uid: str) -> Instance | None:
+    return session.get(Instance, sop_uid)
+
+
+def version_known(session: Session, sop_uid: str, sha256: str) -> bool:
+    """Whether these very bytes were already kept as another version of the instance."""
+    query = select(InstanceVersion.id).where(InstanceVersion.sop_uid == sop_uid, InstanceVersion.sha256 == sha256)
+    return session.scalar(query) is not None
+
+
+def of_series(session: Session, series_uid: str) -> Sequence[Instance]:
+    """All instances of a series, in order of arrival."""
+    query = select(Instance).where(Instance.series_uid == series_uid).order_by(Instance.received_at, Instance.sop_uid)
+    return session.scalars(query).all()
+
+
+def sop_uids(session: Session, series_uid: str) -> set[str]:
+    return set(session.scalars(select(Instance.sop_uid).where(Instance.series_uid == series_uid)))
+
+
+def count(session: Session, series_uid: str) -> int:
+    return session.scalar(select(func.count()).where(Instance.series_uid == series_uid)) or 0
+
+
+def numbering(session: Session, series_uid: str) -> Sequence[tuple[int | None, int | None, int | None]]:
+    """(instance number, acquisition number, images in acquisition) of every image: what completion evidence reads."""
+    query = select(Instance.instance_number, Instance.acquisition_number, Instance.images_in_acquisition)
+    return session.execute(query.where(Instance.series_uid == series_uid, Instance.is_image)).tuples().all()
+
+
+def join_generation(session: Session, sop_uids: Iterable[str], generation: int) -> None:
+    """These instances are part of the series from this generation on."""
+    for chunk in _chunks(list(sop_uids), 500):
+        query = update(Instance).where(Instance.sop_uid.in_(chunk), Instance.generation.is_(None))
+        session.execute(query.values(generation=generation))
+
+
+def versions(session: Session, series_uid: str) -> Sequence[InstanceVersion]:
+    """Variants, corrections and conflicts of a series' instances."""
+    query = select(InstanceVersion).join(Instance, Instance.sop_uid == InstanceVersion.sop_uid)
+    return session.scalars(query.where(Instance.series_uid == series_uid).order_by(InstanceVersion.id)).all()
+
+
+def _chunks(items: Sequence[str], size: int) -> Iterable[Sequence[str]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,80 @@
+"""Series, their generations and facts."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from dicomnode.db.models import Instance, Manifest, Series, SeriesFactsRow, Study
+from dicomnode.domain.facts import SeriesFacts
+
+
+def find(session: Session, uid: str) -> Series | None:
+    return session.get(Series, uid)
+
+
+def due(session: Session, now: datetime) -> Sequence[Series]:
+    """Series whose time has come, oldest first."""
+    query = select(Series).where(Series.state == "receiving", Series.due_at <= now).order_by(Series.due_at)
+    return session.scalars(query).all()
+
+
+def next_due(session: Session) -> datetime | None:
+    """When the next series falls due, if any waits."""
+    return session.scalar(select(func.min(Series.due_at)).where(Series.state == "receiving"))
+
+
+def complete(session: Session, uid: str, seen_arrival: datetime, now: datetime) -> int | None:
+    """Make the next generation, if nothing arrived since `seen_arrival`. Returns its number, or None: look again."""
+    query = update(Series).where(Series.uid == uid, Series.state == "receiving", Series.last_arrival_at == seen_arrival)
+    values = {"state": "complete", "generation": Series.generation + 1, "completed_at": now, "due_at": None}
+    if session.execute(query.values(values)).rowcount != 1:  # type: ignore[attr-defined]
+        return None
+    return session.scalar(select(Series.generation).where(Series.uid == uid))
+
+
+def add_facts(
+    session: Session, uid: str, generation: int, facts: SeriesFacts, *, reason: str, count: int, at: datetime
+) -> None:
+    """Keep the facts of a generation; they outlive the files."""
+    session.add(
+        SeriesFactsRow(
+            series_uid=uid,
+            generation=generation,
+            completed_at=at,
+            reason=reason,
+            instance_count=count,
+            facts=facts.to_json(),
+        )
+    )
+
+
+def facts(session: Session, uid: str, generation: int | None = None) -> SeriesFactsRow | None:
+    """The facts of one generation, of the newest by default."""
+    query = select(SeriesFactsRow).where(SeriesFactsRow.series_uid == uid)
+    if generation is not None:
+        query = query.where(SeriesFactsRow.generation == generation)
+    return session.scalar(query.order_by(SeriesFactsRow.generation.desc()).limit(1))
+
+
+def listing(session: Session, limit: int, study_uid: str | None = None) -> Sequence[tuple[Series, Study, int]]:
+    """The newest series with their study and their number of instances."""
+    counts = (
+        select(Instance.series_uid, func.count().label("instances")).group_by(Instance.series_uid).subquery("counts")
+    )
+    query = (
+        select(Series, Study, func.coalesce(counts.c.instances, 0))
+        .join(Study, Study.uid == Series.study_uid)
+        .outerjoin(counts, counts.c.series_uid == Series.uid)
+        .order_by(Series.last_arrival_at.desc())
+        .limit(limit)
+    )
+    if study_uid:
+        query = query.where(Series.study_uid == study_uid)
+    return session.execute(query).tuples().all()
+
+
+def manifests(session: Session, series_uid: str) -> Sequence[Manifest]:
+    """Lists that senders gave of this series."""
+    return session.scalars(select(Manifest).where(Manifest.series_uid == series_uid)).all()

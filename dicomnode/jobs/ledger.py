@@ -1,0 +1,169 @@
+"""The ledger: claim, lease, fence, commit. Every function runs in the caller's transaction.
+
+A claim raises `attempt`, which fences everything after it: a worker that was paused past its lease finds its attempt
+out of date and can change nothing. Leases are compared on the database's clock alone.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from dicomnode.audit.events import record
+from dicomnode.db.database import now as database_now
+from dicomnode.db.models import Enhancement
+from dicomnode.db.repositories import enhancements
+from dicomnode.domain.states import ENHANCEMENT
+
+PRIORITIES = {"stat": 0, "normal": 1, "off-peak": 2}
+
+
+class StaleAttempt(Exception):
+    """The work was taken from this worker: its lease ran out, or an operator cancelled it. Nothing was changed."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A worker's right to do one piece of work, until its lease runs out."""
+
+    enhancement_id: int
+    attempt: int
+    generation: int
+    worker: str
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often work is tried, and how long a failed attempt waits."""
+
+    max_attempts: int = 3
+    retry_seconds: float = 5.0
+
+
+def claim(session: Session, worker: str, node: str, lease_seconds: float) -> Claim | None:
+    """Take the most urgent piece of work, or None. Call it in a write transaction."""
+    now = database_now(session)
+    row = session.scalar(enhancements.claimable(now).with_for_update(skip_locked=True))
+    if row is None:
+        return None
+    row.state, row.worker, row.stage = "running", worker, "claimed"
+    row.attempt += 1
+    row.lease_until = now + timedelta(seconds=lease_seconds)
+    row.started_at, row.finished_at, row.reason = now, None, ""
+    record(
+        session,
+        "enhancement.claimed",
+        f"{worker} took {row.pipeline} (attempt {row.attempt})",
+        node=node,
+        series_uid=row.series_uid,
+        subject=_subject(row),
+        detail={"worker": worker, "attempt": row.attempt},
+    )
+    return Claim(row.id, row.attempt, row.generation, worker)
+
+
+def anything_to_claim(session: Session) -> bool:
+    """Whether `claim` would find work; a read, so that idle workers never take the write lock."""
+    return session.scalar(enhancements.claimable(database_now(session))) is not None
+
+
+def renew(session: Session, held: Claim, lease_seconds: float, stage: str) -> bool:
+    """Extend the lease and say how far the work is. False: it is no longer this worker's."""
+    lease_until = database_now(session) + timedelta(seconds=lease_seconds)
+    query = update(Enhancement).where(
+        Enhancement.id == held.enhancement_id, Enhancement.attempt == held.attempt, Enhancement.state == "running"
+    )
+    return bool(session.execute(query.values(lease_until=lease_until, stage=stage)).rowcount)  # type: ignore[attr-defined]
+
+
+def fenced(session: Session, held: Claim) -> Enhancement:
+    """The row, locked, if the claim still holds. Raises StaleAttempt: roll back and forget the work."""
+    row = session.scalar(enhancements.fenced(held.enhancement_id, held.attempt).with_for_update())
+    if row is None:
+        raise StaleAttempt(f"attempt {held.attempt} of enhancement {held.enhancement_id} no longer counts")
+    return row
+
+
+def finish(session: Session, row: Enhancement, state: str, reason: str, node: str) -> None:
+    """A running piece of work reached a final state; writes the audit event of the same name."""
+    if row.state not in ENHANCEMENT.before(state):
+        raise StaleAttempt(f"enhancement {row.id} is {row.state}, not to become {state}")
+    row.state, row.reason, row.finished_at = state, reason, database_now(session)
+    row.lease_until, row.worker = None, ""
+    if state == "done":
+        row.failures = 0
+    record(
+        session,
+        f"enhancement.{state}",
+        reason or f"{row.pipeline} is done",
+        node=node,
+        outcome="success" if state == "done" else "failure",
+        series_uid=row.series_uid,
+        subject=_subject(row),
+        detail={"attempt": row.attempt, "verdict": row.verdict, "figures": row.figures, "measured": row.measured},
+    )
+
+
+def fail_attempt(session: Session, row: Enhancement, reason: str, policy: RetryPolicy, node: str) -> None:
+    """This attempt failed: try again after a pause, or set the work aside when it failed too often."""
+    row.failures += 1
+    if row.failures >= policy.max_attempts:
+        finish(session, row, "failed", f"set aside after {row.failures} attempts: {reason}", node)
+        return
+    release(session, row, reason, pause=policy.retry_seconds)
+    record(
+        session,
+        "enhancement.attempt_failed",
+        f"attempt {row.attempt} failed: {reason}",
+        node=node,
+        outcome="failure",
+        series_uid=row.series_uid,
+        subject=_subject(row),
+        detail={"attempt": row.attempt, "failures": row.failures, "of": policy.max_attempts},
+    )
+
+
+def release(session: Session, row: Enhancement, reason: str, pause: float = 0.0) -> None:
+    """Give running work back, to be claimed again after `pause` seconds."""
+    row.state, row.worker, row.lease_until, row.reason = "ready", "", None, reason
+    row.not_before = database_now(session) + timedelta(seconds=pause)
+
+
+def reap(session: Session, policy: RetryPolicy, node: str) -> list[str]:
+    """Fail the attempts whose lease ran out, and expire work whose deadline passed before it began.
+
+    Returns the workers that held the lapsed leases: they hang, and whoever started them ends them.
+    """
+    now = database_now(session)
+    lapsed = enhancements.lapsed(session, now)
+    hanging = [row.worker for row in lapsed]
+    for row in lapsed:
+        fail_attempt(session, row, f"{row.worker} stopped renewing its lease", policy, node)
+    for row in enhancements.past_deadline(session, now):
+        finish(session, row, "expired", "the deadline passed before it could start: originals only", node)
+    return hanging
+
+
+def worker_died(session: Session, worker: str, reason: str, policy: RetryPolicy, node: str) -> int:
+    """A worker process ended: its running work is a failed attempt. Returns how much there was."""
+    rows = enhancements.running_on(session, worker)
+    for row in rows:
+        fail_attempt(session, row, reason, policy, node)
+    return len(rows)
+
+
+def operator_moves(session: Session, row: Enhancement, state: str, actor: str, node: str, at: datetime) -> None:
+    """An operator cancels (`cancelled`) or retries (`ready`) work; ValueError when its state does not allow that."""
+    if row.state not in ENHANCEMENT.before(state) or (state == "ready" and row.state == "running"):
+        raise ValueError(f"enhancement {row.id} is {row.state}: it cannot become {state}")
+    row.state, row.failures, row.not_before = state, 0, at
+    row.lease_until, row.worker, row.reason = None, "", f"{actor} asked for it"
+    if state == "ready":
+        row.deadline_at = None  # an operator who asks for a retry wants the result, late as it is
+    kind = "enhancement.cancelled" if state == "cancelled" else "enhancement.retried"
+    record(session, kind, f"{actor}: {state}", node=node, actor=actor, series_uid=row.series_uid, subject=_subject(row))
+
+
+def _subject(row: Enhancement) -> str:
+    return f"enhancement:{row.id}"

@@ -1,0 +1,119 @@
+"""Local placement: one worker process per device, started with the node, restarted when it dies."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dicomnode.observe import log
+
+RESTART_FIRST, RESTART_CAP = 0.5, 30.0
+
+
+@dataclass
+class _Slot:
+    """One device and the process that owns it."""
+
+    name: str
+    device: str
+    process: subprocess.Popen[bytes] | None = None
+    deaths: int = 0
+    not_before: float = 0.0
+    started: float = field(default=0.0)
+
+
+class LocalWorkers:
+    """Starts `dicomnode worker` for every device and keeps it running.
+
+    A worker reads its standard input, whose other end this process holds: when the node dies, however it dies, the
+    pipe closes and the worker ends by itself.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        devices: Sequence[str],
+        command: Sequence[str],
+        on_death: Callable[[str, str], None],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._slots = [_Slot(f"{node}/{device}/{index}", device) for index, device in enumerate(devices)]
+        self._command = list(command)
+        self._on_death = on_death
+        self._environment = dict(environment or {})
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="workers", daemon=True)
+
+    @property
+    def names(self) -> list[str]:
+        return [slot.name for slot in self._slots]
+
+    def alive(self) -> int:
+        """How many worker processes run now."""
+        return sum(slot.process is not None and slot.process.poll() is None for slot in self._slots)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def kill(self, name: str) -> None:
+        """End a worker that hangs; it is started anew."""
+        for slot in self._slots:
+            if slot.name == name and slot.process is not None:
+                slot.process.kill()
+
+    def stop(self, drain_seconds: float) -> None:
+        """Ask every worker to give its job back and end; kill what has not after `drain_seconds`."""
+        self._stopping.set()
+        self._thread.join()
+        running = [slot.process for slot in self._slots if slot.process and slot.process.poll() is None]
+        for process in running:
+            process.send_signal(signal.SIGTERM)
+        until = time.monotonic() + drain_seconds
+        for process in running:
+            try:
+                process.wait(max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _watch(self) -> None:
+        while not self._stopping.is_set():
+            for slot in self._slots:
+                self._tend(slot)
+            self._stopping.wait(0.1)
+
+    def _tend(self, slot: _Slot) -> None:
+        if slot.process is None:
+            if time.monotonic() >= slot.not_before:
+                self._spawn(slot)
+            return
+        code = slot.process.poll()
+        if code is None:
+            return
+        lived = time.monotonic() - slot.started
+        slot.deaths = 0 if lived > RESTART_CAP else slot.deaths + 1
+        pause = min(RESTART_CAP, RESTART_FIRST * 2 ** max(0, slot.deaths - 1))
+        slot.process, slot.not_before = None, time.monotonic() + pause
+        reason = _death(code)
+        log.error("worker ended", worker=slot.name, reason=reason, restart_in=round(pause, 1))
+        try:
+            self._on_death(slot.name, reason)
+        except Exception as error:  # the lease will run out in any case
+            log.warning("could not record a worker's death", worker=slot.name, error=type(error).__name__)
+
+    def _spawn(self, slot: _Slot) -> None:
+        arguments = [sys.executable, *self._command, "--device", slot.device, "--name", slot.name]
+        slot.process = subprocess.Popen(
+            arguments, stdin=subprocess.PIPE, env={**os.environ, **self._environment}, start_new_session=True
+        )
+        slot.started = time.monotonic()
+
+
+def _death(code: int) -> str:
+    if code < 0:
+        return f"the worker was killed by {signal.Signals(-code).name}"
+    return f"the worker ended with exit code {code}"
