@@ -1,0 +1,49 @@
+"""Key Object Selection documents that list what belongs to a study."""
+
+from typing import Any
+
+from pydicom import Dataset, Sequence
+from pydicom.uid import KeyObjectSelectionDocumentStorage
+
+COMPLETE_TITLES = frozenset({"113030", "113031", "113032", "113033", "113034", "113035"})
+"""Document titles (DCM, CID 7010) that claim to be complete: Manifest, Complete Study Content, Complete Acquisition
+Content, and the signed form of each. Other titles ("Of Interest") select from a series and prove nothing."""
+
+
+def manifest_of(header: Dataset) -> dict[str, set[str]] | None:
+    """The instances that a manifest lists: SOP Instance UIDs by Series Instance UID.
+
+    None if `header` is no Key Object Selection document, if its title does not claim completeness, or if it lists
+    nothing readable. Reads CurrentRequestedProcedureEvidenceSequence (0040,A375), PS3.3 C.17.6.2; never raises for
+    broken content.
+    """
+    if _text(header, "SOPClassUID") != KeyObjectSelectionDocumentStorage:
+        return None
+    titles = {_text(code, "CodeValue") for code in _items(header, "ConceptNameCodeSequence")}
+    if not titles & COMPLETE_TITLES:
+        return None
+    listed: dict[str, set[str]] = {}
+    for study in _items(header, "CurrentRequestedProcedureEvidenceSequence"):
+        for series in _items(study, "ReferencedSeriesSequence"):
+            references = _items(series, "ReferencedSOPSequence")
+            uids = {_text(reference, "ReferencedSOPInstanceUID") for reference in references} - {""}
+            if uids and _text(series, "SeriesInstanceUID"):
+                listed.setdefault(_text(series, "SeriesInstanceUID"), set()).update(uids)
+    return listed or None
+
+
+def _items(dataset: Dataset, keyword: str) -> list[Dataset]:
+    value = _value(dataset, keyword)
+    return [item for item in value if isinstance(item, Dataset)] if isinstance(value, Sequence) else []
+
+
+def _text(dataset: Dataset, keyword: str) -> str:
+    value = _value(dataset, keyword)
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _value(dataset: Dataset, keyword: str) -> Any:
+    try:
+        return dataset.get(keyword)
+    except Exception:  # whatever pydicom makes of a broken element, it lists nothing
+        return None
