@@ -1,0 +1,219 @@
+"""An association as requestor, in the caller's own thread (PS3.8 7, 9.3).
+
+pynetdicom's PDU classes say what goes over the wire; its `Association` is not used, and that is the point. There, three
+threads share one queue of received messages: the caller of `send_c_store`, the upper layer's reactor, and the
+association's reactor, which polls the queue for requests of the peer. `send_c_store` pauses that reactor by clearing
+an event and waiting for `_is_paused`; but the reactor announces `_is_paused` *before* it waits on the event, so it may
+already be past it and take the response meant for the caller (3.0.4, association.py 714-729; 2 in 11,329 sends here).
+The caller then waits for the time-out and sends an instance again that the peer has stored. Here nobody else reads
+the socket, so no response can be lost on our side of it.
+"""
+
+import struct
+import threading
+from collections.abc import Iterable, Mapping
+
+from pynetdicom import build_context
+from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ, A_RELEASE_RP, A_RELEASE_RQ
+from pynetdicom.pdu_primitives import (
+    A_ASSOCIATE,
+    ImplementationClassUIDNotification,
+    ImplementationVersionNameNotification,
+    MaximumLengthNotification,
+)
+
+from dicomnode.deliver.command import CommandResponse
+from dicomnode.deliver.destination import Destination, Timeouts
+from dicomnode.deliver.outcome import AssociationFailed, FailureKind, rejected
+from dicomnode.deliver.wire import MAX_PDU_LENGTH, Wire
+from dicomnode.domain.uid import IMPLEMENTATION_CLASS_UID
+
+Syntax = tuple[str, str]
+"""What a presentation context is proposed for: (SOP class UID, transfer syntax UID)."""
+
+MAX_CONTEXTS = 128
+"""Context IDs are the odd numbers from 1 to 255 (PS3.8 9.3.2.2)."""
+
+_ASSOCIATE_AC, _ASSOCIATE_RJ, _P_DATA_TF, _RELEASE_RQ, _RELEASE_RP, _ABORT = 0x02, 0x03, 0x04, 0x05, 0x06, 0x07
+_ABORT_BY_USER = bytes((_ABORT, 0, 0, 0, 0, 4, 0, 0, 0, 0))
+_LONGEST_COMMAND_SET = 16_384
+
+
+class Association:
+    """An established association. Every method raises AssociationFailed; after that the association is over.
+
+    `contexts` maps what the peer accepted to its context ID, `refused` what it refused to its result
+    (PS3.8 Table 9-18). Not for two threads at a time.
+    """
+
+    def __init__(self, wire: Wire, destination: Destination, timeouts: Timeouts) -> None:
+        self._wire, self._destination, self._timeouts = wire, destination, timeouts
+        self._peer_limit = 0
+        self.contexts: dict[Syntax, int] = {}
+        self.refused: dict[Syntax, int] = {}
+        self.is_open = False
+
+    @classmethod
+    def request(
+        cls,
+        destination: Destination,
+        calling_aet: str,
+        syntaxes: Iterable[Syntax],
+        timeouts: Timeouts,
+        stop: threading.Event,
+    ) -> "Association":
+        """Connect and negotiate one presentation context per syntax, at most MAX_CONTEXTS of them."""
+        proposed = {2 * number + 1: syntax for number, syntax in enumerate(dict.fromkeys(syntaxes))}
+        if not 1 <= len(proposed) <= MAX_CONTEXTS:
+            raise ValueError(f"an association takes 1 to {MAX_CONTEXTS} presentation contexts, not {len(proposed)}")
+        pdu = _associate_rq(destination, calling_aet, proposed)
+        association = cls(Wire.connect(destination, timeouts.connect, stop), destination, timeouts)
+        try:
+            association._negotiate(pdu, proposed)
+        except BaseException:
+            association._wire.close()
+            raise
+        return association
+
+    def exchange(self, syntax: Syntax, message_id: int, command_set: bytes, data_set: memoryview | None) -> int:
+        """Send one DIMSE request and wait for its response; returns the response's Status (0000,0900)."""
+        try:
+            self._wire.write_message(
+                self.contexts[syntax], command_set, data_set, self._peer_limit, self._timeouts.dimse
+            )
+            response = self._response()
+            if response.message_id != message_id:
+                raise _broken(f"a response to message {response.message_id} came, not to {message_id}")
+            return response.status
+        except BaseException:
+            self.abort()
+            raise
+
+    def release(self) -> None:
+        """End the association in order (PS3.8 7.2); a peer that does not answer is not waited for twice."""
+        if not self.is_open:
+            return
+        self.is_open = False
+        try:
+            self._wire.write(A_RELEASE_RQ().encode(), self._timeouts.acse)
+            while self._wire.read(self._timeouts.acse)[0] == _RELEASE_RQ:
+                self._wire.write(A_RELEASE_RP().encode(), self._timeouts.acse)  # collision: PS3.8 7.2.2.7
+        except AssociationFailed:
+            # Every response is in: nothing that goes wrong here concerns an instance any more.
+            self._wire.write_last(_ABORT_BY_USER)
+        finally:
+            self._wire.close()
+
+    def abort(self) -> None:
+        """Send A-ABORT if the association is open, and close the connection. Never raises."""
+        if self.is_open:
+            self.is_open = False
+            self._wire.write_last(_ABORT_BY_USER)
+        self._wire.close()
+
+    def _negotiate(self, request: bytes, proposed: Mapping[int, Syntax]) -> None:
+        self._wire.write(request, self._timeouts.acse)
+        pdu_type, content = self._wire.read(self._timeouts.acse)
+        if pdu_type == _ASSOCIATE_RJ and len(content) >= 4:
+            rejection = A_ASSOCIATE_RJ()
+            rejection.decode(_whole(pdu_type, content))
+            raise rejected(str(self._destination), rejection.result, rejection.source, rejection.reason_diagnostic)
+        if pdu_type != _ASSOCIATE_AC:
+            raise _ended(pdu_type, content)
+        try:
+            acceptance = A_ASSOCIATE_AC()
+            acceptance.decode(_whole(pdu_type, content))
+            answer = acceptance.to_primitive()
+        except Exception as error:  # pynetdicom raises whatever the malformed bytes make it raise
+            raise _broken("the answer to the association request is malformed") from error
+        self._peer_limit = answer.maximum_length_received or 0
+        results = {context.context_id: context for context in answer.presentation_context_definition_results_list}
+        for context_id, syntax in proposed.items():
+            context = results.get(context_id)
+            accepted = context is not None and context.result == 0 and syntax[1] in context.transfer_syntax
+            if accepted:
+                self.contexts[syntax] = context_id
+            else:
+                self.refused[syntax] = context.result if context is not None else 2
+        self.is_open = True
+
+    def _response(self) -> CommandResponse:
+        """The next DIMSE message of the peer, its command set decoded, a data set read over."""
+        command_set, response = bytearray(), None
+        while True:
+            pdu_type, content = self._wire.read(self._timeouts.dimse)
+            if pdu_type == _RELEASE_RQ:
+                self._wire.write(A_RELEASE_RP().encode(), self._timeouts.acse)
+                self.is_open = False
+            if pdu_type != _P_DATA_TF:
+                raise _ended(pdu_type, content)
+            for control, fragment in _values(content):
+                if control & 0x01:
+                    command_set += fragment
+                if len(command_set) > _LONGEST_COMMAND_SET:
+                    raise _broken("the response is too long to be one")
+                if control & 0x03 == 0x03:
+                    response = _decoded(bytes(command_set))
+                if response is not None and (control & 0x03 == 0x02 or not response.has_data_set):
+                    return response
+
+
+def _associate_rq(destination: Destination, calling_aet: str, proposed: Mapping[int, Syntax]) -> bytes:
+    """The encoded A-ASSOCIATE-RQ (PS3.8 9.3.2), or a permanent AssociationFailed where the AE titles are none."""
+    limit, implementation, version = (
+        MaximumLengthNotification(),
+        ImplementationClassUIDNotification(),
+        ImplementationVersionNameNotification(),
+    )
+    limit.maximum_length_received = MAX_PDU_LENGTH
+    implementation.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    version.implementation_version_name = "DICOMNODE"
+    request = A_ASSOCIATE()
+    try:
+        request.application_context_name = "1.2.840.10008.3.1.1.1"
+        request.calling_ae_title = calling_aet
+        request.called_ae_title = destination.ae_title
+        for context_id, (sop_class_uid, transfer_syntax_uid) in proposed.items():
+            context = build_context(sop_class_uid, transfer_syntax_uid)
+            context.context_id = context_id
+            request.presentation_context_definition_list.append(context)
+        request.user_information = [limit, implementation, version]
+        return bytes(A_ASSOCIATE_RQ(request).encode())
+    except (TypeError, ValueError) as error:
+        reason = f"configuration error: {destination} cannot be asked for an association: {error}"
+        raise AssociationFailed(FailureKind.CONFIGURATION, reason, transient=False) from error
+
+
+def _whole(pdu_type: int, content: bytes) -> bytes:
+    return struct.pack(">BxI", pdu_type, len(content)) + content
+
+
+def _values(content: bytes) -> Iterable[tuple[int, bytes]]:
+    """The presentation data values of a P-DATA-TF as (message control header, fragment) (PS3.8 9.3.5)."""
+    offset = 0
+    while offset < len(content):
+        length = int.from_bytes(content[offset : offset + 4], "big")
+        if length < 2 or offset + 4 + length > len(content):
+            raise _broken("a P-DATA-TF PDU of the peer is malformed")
+        yield content[offset + 5], content[offset + 6 : offset + 4 + length]
+        offset += 4 + length
+
+
+def _decoded(command_set: bytes) -> CommandResponse:
+    try:
+        return CommandResponse.decode(command_set)
+    except ValueError as error:
+        raise _broken(str(error)) from error
+
+
+def _broken(reason: str) -> AssociationFailed:
+    return AssociationFailed(FailureKind.PROTOCOL, f"the peer broke the protocol: {reason}", transient=True)
+
+
+def _ended(pdu_type: int, content: bytes) -> AssociationFailed:
+    if pdu_type == _ABORT:
+        source = "its user" if content[2:3] == b"\0" else "its service provider"
+        return AssociationFailed(FailureKind.ABORTED, f"the peer aborted the association ({source})", transient=True)
+    if pdu_type == _RELEASE_RQ:
+        return AssociationFailed(FailureKind.ABORTED, "the peer released the association", transient=True)
+    return _broken(f"a PDU of type {pdu_type:02X}H came")
