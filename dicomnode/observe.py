@@ -62,17 +62,24 @@ def configure_logging(format: str, level: str) -> None:
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
 
 
+_reached: dict[str, int] = {}
+
+
 def checkpoint(stage: str) -> None:
     """Name the stage of work just reached. A no-op in production.
 
-    Fault tests set DICOMNODE_FAULT to `stage:marker-file`: the process that first reaches the stage leaves the marker
-    and is killed as by `kill -9`; later ones pass. This is how "a worker dies right here" is tested for every stage.
+    Fault tests set DICOMNODE_FAULT to `stage:marker-file[:n]`: the first process that reaches the stage for the n-th
+    time (1 by default) leaves the marker and is killed as by `kill -9`; all others pass. This is how "it dies right
+    here" is tested for every stage.
     """
     fault = os.environ.get(FAULT_VARIABLE)
     if not fault:
         return
-    name, _, marker = fault.partition(":")
+    name, marker, *nth = fault.split(":")
     if name != stage:
+        return
+    _reached[stage] = _reached.get(stage, 0) + 1
+    if _reached[stage] != (int(nth[0]) if nth else 1):
         return
     try:
         os.close(os.open(Path(marker), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

@@ -42,6 +42,8 @@ class Series(Base):
     due_reason: Mapped[str] = mapped_column(default="")
     wait_for_aet: Mapped[str] = mapped_column(default="")
     """Not due while an association from this AE title is open; empty when associations do not matter."""
+    quiet_at: Mapped[datetime | None]
+    """Due at this time whatever else holds: the quiet time, which an association that stays open cannot stretch."""
     completed_at: Mapped[datetime | None]
     derived_by_node: Mapped[bool] = mapped_column(default=False)
     """A dicomnode made it (loop guard): neither enhanced nor forwarded."""

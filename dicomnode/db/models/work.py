@@ -55,10 +55,8 @@ class DerivedSeriesRow(Base):
 
     enhancement_id: Mapped[int] = mapped_column(ForeignKey("enhancement.id"), primary_key=True)
     uid: Mapped[str] = mapped_column(unique=True)
-    number: Mapped[int]
-    description: Mapped[str]
-    date: Mapped[str]
-    time: Mapped[str]
+    document: Mapped[dict[str, Any]]
+    """SeriesNumber, SeriesDescription, date and time as `derive.DerivedSeries` has them."""
 
 
 class Output(Base):

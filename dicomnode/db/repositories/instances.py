@@ -38,6 +38,13 @@ def count(session: Session, series_uid: str) -> int:
     return session.scalar(select(func.count()).where(Instance.series_uid == series_uid)) or 0
 
 
+def announced(session: Session, series_uid: str) -> tuple[int, int | None]:
+    """(number of images, the largest number of images that any of them announces)."""
+    query = select(func.count(), func.max(Instance.images_in_acquisition))
+    images, largest = session.execute(query.where(Instance.series_uid == series_uid, Instance.is_image)).one()
+    return images, largest
+
+
 def numbering(session: Session, series_uid: str) -> Sequence[tuple[int | None, int | None, int | None]]:
     """(instance number, acquisition number, images in acquisition) of every image: what completion evidence reads."""
     query = select(Instance.instance_number, Instance.acquisition_number, Instance.images_in_acquisition)

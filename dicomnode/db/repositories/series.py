@@ -20,11 +20,6 @@ def due(session: Session, now: datetime) -> Sequence[Series]:
     return session.scalars(query).all()
 
 
-def next_due(session: Session) -> datetime | None:
-    """When the next series falls due, if any waits."""
-    return session.scalar(select(func.min(Series.due_at)).where(Series.state == "receiving"))
-
-
 def complete(session: Session, uid: str, seen_arrival: datetime, now: datetime) -> int | None:
     """Make the next generation, if nothing arrived since `seen_arrival`. Returns its number, or None: look again."""
     query = update(Series).where(Series.uid == uid, Series.state == "receiving", Series.last_arrival_at == seen_arrival)

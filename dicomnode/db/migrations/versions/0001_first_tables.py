@@ -134,6 +134,7 @@ def upgrade() -> None:
         sa.Column("due_at", sa.DateTime(), nullable=True),
         sa.Column("due_reason", sa.Text(), nullable=False),
         sa.Column("wait_for_aet", sa.Text(), nullable=False),
+        sa.Column("quiet_at", sa.DateTime(), nullable=True),
         sa.Column("completed_at", sa.DateTime(), nullable=True),
         sa.Column("derived_by_node", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["study_uid"], ["study.uid"], name=op.f("fk_series_study_uid_study")),
@@ -244,10 +245,7 @@ def upgrade() -> None:
         "derived_series",
         sa.Column("enhancement_id", IDENTITY, nullable=False),
         sa.Column("uid", sa.Text(), nullable=False),
-        sa.Column("number", sa.BigInteger(), nullable=False),
-        sa.Column("description", sa.Text(), nullable=False),
-        sa.Column("date", sa.Text(), nullable=False),
-        sa.Column("time", sa.Text(), nullable=False),
+        sa.Column("document", JSON, nullable=False),
         sa.ForeignKeyConstraint(
             ["enhancement_id"], ["enhancement.id"], name=op.f("fk_derived_series_enhancement_id_enhancement")
         ),

@@ -1,0 +1,75 @@
+"""When a series falls due, as columns: written at every arrival, so that a restart forgets no timer."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from pydicom import Dataset
+from sqlalchemy.orm import Session
+
+from dicomnode.complete.evidence import Due, Evidence, Manifest, dues
+from dicomnode.complete.manifest import manifest_of
+from dicomnode.db.models import Manifest as ManifestRow
+from dicomnode.db.models import Series
+from dicomnode.db.repositories import associations, instances
+from dicomnode.db.repositories import series as series_rows
+from dicomnode.settings import CompletionSettings
+
+
+def schedule(session: Session, series: Series, settings: CompletionSettings) -> None:
+    """Set the series' due columns from the evidence there is now."""
+    found = dues(_evidence(session, series), settings)
+    first, quiet = min(found, key=lambda due: due.at), found[-1]
+    series.due_at, series.due_reason, series.quiet_at = first.at, first.reason, quiet.at
+    series.wait_for_aet = series.calling_aet if first.needs_closed_association else ""
+
+
+def is_due(session: Session, series: Series, now: datetime) -> Due | None:
+    """Why the series is complete now, or None: an association of its sender is still open."""
+    if series.due_at is None or series.due_at > now:
+        return None
+    if not series.wait_for_aet or not associations.open_from(session, series.wait_for_aet):
+        return Due(series.due_at, series.due_reason)
+    if series.quiet_at is not None and series.quiet_at <= now:
+        return Due(series.quiet_at, "quiet time is over, although its sender keeps an association open")
+    return None
+
+
+def note_manifest(session: Session, header: Dataset, calling_aet: str) -> Mapping[str, set[str]]:
+    """Keep the list of a key object document that claims to be complete; returns it by series."""
+    listed = manifest_of(header) or {}
+    for series_uid, sop_uids in listed.items():
+        source = str(header.SOPInstanceUID)
+        if not any(row.source == source for row in series_rows.manifests(session, series_uid)):
+            session.add(
+                ManifestRow(source=source, series_uid=series_uid, calling_aet=calling_aet, sop_uids=sorted(sop_uids))
+            )
+    session.flush()
+    return listed
+
+
+def command(series: Series, who: str, now: datetime) -> None:
+    """Someone says that the series is complete. Raises ValueError if it already is."""
+    if series.state != "receiving":
+        raise ValueError(f"the series is already complete (generation {series.generation})")
+    series.due_at, series.due_reason, series.wait_for_aet = now, f"{who} asked for completion", ""
+
+
+def _evidence(session: Session, series: Series) -> Evidence:
+    listed = [row for row in series_rows.manifests(session, series.uid) if row.calling_aet == series.calling_aet]
+    manifests = tuple(Manifest("key object document", frozenset(map(str, row.sop_uids))) for row in listed)
+    sop_uids = instances.sop_uids(session, series.uid) if manifests else set()
+    images, largest = instances.announced(session, series.uid)
+    # The numbers decide nothing before the announced count is reached, and reading them for every batch of a long
+    # series would be quadratic.
+    numbering = instances.numbering(session, series.uid) if largest == images else ()
+    return Evidence(
+        last_arrival=series.last_arrival_at,
+        image_count=images,
+        instance_numbers=[number for number, _, _ in numbering if number is not None],
+        announced=frozenset(count for _, _, count in numbering if count is not None),
+        acquisitions=frozenset(number for _, number, _ in numbering if number is not None),
+        lacks_numbers=any(count is None or acquisition is None for _, acquisition, count in numbering),
+        senders=frozenset({series.calling_aet}),
+        sop_uids=sop_uids,
+        manifests=manifests,
+    )

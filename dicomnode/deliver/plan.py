@@ -1,0 +1,101 @@
+"""Planning deliveries: what is to be sent where. Runs in the transaction that makes it necessary."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from dicomnode.audit.events import record
+from dicomnode.db.models import Delivery, DeliveryItem
+from dicomnode.db.repositories import deliveries
+from dicomnode.domain.instance import Location
+
+
+@dataclass(frozen=True)
+class Sendable:
+    """One stored instance that is to go out, byte for byte as it lies there."""
+
+    sop_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    location: Location
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a delivery delivers: the outputs of an enhancement, or the originals of a series."""
+
+    series_uid: str
+    study_uid: str
+    enhancement_id: int | None = None
+
+    def __str__(self) -> str:
+        return f"series:{self.series_uid}" if self.enhancement_id is None else f"enhancement:{self.enhancement_id}"
+
+
+def plan_delivery(
+    session: Session,
+    destination: str,
+    subject: Subject,
+    instances: Iterable[Sendable],
+    *,
+    rule: str,
+    node: str,
+    now: datetime,
+) -> int:
+    """See to it that `destination` gets these instances once. Returns how many were not planned before.
+
+    A finished delivery that gains an instance (a late slice) is pending again, for that instance alone.
+    """
+    row = deliveries.by_subject(session, destination, str(subject))
+    known = deliveries.item_uids(session, row.id) if row else set()
+    fresh = [instance for instance in instances if instance.sop_uid not in known]
+    if not fresh:
+        return 0
+    if row is None:
+        row = _create(session, destination, subject, rule, node, now)
+    elif row.state in ("sent", "failed"):
+        row.state, row.not_before, row.finished_at = "pending", now, None
+    for instance in fresh:
+        session.add(
+            DeliveryItem(
+                delivery_id=row.id,
+                sop_uid=instance.sop_uid,
+                sop_class_uid=instance.sop_class_uid,
+                transfer_syntax_uid=instance.transfer_syntax_uid,
+                container=instance.location.container,
+                offset=instance.location.offset,
+                length=instance.location.length,
+                state="pending",
+            )
+        )
+    session.flush()
+    return len(fresh)
+
+
+def _create(session: Session, destination: str, subject: Subject, rule: str, node: str, now: datetime) -> Delivery:
+    row = Delivery(
+        destination=destination,
+        subject=str(subject),
+        series_uid=subject.series_uid,
+        enhancement_id=subject.enhancement_id,
+        rule=rule,
+        state="pending",
+        not_before=now,
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()
+    what = "the originals" if subject.enhancement_id is None else "the derived series"
+    record(
+        session,
+        "delivery.created",
+        f"{what} will go to {destination}, as rule {rule!r} says",
+        node=node,
+        study_uid=subject.study_uid,
+        series_uid=subject.series_uid,
+        subject=f"delivery:{row.id}",
+        detail={"destination": destination, "rule": rule, "subject": str(subject)},
+    )
+    return row

@@ -1,0 +1,70 @@
+"""What receivers noted of associations, applied to SQL: a row per association, an audit event per happening."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from dicomnode.audit.events import record
+from dicomnode.db.repositories import associations
+
+
+def apply(session: Session, event: Mapping[str, Any], node: str) -> bool:
+    """Apply one noted event. Returns True when it closed an association, which may make a series due.
+
+    An event of a kind that this version does not know is kept in its container and passed over.
+    """
+    handler = _HANDLERS.get(str(event.get("event")))
+    if handler is None:
+        return False
+    handler(session, event, datetime.fromisoformat(event["at"]), node)
+    return handler is _closed
+
+
+def _opened(session: Session, event: Mapping[str, Any], at: datetime, node: str) -> None:
+    who = {name: event[name] for name in ("calling_aet", "called_aet", "peer")}
+    associations.opened(session, id=event["association"], node=node, at=at, **who)
+    _record(session, "association.opened", f"{event['calling_aet']} opened an association", event, at, node, who)
+
+
+def _closed(session: Session, event: Mapping[str, Any], at: datetime, node: str) -> None:
+    counts = {name: event[name] for name in ("received", "received_bytes", "refused")}
+    associations.closed(session, event["association"], event["outcome"], counts, at)
+    message = f"{event['calling_aet']}: {event['outcome']} after {event['received']} instances"
+    detail = {"outcome": event["outcome"], **counts}
+    _record(session, "association.closed", message, event, at, node, detail)
+
+
+def _rejected(session: Session, event: Mapping[str, Any], at: datetime, node: str) -> None:
+    detail = {name: value for name, value in event.items() if name not in ("event", "at")}
+    message = f"{event['calling_aet']} was turned away: {event['reason']}"
+    _record(session, "association.rejected", message, event, at, node, detail, "failure")
+
+
+def _refused(session: Session, event: Mapping[str, Any], at: datetime, node: str) -> None:
+    detail = {name: value for name, value in event.items() if name not in ("event", "at", "association")}
+    message = f"answered {event['status']:04X}: {event['reason']}"
+    _record(session, "instance.refused", message, event, at, node, detail, "failure")
+
+
+def _record(
+    session: Session,
+    kind: str,
+    message: str,
+    event: Mapping[str, Any],
+    at: datetime,
+    node: str,
+    detail: Mapping[str, Any],
+    outcome: str = "success",
+) -> None:
+    subject = f"association:{event['association']}" if "association" in event else None
+    record(session, kind, message, node=node, at=at, subject=subject, detail=detail, outcome=outcome)
+
+
+_HANDLERS: Mapping[str, Callable[[Session, Mapping[str, Any], datetime, str], None]] = {
+    "association-opened": _opened,
+    "association-closed": _closed,
+    "association-rejected": _rejected,
+    "instance-refused": _refused,
+}
