@@ -4,6 +4,7 @@ The limits are the answers to deflate bombs and to nested sequences without end.
 """
 
 import io
+import logging
 import warnings
 import zlib
 from typing import BinaryIO, cast
@@ -26,6 +27,15 @@ class UnreadableHeader(ValueError):
     """The bytes are not a data set in the transfer syntax they claim, end too early, or pass a budget."""
 
 
+def silence_pydicom() -> None:
+    """Keep pydicom's warnings out of logs: they quote values, and values are patients.
+
+    For the whole process; call it at the start of each that reads what others sent.
+    """
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+    warnings.filterwarnings("ignore", module="pydicom")
+
+
 def read_header(stream: BinaryIO, transfer_syntax_uid: str) -> Dataset:
     """The elements before group 7FE0 of the data set that begins where `stream` stands.
 
@@ -37,9 +47,7 @@ def read_header(stream: BinaryIO, transfer_syntax_uid: str) -> Dataset:
     implicit = transfer_syntax_uid == ImplicitVRLittleEndian
     little_endian = transfer_syntax_uid != ExplicitVRBigEndian
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            header = read_dataset(stream, implicit, little_endian, stop_when=_at_pixels)
+        header = read_dataset(stream, implicit, little_endian, stop_when=_at_pixels)
     except UnreadableHeader:
         raise
     except RecursionError:
