@@ -1,24 +1,11 @@
 """When a series is complete: evidence first, quiet time otherwise. Pure: the caller has the clock and the database."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dicomnode.domain.facts import SeriesFacts
-
-
-@dataclass(frozen=True)
-class CompletionSettings:
-    """Seconds to wait. `per_sender` maps a calling AE title to its own quiet time."""
-
-    quiet_seconds: float = 60
-    grace_seconds: float = 1
-    per_sender: Mapping[str, float] = field(default_factory=dict)
-
-    def quiet(self, senders: Collection[str]) -> float:
-        """The longest quiet time of those who sent this series."""
-        own = {title.strip(): seconds for title, seconds in self.per_sender.items()}
-        return max((own.get(sender.strip(), self.quiet_seconds) for sender in senders), default=self.quiet_seconds)
+from dicomnode.settings import CompletionSettings
 
 
 @dataclass(frozen=True)
@@ -98,7 +85,7 @@ def dues(evidence: Evidence, settings: CompletionSettings) -> tuple[Due, ...]:
         reason = f"all {evidence.image_count} images the modality announced have arrived"
         at = evidence.last_arrival + timedelta(seconds=settings.grace_seconds)
         found.append(Due(at, reason, needs_closed_association=True))
-    quiet = settings.quiet(evidence.senders)
+    quiet = _quiet_seconds(evidence.senders, settings)
     found.append(Due(evidence.last_arrival + timedelta(seconds=quiet), f"no instance for {quiet:g} s"))
     return tuple(found)
 
@@ -110,6 +97,12 @@ def due(evidence: Evidence, settings: CompletionSettings, *, association_open: b
     """
     usable = [each for each in dues(evidence, settings) if not (association_open and each.needs_closed_association)]
     return min(usable, key=lambda each: each.at)
+
+
+def _quiet_seconds(senders: Collection[str], settings: CompletionSettings) -> float:
+    """The longest quiet time of those who sent the series."""
+    own = {title.strip(): seconds for title, seconds in settings.per_sender.items()}
+    return max((own.get(sender.strip(), settings.quiet_seconds) for sender in senders), default=settings.quiet_seconds)
 
 
 def _announced_reached(evidence: Evidence) -> bool:

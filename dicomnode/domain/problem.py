@@ -20,7 +20,8 @@ class Problem:
     line: int | None = None
 
     def __str__(self) -> str:
-        place = self.path + (f" (line {self.line})" if self.line else "")
+        line = f"line {self.line}" if self.line else ""
+        place = f"{self.path} ({line})" if self.path and line else self.path or line
         hint = f" Did you mean {' or '.join(self.nearest)}?" if self.nearest else ""
         return f"{place}: {self.message}{hint}" if place else f"{self.message}{hint}"
 
@@ -53,8 +54,9 @@ def problems_of(error: ValidationError, known_keys: Collection[str] = ()) -> lis
         context = detail.get("ctx", {})
         if context.get("parts"):
             for below, part in context["parts"]:
-                path = path_text(steps) + below if below.startswith("[") else path_text([*steps, below])
-                found.append(Problem(path.removeprefix("."), part.message, part.nearest))
+                joint = "" if not below or below.startswith("[") else "."
+                path = (path_text(steps) + joint + below).removeprefix(".")
+                found.append(Problem(path, part.message, part.nearest))
             continue
         near = tuple(context.get("nearest", ()))
         if detail["type"] == "extra_forbidden" and steps:
@@ -76,6 +78,7 @@ _SENTENCES = {
     "dict_type": "must be a mapping of names to values.",
     "model_type": "must be a mapping of names to values.",
     "model_attributes_type": "must be a mapping of names to values.",
+    "invalid_key": "a name must be text; put it in quotes.",
     "recursion_loop": "refers to itself.",
 }
 

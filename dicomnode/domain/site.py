@@ -120,39 +120,30 @@ class Rule(_Entry):
     deadline_minutes: Annotated[int | float, BeforeValidator(_deadline)] | None = None
     writer: WriterProfile = WriterProfile()
 
-    @field_validator("deliver_to", "forward_original_to")
-    @classmethod
-    def _known(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if info.context is not None:
-            parts = _unknown(names, cast(SiteWords, info.context).destinations)
-            if parts:
-                raise refusal("", parts=parts)
-        return names
-
     @field_validator("deliver_to")
     @classmethod
     def _delivers(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        parts = _unknown_here(names, info)
         if info.data.get("state") == "live" and "enhance" in info.data:
             if info.data["enhance"] is not None and not names:
-                raise refusal("a live rule that enhances must deliver somewhere; name a destination.")
+                parts.append(("", Problem("", "a live rule that enhances must deliver somewhere: name a destination.")))
             if info.data["enhance"] is None and names:
-                raise refusal(
-                    "only enhanced series are delivered here and this rule enhances nothing; "
-                    "originals go by forward_original_to."
-                )
-        return names
+                sentence = "this rule enhances nothing that could be delivered; originals go by forward_original_to."
+                parts.append(("", Problem("", sentence)))
+        return _unless(parts, names)
 
     @field_validator("forward_original_to")
     @classmethod
-    def _by_instance(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        tests = leaves(info.data["when"]) if names and "when" in info.data else ()
-        for test in tests:
+    def _forwards(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        parts = _unknown_here(names, info)
+        for test in leaves(info.data["when"]) if names and "when" in info.data else ():
             if isinstance(test, FactCondition) and not COMPUTED_FACTS[test.fact].on_arrival:
-                raise refusal(
+                sentence = (
                     f"originals are forwarded one by one as they arrive, when {test.fact} of the series is not yet "
                     "known; forward them by a rule of their own that tests only what one instance can tell."
                 )
-        return names
+                parts.append(("", Problem("", sentence)))
+        return _unless(parts, names)
 
     @model_validator(mode="after")
     def _does_something(self) -> "Rule":
@@ -213,6 +204,16 @@ def _unknown(names: Sequence[str], known: Collection[str]) -> list[tuple[str, Pr
         for number, name in enumerate(names)
         if name not in known
     ]
+
+
+def _unknown_here(names: Sequence[str], info: ValidationInfo) -> list[tuple[str, Problem]]:
+    return [] if info.context is None else _unknown(names, cast(SiteWords, info.context).destinations)
+
+
+def _unless(parts: list[tuple[str, Problem]], names: tuple[str, ...]) -> tuple[str, ...]:
+    if parts:
+        raise refusal("", parts=parts)
+    return names
 
 
 def _keys() -> Iterator[str]:
