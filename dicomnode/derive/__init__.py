@@ -8,14 +8,20 @@ The bytes are a function of (source, pixels, derivation) alone. `changes` tells 
 """
 
 from dicomnode.derive.derivation import CannotDerive, Coded, Derivation, DerivedInstance, SourceReference
+from dicomnode.derive.gate import BrokenInstance
+from dicomnode.derive.instance import derive_instance
+from dicomnode.derive.pixels import Units
 from dicomnode.derive.series import DerivedSeries, plan_series
 
 __all__ = [
+    "BrokenInstance",
     "CannotDerive",
     "Coded",
     "Derivation",
     "DerivedInstance",
     "DerivedSeries",
     "SourceReference",
+    "Units",
+    "derive_instance",
     "plan_series",
 ]
