@@ -7,6 +7,8 @@ import torch
 
 from dicomnode.enhance.errors import EnhanceError
 
+_OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
 
 def open_device(name: str) -> torch.device:
     """The device "cpu", "cuda:0" and so on; "auto" is the first CUDA device, else the CPU.
@@ -45,3 +47,10 @@ def _cpu_has_bfloat16() -> bool:
         return False
     flags = {flag for line in text.splitlines() if line.startswith(("flags", "Features")) for flag in line.split()}
     return bool(flags & {"avx512_bf16", "amx_bf16"})
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: CUDA has a type for it, the CPU's allocator only words."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
@@ -54,8 +53,3 @@ class Enhanced:
     device: str
     precision: Literal["float32", "bfloat16"]
     slices: tuple[EnhancedSlice, ...] = field(default=(), repr=False)
-
-
-def as_float32(pixels: Pixels) -> NDArray[np.float32]:
-    """The pixels as contiguous float32."""
-    return np.ascontiguousarray(pixels, dtype=np.float32)

@@ -7,8 +7,8 @@ import torch
 
 from dicomnode.enhance import golden
 from dicomnode.enhance.api import Pipeline
-from dicomnode.enhance.device import fast_bfloat16
-from dicomnode.enhance.errors import EnhanceError, PipelineFault
+from dicomnode.enhance.device import fast_bfloat16, is_out_of_memory
+from dicomnode.enhance.errors import EnhanceError, OutOfMemory, PipelineFault
 from dicomnode.enhance.registry import Entry
 from dicomnode.enhance.weights import load_weights, verify
 
@@ -39,7 +39,7 @@ def load_pipeline(entry: Entry, device: torch.device, batch_size: int | None = N
     """Verify the weights, build the network on `device`, check the golden case.
 
     On a CPU one slice runs at a time: a slice of 512 squared fills the cores, and its pixels then cannot depend on
-    which slices ran beside it. Raises PipelineBroken, WeightsRefused or PipelineFault with one sentence.
+    which slices ran beside it. Raises PipelineBroken, WeightsRefused, PipelineFault or OutOfMemory with one sentence.
     """
     pipeline = entry.create()
     card = verify(entry)
@@ -51,6 +51,8 @@ def load_pipeline(entry: Entry, device: torch.device, batch_size: int | None = N
     except EnhanceError:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise OutOfMemory(f"the network of {entry.name} does not fit into the memory of {device}") from error
         raise PipelineFault(f"pipeline {entry.name} could not load its network: {_named(error)}") from error
     return LoadedPipeline(
         entry=entry,

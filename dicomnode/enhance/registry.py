@@ -11,10 +11,11 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
+from dicomnode.domain.facts import SeriesFacts
 from dicomnode.domain.recipe import Recipe
 from dicomnode.domain.writer_profile import WriterProfile
 from dicomnode.enhance import discovery
-from dicomnode.enhance.api import Envelope, GuardLimits, Pipeline, PipelineParams
+from dicomnode.enhance.api import Acceptance, Envelope, GuardLimits, Pipeline, PipelineParams
 from dicomnode.enhance.card import ModelCard, read_card
 from dicomnode.enhance.errors import CardRefused, ParamsRefused, PipelineBroken, PipelineUnknown
 
@@ -52,6 +53,15 @@ class Entry:
         if self.pipeline is None or self.error:
             raise PipelineBroken(f"pipeline {self.name} is broken: {self.error}")
         return self.pipeline()
+
+    def accepts(self, facts: SeriesFacts) -> Acceptance:
+        """What the pipeline says of a series; one that fails to say does not accept it, and the reason tells so."""
+        try:
+            return self.create().accepts(facts)
+        except PipelineBroken as error:
+            return Acceptance.no(str(error))
+        except Exception as error:
+            return Acceptance.no(f"pipeline {self.name} failed to judge the series: {type(error).__name__}: {error}")
 
     def params(self, params: Mapping[str, Any]) -> PipelineParams:
         """The parameters, checked and completed with defaults; ParamsRefused with one sentence."""

@@ -1,14 +1,19 @@
 """The engine: one per worker process, owner of one device, keeper of warm models. Importing it loads no torch."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydicom import Dataset
 
 from dicomnode.domain.facts import SeriesFacts
+from dicomnode.domain.verdict import Verdict
 from dicomnode.enhance.api import PipelineParams
+from dicomnode.enhance.guards.envelope import check_envelope
 from dicomnode.enhance.images import Enhanced, EnhancedSlice, SourceImage
 from dicomnode.enhance.registry import Registry
+from dicomnode.enhance.selection import Selection, select
+from dicomnode.enhance.summary import GuardSummary
 
 if TYPE_CHECKING:
     from dicomnode.enhance.loaded import LoadedPipeline
@@ -20,7 +25,8 @@ class Engine:
     """Runs pipelines on one device.
 
     `device` is "cpu", "cuda:0" and so on, or "auto": the first CUDA device, else the CPU. `instance_facts` gives the
-    facts of one instance, which `Pipeline.skips` reads. `batch_size` is the number of slices a network sees at once.
+    facts of one instance, which `Pipeline.skips` and the envelope read. `batch_size` is how many slices a network
+    sees at once (default: 1 on a CPU, 8 on CUDA).
     """
 
     def __init__(
@@ -31,14 +37,25 @@ class Engine:
         instance_facts: Callable[[Dataset], SeriesFacts],
         batch_size: int | None = None,
     ) -> None:
+        from dicomnode.enhance.device import open_device
+
         self.registry = registry
         self.instance_facts = instance_facts
-        self.device = device
+        self.device = open_device(device)
         self.batch_size = batch_size
+        self._warm: dict[str, LoadedPipeline] = {}
 
     def prepare(self, pipeline_name: str) -> "LoadedPipeline":
-        """The pipeline with its network on the device: verified, golden case checked, kept warm."""
-        raise NotImplementedError
+        """The pipeline with its network on the device: verified, golden case checked, kept warm for the next series.
+
+        Raises PipelineUnknown, PipelineBroken, WeightsRefused, PipelineFault or OutOfMemory with one sentence.
+        """
+        from dicomnode.enhance.loaded import load_pipeline
+
+        if pipeline_name not in self._warm:
+            entry = self.registry.usable(pipeline_name)
+            self._warm[pipeline_name] = load_pipeline(entry, self.device, self.batch_size)
+        return self._warm[pipeline_name]
 
     def enhance(
         self,
@@ -52,5 +69,66 @@ class Engine:
         on_progress: Callable[[int, int], None] | None = None,
         checkpoint: Callable[[str], None] = lambda stage: None,
     ) -> Enhanced:
-        """Enhance a series. See the docstring to come for the order of events."""
-        raise NotImplementedError
+        """Enhance the images of a series; `sources` is the whole generation, in any order.
+
+        Only `wanted` SOP instances are computed (all if None); neighbours come from all sources either way. Each
+        slice goes to `emit` as soon as it is done, in the order of space, so that memory stays bounded; without
+        `emit` they are collected in the result. A slice is not published before the verdict of the result is known.
+
+        Order: instances are selected (`skipped` has the others), the envelope is checked and may withhold the series
+        with no slice computed; the first batch is decoded, `checkpoint("decoded")`; all batches run; then
+        `checkpoint("inferred")`. `on_progress` gets (slices done, slices wanted).
+
+        Raises SeriesRefused, CannotDecode, ParamsRefused, PipelineFault or OutOfMemory with one sentence.
+        """
+        started = time.monotonic()
+        complete = params if isinstance(params, PipelineParams) else loaded.entry.params(params)
+        chosen = select(loaded.pipeline, sources, self.instance_facts)
+        envelope = check_envelope(loaded.pipeline.envelope, chosen.facts, facts)
+        summary = GuardSummary([envelope])
+        collected: list[EnhancedSlice] = []
+        if envelope.verdict is not Verdict.WITHHOLD:
+
+            def done(image: EnhancedSlice) -> None:
+                summary.add(image.sop_uid, image.figures)
+                (emit or collected.append)(image)
+
+            _run(loaded, chosen, complete, wanted, done, on_progress, checkpoint)
+        return Enhanced(
+            verdict=summary.verdict(),
+            figures=summary.figures(),
+            skipped=chosen.skipped,
+            batch_size=loaded.batch_size,
+            seconds=time.monotonic() - started,
+            device=str(loaded.device),
+            precision=loaded.precision,
+            slices=tuple(collected),
+        )
+
+
+def _run(
+    loaded: "LoadedPipeline",
+    chosen: Selection,
+    params: PipelineParams,
+    wanted: set[str] | None,
+    done: Callable[[EnhancedSlice], None],
+    on_progress: Callable[[int, int], None] | None,
+    checkpoint: Callable[[str], None],
+) -> None:
+    from dicomnode.enhance.inference import run_stack
+    from dicomnode.enhance.window import Window
+
+    plan = chosen.plan(wanted)
+    total, count = sum(len(indices) for _, indices in plan), 0
+    for stack, indices in plan:
+        window = Window(stack, neighbours=loaded.neighbours, physical=loaded.physical)
+        if count == 0:
+            window.batch(indices[: loaded.batch_size])
+            checkpoint("decoded")
+        for batch in run_stack(loaded, window, indices, params):
+            for index, pixels, figures in batch:
+                done(EnhancedSlice(stack[index].sop_uid, pixels, loaded.pipeline.units, figures))
+            count += len(batch)
+            if on_progress:
+                on_progress(count, total)
+    checkpoint("inferred")
