@@ -1,0 +1,195 @@
+"""Evaluating a condition on facts: the answer comes with every value that led to it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dicomnode.domain.condition import (
+    AllOf,
+    AnyOf,
+    AttributeCondition,
+    Condition,
+    Expected,
+    FactCondition,
+    Not,
+    Operator,
+)
+from dicomnode.domain.facts import AttributeFacts, Scalar, SeriesFacts
+from dicomnode.route.compare import Value, satisfies
+from dicomnode.route.vocabulary import facts_name
+
+SHOWN = 8
+"""Distinct values an explanation lists; `distinct` says how many there are."""
+SHOWN_TEXT = 120
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One distinct value, on how many instances, and whether it satisfies the condition."""
+
+    value: Value
+    count: int
+    satisfies: bool
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One node of the condition tree and its result. Groups have `children`, tests have what they saw.
+
+    `kind` is all, any, not, attribute or fact. `absent` counts the instances without the element. Values that decide
+    the result are listed first in `seen`.
+    """
+
+    kind: str
+    result: bool
+    sentence: str
+    children: tuple["Explanation", ...] = ()
+    subject: str = ""
+    operator: str = ""
+    expected: Expected | None = None
+    every: bool = False
+    seen: tuple[Seen, ...] = ()
+    distinct: int = 0
+    absent: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """One JSON object; children nest."""
+        document: dict[str, Any] = {"kind": self.kind, "result": self.result, "sentence": self.sentence}
+        if self.kind in ("all", "any", "not"):
+            return {**document, "children": [child.to_json() for child in self.children]}
+        return {
+            **document,
+            "subject": self.subject,
+            "operator": self.operator,
+            "expected": list(self.expected) if isinstance(self.expected, tuple) else self.expected,
+            "every": self.every,
+            "seen": [{"value": list(s.value), "count": s.count, "satisfies": s.satisfies} for s in self.seen],
+            "distinct": self.distinct,
+            "absent": self.absent,
+        }
+
+    def tests(self) -> Iterator["Explanation"]:
+        """The tests of this tree, in the order of writing."""
+        if not self.children and self.kind in ("attribute", "fact"):
+            yield self
+        for child in self.children:
+            yield from child.tests()
+
+
+def evaluate(when: Condition, facts: SeriesFacts) -> Explanation:
+    """The explained result of `when` on a series' facts or, on arrival, on those of one instance.
+
+    A test is true if any distinct value satisfies it; with `every` all of them must and no instance may lack the
+    element. On an absent attribute a test is false (so `not` of it is true), except `exists: false`. Nothing is cut
+    short: every test is evaluated, so that each can be shown.
+    """
+    match when:
+        case AllOf(all=conditions):
+            children = tuple(evaluate(condition, facts) for condition in conditions)
+            result = all(child.result for child in children)
+            return Explanation("all", result, _group_sentence("all", children), children)
+        case AnyOf(any=conditions):
+            children = tuple(evaluate(condition, facts) for condition in conditions)
+            result = any(child.result for child in children)
+            return Explanation("any", result, _group_sentence("any", children), children)
+        case Not(not_=condition):
+            child = evaluate(condition, facts)
+            sentence = f"not: the condition below is {'true' if child.result else 'false'}"
+            return Explanation("not", not child.result, sentence, (child,))
+        case AttributeCondition(attribute=attribute, private_creator=creator, every=every):
+            found = facts.attributes.get(facts_name(attribute, creator))
+            subject = f"{attribute} ({creator})" if creator else attribute
+            return _test("attribute", subject, when.operator, when.expected, found, every)
+        case FactCondition(fact=fact):
+            return _test("fact", fact, when.operator, when.expected, _fact(facts.computed, fact), False)
+
+
+def _fact(computed: Mapping[str, Scalar | None], name: str) -> AttributeFacts | None:
+    """A computed fact in the shape of an attribute: a text may hold several values, separated by a backslash."""
+    value = computed.get(name)
+    if value is None:
+        return None
+    parts = value.split("\\") if isinstance(value, str) else [value]
+    return AttributeFacts(vr="", values={(part,): 1 for part in parts})
+
+
+def _test(
+    kind: str, subject: str, operator: Operator, expected: Expected, found: AttributeFacts | None, every: bool
+) -> Explanation:
+    values = dict(found.values) if found else {}
+    absent = found.absent if found else 0
+    if operator == "exists":
+        present = bool(values) and not (every and expected and absent)
+        judged = [Seen(value, count, bool(expected)) for value, count in values.items()]
+        result = present is expected
+    else:
+        vr = found.vr if found else ""
+        judged = [Seen(value, count, satisfies(value, operator, expected, vr)) for value, count in values.items()]
+        fulfilled = [seen.satisfies for seen in judged]
+        result = bool(judged) and not absent and all(fulfilled) if every else any(fulfilled)
+    # What decided comes first: the satisfying values of a true test, the failing ones of a false one.
+    shown = tuple(sorted(judged, key=lambda seen: (seen.satisfies is not result, -seen.count))[:SHOWN])
+    sentence = _sentence(subject, operator, expected, every, shown, len(values), absent)
+    return Explanation(
+        kind, result, sentence, (), subject, operator, expected, every, shown, distinct=len(values), absent=absent
+    )
+
+
+_GROUPS = {"all": "all of {total}: {true} true", "any": "any of {total}: {true} true"}
+
+
+def _group_sentence(kind: str, children: tuple[Explanation, ...]) -> str:
+    if not children:
+        return "all of nothing: always true"
+    return _GROUPS[kind].format(total=len(children), true=sum(child.result for child in children))
+
+
+_WORDS: dict[Operator, str] = {
+    "equals": "equals",
+    "not_equals": "does not equal",
+    "in": "is one of",
+    "contains": "contains",
+    "starts_with": "starts with",
+    "ends_with": "ends with",
+    "lt": "is less than",
+    "le": "is at most",
+    "gt": "is greater than",
+    "ge": "is at least",
+    "between": "is between",
+}
+
+
+def _sentence(
+    subject: str,
+    operator: Operator,
+    expected: Expected,
+    every: bool,
+    shown: tuple[Seen, ...],
+    distinct: int,
+    absent: int,
+) -> str:
+    """ "SliceThickness is at most 1.5: seen 1.0 (20 instances), 5.0 (1)" """
+    if operator == "exists":
+        asked = f"{subject} {'exists' if expected else 'is absent'}"
+    elif operator == "between" and isinstance(expected, tuple):
+        asked = f"{subject} is between {_shown(expected[0])} and {_shown(expected[1])}"
+    else:
+        wanted = ", ".join(map(_shown, expected)) if isinstance(expected, tuple) else _shown(expected)
+        asked = f"{subject} {_WORDS[operator]} {wanted}"
+    asked += " on every instance" if every else ""
+    if not shown:
+        return f"{asked}: absent"
+    seen = ", ".join(f"{_shown_value(each.value)}" + (f" ({each.count})" if each.count > 1 else "") for each in shown)
+    more = f" and {distinct - len(shown)} more" if distinct > len(shown) else ""
+    return f"{asked}: seen {seen}{more}" + (f", absent in {absent}" if absent else "")
+
+
+def _shown_value(value: Value) -> str:
+    return "\\".join(str(part) if len(value) > 1 else _shown(part) for part in value)[:SHOWN_TEXT]
+
+
+def _shown(value: Scalar) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = str(value)[:SHOWN_TEXT]
+    return f'"{text}"' if isinstance(value, str) and (" " in text or not text) else text
