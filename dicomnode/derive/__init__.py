@@ -7,8 +7,8 @@
 The bytes are a function of (source, pixels, derivation) alone. `changes` tells for each attribute what becomes of it.
 """
 
-from dicomnode.derive.derivation import CannotDerive, Coded, Derivation, DerivedInstance, SourceReference
-from dicomnode.derive.gate import BrokenInstance
+from dicomnode.derive.derivation import Coded, Derivation, DerivedInstance, SourceReference
+from dicomnode.derive.errors import BrokenInstance, CannotDerive
 from dicomnode.derive.instance import derive_instance
 from dicomnode.derive.pixels import Units
 from dicomnode.derive.series import DerivedSeries, plan_series

@@ -46,9 +46,10 @@ WRITTEN = {
     "PresentationLUTShape": "required FOR PRESENTATION (C.8.11.3): follows the photometric interpretation",
     "RescaleSlope": "required to be 1 FOR PRESENTATION (C.8.11.3)",
     "RescaleIntercept": "required to be 0 FOR PRESENTATION (C.8.11.3)",
-    "RescaleType": "required to be US FOR PRESENTATION (C.8.11.3)",
+    "RescaleType": "US FOR PRESENTATION (C.8.11.3); secondary capture: what the stored values mean (C.11.1.1.2)",
     "WindowCenter": "FOR PRESENTATION needs a VOI transformation (C.8.11.3)",
     "WindowWidth": "FOR PRESENTATION needs a VOI transformation (C.8.11.3)",
+    "PatientOrientation": "secondary capture: in place of the direction cosines (C.7.6.1.1.1)",
     "ConversionType": "secondary capture: WSD, a workstation made it (C.8.6.1)",
 }
 """Set by the writer; most of them always, the rest only where their reason holds."""

@@ -20,9 +20,19 @@ def code_item(value: str, scheme: str, meaning: str) -> Dataset:
     return concept
 
 
+LOCAL_SCHEME = "99DICOMNODE"
+"""Coding scheme of the codes that our pipelines bring along, where CID 7203 has none."""
+
+
 def local_schemes(used: set[str]) -> list[str]:
     """Private coding schemes (`99...`, PS3.3 8.2), which the data set itself has to declare."""
     return sorted(scheme for scheme in used if scheme.startswith("99"))
+
+
+def scheme_item(scheme: str) -> Dataset:
+    """An item of CodingSchemeIdentificationSequence (C.12.1.1.3)."""
+    name = {"CodingSchemeName": "dicomnode"} if scheme == LOCAL_SCHEME else {}
+    return item_of({"CodingSchemeDesignator": scheme, **name})
 
 
 def purpose(code: Any) -> list[Dataset]:

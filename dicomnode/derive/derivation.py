@@ -10,10 +10,6 @@ from dicomnode.domain.recipe import Recipe
 from dicomnode.domain.writer_profile import WriterProfile
 
 
-class CannotDerive(Exception):
-    """No derived instance can be made of this source, and why, in words for an administrator."""
-
-
 class Coded(Protocol):
     """A coded concept (PS3.16): anything with these three texts."""
 

@@ -18,7 +18,7 @@ from pydicom.filewriter import write_data_element
 from pydicom.tag import BaseTag, Tag
 from pydicom.values import convert_SQ
 
-from dicomnode.derive.derivation import CannotDerive
+from dicomnode.derive.errors import CannotDerive
 
 _LONG = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
 """VRs whose length field has 32 bits (PS3.5 7.1.2)."""

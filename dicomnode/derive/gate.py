@@ -11,6 +11,7 @@ from typing import Any
 from pydicom import Dataset, dcmread
 
 from dicomnode.derive.derivation import Derivation, DerivedInstance, SourceReference
+from dicomnode.derive.errors import BrokenInstance
 from dicomnode.derive.identification import image_type_values
 from dicomnode.derive.lossy import METHODS, transfer_syntax
 from dicomnode.derive.pixels import PixelFormat, Pixels, padding_mask, padding_range
@@ -20,10 +21,6 @@ from dicomnode.domain.provenance import is_derived_by_dicomnode
 
 SAME = ("StudyInstanceUID", "StudyID", "AccessionNumber", "PatientID", "PatientName", "PatientBirthDate", "PatientSex")
 SAME_PLACE = ("Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient")
-
-
-class BrokenInstance(Exception):
-    """A derived instance that breaks its own rules: a fault of the writer, not of the source."""
 
 
 def check(

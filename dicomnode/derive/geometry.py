@@ -7,7 +7,7 @@ import numpy.typing as npt
 from pydicom import Dataset
 from pydicom.valuerep import format_number_as_ds
 
-from dicomnode.derive.derivation import CannotDerive
+from dicomnode.derive.errors import CannotDerive
 
 Vector = npt.NDArray[np.float64]
 SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")

@@ -5,7 +5,8 @@ from typing import Any
 from pydicom import Dataset
 from pydicom.multival import MultiValue
 
-from dicomnode.derive.derivation import CannotDerive, Derivation
+from dicomnode.derive.derivation import Derivation
+from dicomnode.derive.errors import CannotDerive
 from dicomnode.derive.sop_classes import DIGITAL_X_RAY, DX, MG, MG_FOR_PROCESSING
 from dicomnode.domain.provenance import INSTANCE_CREATOR_UID
 from dicomnode.domain.uid import derived_uid

@@ -7,9 +7,10 @@ from typing import Any
 from pydicom import Dataset
 
 from dicomnode.derive import changes
-from dicomnode.derive.derivation import CannotDerive, Derivation, DerivedInstance, SourceReference
+from dicomnode.derive.derivation import Derivation, DerivedInstance, SourceReference
 from dicomnode.derive.elements import Elements, tags_of
 from dicomnode.derive.equipment import equipment
+from dicomnode.derive.errors import CannotDerive
 from dicomnode.derive.gate import check, check_padding
 from dicomnode.derive.geometry import resampled
 from dicomnode.derive.identification import identification
@@ -19,7 +20,7 @@ from dicomnode.derive.part10 import TRANSFER_SYNTAX, part10
 from dicomnode.derive.pixels import PixelFormat, Pixels, Units, pixel_bytes, stored_pixels
 from dicomnode.derive.presentation import presentation
 from dicomnode.derive.provenance import derivation_of, references
-from dicomnode.derive.secondary_capture import CONVERSION_TYPE, outside_secondary_capture
+from dicomnode.derive.secondary_capture import as_secondary_capture, outside_secondary_capture
 from dicomnode.derive.sop_classes import SECONDARY_CAPTURE, derived_class
 from dicomnode.domain.provenance import is_derived_by_dicomnode
 
@@ -68,7 +69,7 @@ def derive_instance(
     if not derivation.same_grid:
         elements.write(resampled(source, form.rows, form.columns, in_patient=sop_class != SECONDARY_CAPTURE))
     if sop_class == SECONDARY_CAPTURE and source.get("SOPClassUID") != SECONDARY_CAPTURE:
-        elements.write({"ConversionType": CONVERSION_TYPE})
+        elements.write(as_secondary_capture(source, form))
     elements.write_pixels("OB" if form.bits_allocated == 8 else "OW", pixel_bytes(stored))
 
     uid = identity["SOPInstanceUID"]

@@ -5,7 +5,7 @@ from typing import Any
 from pydicom import Dataset
 from pydicom.multival import MultiValue
 
-from dicomnode.derive.derivation import CannotDerive
+from dicomnode.derive.errors import CannotDerive
 from dicomnode.derive.pixels import PixelFormat
 
 METHODS = {

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset
 
-from dicomnode.derive.derivation import CannotDerive
+from dicomnode.derive.errors import CannotDerive
 
 Units = Literal["stored", "physical"]
 Pixels = npt.NDArray[Any]

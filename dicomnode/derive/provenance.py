@@ -5,7 +5,15 @@ from typing import Any
 
 from pydicom import Dataset
 
-from dicomnode.derive.codes import FOR_PROCESSING_PREDECESSOR, SOURCE_IMAGE, code_item, item_of, local_schemes, purpose
+from dicomnode.derive.codes import (
+    FOR_PROCESSING_PREDECESSOR,
+    SOURCE_IMAGE,
+    code_item,
+    item_of,
+    local_schemes,
+    purpose,
+    scheme_item,
+)
 from dicomnode.derive.derivation import Derivation, SourceReference
 
 DESCRIPTION_LENGTH = 1024
@@ -22,8 +30,7 @@ def derivation_of(source: Dataset, derivation: Derivation) -> dict[str, Any]:
     known = {str(item.get("CodingSchemeDesignator")) for item in declared}
     missing = local_schemes({code.scheme for code in derivation.codes} - known)
     if missing:
-        added = [item_of({"CodingSchemeDesignator": scheme, "CodingSchemeName": "dicomnode"}) for scheme in missing]
-        new["CodingSchemeIdentificationSequence"] = [*declared, *added]
+        new["CodingSchemeIdentificationSequence"] = [*declared, *map(scheme_item, missing)]
     return new
 
 

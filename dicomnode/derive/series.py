@@ -8,6 +8,7 @@ from typing import Any
 
 from pydicom import Dataset
 
+from dicomnode.derive.errors import CannotDerive
 from dicomnode.domain.recipe import Recipe
 from dicomnode.domain.uid import derived_uid
 from dicomnode.domain.writer_profile import WriterProfile
@@ -60,13 +61,13 @@ def plan_series(
 
     `now` is an aware time. It is written in the source's TimezoneOffsetFromUTC where that is present, else in
     `local` (None: the zone of this machine), as the standard has it for data sets that name no offset.
-    Raises ValueError for a naive `now` and for a source without SeriesInstanceUID.
+    Raises ValueError for a naive `now`, CannotDerive for a source without SeriesInstanceUID.
     """
     if now.tzinfo is None:
         raise ValueError("now must be an aware time")
     source_uid = str(first_source.get("SeriesInstanceUID") or "")
     if not source_uid:
-        raise ValueError("the source has no SeriesInstanceUID")
+        raise CannotDerive("the source has no SeriesInstanceUID")
     profile = WriterProfile.model_validate(dict(recipe.writer_profile))
     moment = now.astimezone(_zone(first_source.get("TimezoneOffsetFromUTC")) or local)
     date, time = _date_time(moment)

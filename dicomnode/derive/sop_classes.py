@@ -3,7 +3,7 @@
 from pydicom import Dataset
 from pydicom.uid import UID
 
-from dicomnode.derive.derivation import CannotDerive
+from dicomnode.derive.errors import CannotDerive
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"
