@@ -102,16 +102,20 @@ class _Test(_Node):
     def _given(self, name: Operator) -> Expected | None:
         return cast(Expected | None, getattr(self, "in_" if name == "in" else name))
 
+    @field_validator("between")
+    @classmethod
+    def _ascending(cls, value: tuple[str | int | float, str | int | float] | None) -> tuple[Scalar, Scalar] | None:
+        low, high = value or (0, 0)
+        if isinstance(low, str) != isinstance(high, str) or low > high:  # type: ignore[operator]
+            raise refusal("between is [lowest, highest], both numbers or both texts.")
+        return value
+
     @model_validator(mode="after")
     def _one_operator(self) -> "_Test":
         given = [name for name in OPERATORS if self._given(name) is not None]
         if len(given) != 1:
             found = f"this one has {len(given)} ({', '.join(given)})" if given else "this one has none"
             raise refusal(f"a condition has exactly one of the operators {', '.join(OPERATORS)}; {found}.")
-        if self.between is not None:
-            low, high = self.between
-            if isinstance(low, str) != isinstance(high, str) or low > high:  # type: ignore[operator]
-                raise refusal("between is [lowest, highest], both numbers or both texts.")
         return self
 
 
