@@ -1,0 +1,183 @@
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from support.rawfiles import RawFile, sample
+
+from dicomnode.domain.instance import Location
+from dicomnode.store.container import Container, store_error
+from dicomnode.store.errors import StoreFailed, StoreFull
+from dicomnode.store.members import InstanceMember, members
+
+NAME = "c.tar"
+
+
+@pytest.fixture(scope="module")
+def file() -> RawFile:
+    return sample()
+
+
+def found(root: Path) -> list[Location]:
+    return [member.location for member in members(root, NAME) if isinstance(member, InstanceMember)]
+
+
+def test_files_are_private_and_never_reopened(tmp_path: Path, file: RawFile) -> None:
+    Container(tmp_path, NAME).close()
+    assert (tmp_path / NAME).stat().st_mode & 0o777 == 0o600
+    with pytest.raises(StoreFailed):
+        Container(tmp_path, NAME)
+
+
+def test_any_tar_reads_a_container(tmp_path: Path, file: RawFile) -> None:
+    container = Container(tmp_path, NAME)
+    for _ in range(3):
+        container.append(file.receipt(), file.data_set)
+    container.note({"event": "x"})
+    container.close()
+    listed = subprocess.run(["tar", "tf", tmp_path / NAME], capture_output=True, check=True, text=True)
+    expected = ["0.dcm", "0.receipt", "1.dcm", "1.receipt", "2.dcm", "2.receipt", "3.event"]
+    assert listed.stdout.split() == expected
+    assert listed.stderr == ""
+
+
+def test_one_sync_serves_all_who_wait(tmp_path: Path, file: RawFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    container = Container(tmp_path, NAME)
+    real = os.fdatasync
+    syncs: list[int] = []
+
+    def slow(descriptor: int) -> None:
+        size = os.fstat(descriptor).st_size
+        time.sleep(0.02)
+        real(descriptor)
+        syncs.append(size)
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+    acknowledged: list[tuple[Location, int]] = []
+
+    def append() -> None:
+        for _ in range(5):
+            location = container.append(file.receipt(), file.data_set)
+            acknowledged.append((location, max(syncs)))
+
+    threads = [threading.Thread(target=append) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    monkeypatch.undo()
+    assert len(syncs) < len(acknowledged) / 2
+    for location, synced in acknowledged:
+        assert location.offset + location.length <= synced, "acknowledged before a sync that began after its last byte"
+    assert found(tmp_path) == sorted(location for location, _ in acknowledged)
+
+
+def test_a_failed_sync_is_final_for_all_who_wait(
+    tmp_path: Path, file: RawFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container = Container(tmp_path, NAME)
+    kept = container.append(file.receipt(), file.data_set)
+    calls = []
+
+    def fail(descriptor: int) -> None:
+        calls.append(descriptor)
+        time.sleep(0.05)
+        raise OSError(errno.EIO, "I/O error")
+
+    monkeypatch.setattr(os, "fdatasync", fail)
+    refused: list[StoreFailed] = []
+
+    def append() -> None:
+        try:
+            container.append(file.receipt(), file.data_set)
+        except StoreFailed as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=append) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    monkeypatch.undo()
+    assert len(refused) == 4
+    assert len(calls) == 1, "a failed sync must not be retried"
+    assert container.failed
+    with pytest.raises(StoreFailed):
+        container.append(file.receipt(), file.data_set)
+    container.close()
+    assert found(tmp_path) == [kept]
+
+
+def test_a_write_that_cannot_be_taken_back_closes_the_container(
+    tmp_path: Path, file: RawFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container = Container(tmp_path, NAME)
+    kept = container.append(file.receipt(), file.data_set)
+    real = os.writev
+
+    def half(descriptor: int, buffers: list[memoryview]) -> int:
+        if len(buffers) > 1:
+            return real(descriptor, buffers[:2])
+        raise OSError(errno.EIO, "I/O error")
+
+    def fail(descriptor: int, length: int) -> None:
+        raise OSError(errno.EIO, "I/O error")
+
+    monkeypatch.setattr(os, "writev", half)
+    monkeypatch.setattr(os, "ftruncate", fail)
+    with pytest.raises(StoreFailed):
+        container.append(file.receipt(), file.data_set)
+    monkeypatch.undo()
+    with pytest.raises(StoreFailed, match="could not be taken back"):
+        container.append(file.receipt(), file.data_set)
+    assert found(tmp_path) == [kept]
+
+
+LIMITED = """
+import os, resource, signal, sys
+from pathlib import Path
+from support.rawfiles import sample
+from dicomnode.store.container import Container, store_error
+from dicomnode.store.errors import StoreFull
+root, file = Path(sys.argv[1]), sample()
+container = Container(root, "c.tar")
+container.append(file.receipt(), file.data_set)
+one = container.size
+for limit in range(one + 1, 2 * one, 997):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        container.append(file.receipt(), file.data_set)
+    except StoreFull:
+        assert (root / "c.tar").stat().st_size == one, limit
+    else:
+        raise AssertionError(limit)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+container.append(file.receipt(), file.data_set)
+container.close()
+"""
+
+
+def test_a_short_write_leaves_nothing_behind(tmp_path: Path) -> None:
+    """The kernel itself cuts each write at another byte (RLIMIT_FSIZE), then lets it through."""
+    tests = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, tmp_path],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([tests, str(Path(tests).parent)])},
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(found(tmp_path)) == 2
+
+
+def test_no_room_and_failure_are_told_apart() -> None:
+    assert isinstance(store_error(OSError(errno.ENOSPC, "")), StoreFull)
+    assert isinstance(store_error(OSError(errno.EDQUOT, "")), StoreFull)
+    assert isinstance(store_error(OSError(errno.EIO, "")), StoreFailed)
+    assert isinstance(store_error(OSError(errno.EROFS, "")), StoreFailed)

@@ -1,0 +1,84 @@
+import io
+import time
+import zlib
+from struct import pack
+
+import pytest
+from support.rawfiles import sample
+
+from dicomnode.store.header import MAX_INFLATED_BYTES, UnreadableHeader, read_header
+
+EXPLICIT = "1.2.840.10008.1.2.1"
+DEFLATED = "1.2.840.10008.1.2.1.99"
+
+
+def element(group: int, number: int, vr: bytes, value: bytes) -> bytes:
+    return pack("<HH2sH", group, number, vr, len(value)) + value
+
+
+def deflate(data: bytes) -> bytes:
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return compressor.compress(data) + compressor.flush()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CT_small.dcm",
+        "MR_small_bigendian.dcm",
+        "MR_small_implicit.dcm",
+        "image_dfl.dcm",
+        "JPEG2000.dcm",
+        "MR_small_RLE.dcm",
+    ],
+)
+def test_every_encoding_is_read_up_to_its_pixels(name: str) -> None:
+    file = sample(name)
+    header = read_header(io.BytesIO(file.data_set), file.transfer_syntax)
+    assert header.SOPInstanceUID == file.sop_uid
+    assert header.SeriesInstanceUID == file.series_uid
+    assert "PixelData" not in header
+    assert "Rows" in header
+
+
+def test_the_pixels_of_a_deflate_bomb_are_never_inflated() -> None:
+    bomb = element(8, 0x18, b"UI", b"1.2.3\0") + pack("<HH2sHL", 0x7FE0, 0x10, b"OB", 0, 1 << 30) + bytes(1 << 27)
+    began = time.monotonic()
+    header = read_header(io.BytesIO(deflate(bomb)), DEFLATED)
+    assert time.monotonic() - began < 2
+    assert header.SOPInstanceUID == "1.2.3"
+
+
+def test_a_deflate_bomb_in_the_header_passes_the_budget() -> None:
+    bomb = pack("<HH2sHL", 8, 0x18, b"UN", 0, 0xFFFFFFF0) + bytes(2 * MAX_INFLATED_BYTES)
+    began = time.monotonic()
+    with pytest.raises(UnreadableHeader, match="inflates to more than"):
+        read_header(io.BytesIO(deflate(bomb)), DEFLATED)
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("depth", [200, 50_000])
+def test_sequences_without_end_do_not_crash(depth: int) -> None:
+    opened = (pack("<HH2sHL", 0x40, 0xA730, b"SQ", 0, 0xFFFFFFFF) + pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF)) * depth
+    began = time.monotonic()
+    with pytest.raises(UnreadableHeader):
+        read_header(io.BytesIO(element(8, 0x18, b"UI", b"1.2.3\0") + opened), EXPLICIT)
+    assert time.monotonic() - began < 2
+
+
+def test_a_header_that_ends_inside_a_value_is_refused() -> None:
+    whole = element(8, 0x18, b"UI", b"1.2.3\0") + element(8, 0x60, b"CS", b"CT")
+    assert read_header(io.BytesIO(whole), EXPLICIT).Modality == "CT"
+    with pytest.raises(UnreadableHeader, match=r"ends inside element \(0008,0060\)"):
+        read_header(io.BytesIO(whole[:-1]), EXPLICIT)
+
+
+@pytest.mark.parametrize("data", [b"", b"\0", b"\x08\0\x05\0"])
+def test_nothing_is_not_a_data_set(data: bytes) -> None:
+    with pytest.raises(UnreadableHeader, match="no elements"):
+        read_header(io.BytesIO(data), EXPLICIT)
+
+
+def test_noise_is_not_a_deflated_data_set() -> None:
+    with pytest.raises(UnreadableHeader, match="cannot be parsed"):
+        read_header(io.BytesIO(bytes(range(255, 0, -1)) * 9), DEFLATED)
