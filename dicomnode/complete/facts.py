@@ -1,6 +1,5 @@
 """Facts of an instance, and of a series as the sum of its instances' facts."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -52,7 +51,7 @@ def combine(facts: Iterable[SeriesFacts]) -> SeriesFacts:
 @dataclass
 class _Tally:
     vr: str
-    values: Counter[Value] = field(default_factory=Counter)
+    values: dict[Value, int] = field(default_factory=dict)
     carriers: int = 0
 
 
@@ -77,7 +76,8 @@ class Accumulator:
         instances = _whole(facts.computed.get("instance_count"))
         for name, attribute in facts.attributes.items():
             tally = self._tallies.setdefault(name, _Tally(attribute.vr))
-            tally.values.update(attribute.values)
+            for value, count in attribute.values.items():
+                tally.values[value] = tally.values.get(value, 0) + count
             tally.carriers += instances - attribute.absent
         for name in _COUNTS:
             self._counts[name] += _whole(facts.computed.get(name))
