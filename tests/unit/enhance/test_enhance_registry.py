@@ -161,7 +161,10 @@ def test_entry_points_are_found_and_broken_ones_named(write_pipeline, monkeypatc
 
 
 def test_a_recipe_is_complete(write_pipeline) -> None:
-    body = IDENTITY + "\nclass Params(PipelineParams):\n    strength: float = Field(0.6, ge=0, le=1)\n    kind: str = 'a'\n"
+    body = (
+        IDENTITY
+        + "\nclass Params(PipelineParams):\n    strength: float = Field(0.6, ge=0, le=1)\n    kind: str = 'a'\n"
+    )
     registry = site(write_pipeline(body))
     recipe = registry.recipe("tiny", {"strength": 1}, WriterProfile(series_number_offset=7))
     assert (recipe.pipeline, recipe.version, recipe.weights_sha256) == ("tiny", "1.0", "")
