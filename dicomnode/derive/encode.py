@@ -31,6 +31,7 @@ _STRINGS = _TEXT | {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"}
 _LEADING_SPACE_TOO = frozenset({"AE", "DS", "IS"})
 _WORD = {"US": 2, "SS": 2, "OW": 2, "AT": 2, "UL": 4, "SL": 4, "FL": 4, "OF": 4, "OL": 4, "FD": 8, "OD": 8}
 _WORD |= {"OV": 8, "SV": 8, "UV": 8}
+_VRS = _STRINGS | _LONG | _WORD.keys()
 _ITEM = b"\xfe\xff\x00\xe0"
 
 
@@ -98,7 +99,15 @@ def tags_in(dataset: Dataset) -> list[BaseTag]:
 def kept_elements(dataset: Dataset, creators: frozenset[str]) -> list[DataElement | RawDataElement]:
     """The elements in tag order, without group lengths and without private attributes that `creators` does not name."""
     blocks = _private_blocks(dataset, creators) if creators else frozenset()
-    return [dataset.get_item(tag) for tag in tags_in(dataset) if _kept(tag, blocks)]
+    return [_unparsed(dataset, tag) for tag in tags_in(dataset) if _kept(tag, blocks)]
+
+
+def _unparsed(dataset: Dataset, tag: BaseTag) -> DataElement | RawDataElement:
+    """The element as it is, unless its value was left in the file."""
+    element = dataset.get_item(tag, keep_deferred=True)
+    if isinstance(element, RawDataElement) and element.length and not element.value:
+        return dataset[tag]
+    return element
 
 
 def _private_blocks(dataset: Dataset, creators: frozenset[str]) -> frozenset[int]:
@@ -117,7 +126,7 @@ def _kept(tag: BaseTag, blocks: frozenset[int]) -> bool:
 def _raw_bytes(raw: RawDataElement, encoding: Encoding, creators: frozenset[str]) -> bytes:
     value = raw.value or b""
     vr = raw.VR
-    if vr is None or vr == "UN":
+    if vr is None or vr == "UN" or vr not in _VRS:
         known = _settled(_dictionary_vr(raw.tag), encoding)
         if vr == "UN" and known != "UN":
             encoding = replace(encoding, implicit=True, little=True)
@@ -177,4 +186,7 @@ def _swapped(value: bytes, size: int) -> bytes:
 
 def _codecs(dataset: Dataset) -> tuple[str, ...]:
     names = dataset.get("SpecificCharacterSet")
-    return tuple(convert_encodings(names if isinstance(names, str) else list(names))) if names else ()
+    try:
+        return tuple(convert_encodings(names if isinstance(names, str) else list(names))) if names else ()
+    except LookupError:
+        return ()

@@ -1,5 +1,6 @@
 """Who the derived instance is: UIDs, series, dates, image type, and how far its content may be trusted."""
 
+import re
 from typing import Any
 
 from pydicom import Dataset
@@ -7,9 +8,11 @@ from pydicom.multival import MultiValue
 
 from dicomnode.derive.derivation import Derivation
 from dicomnode.derive.errors import CannotDerive
-from dicomnode.derive.sop_classes import DIGITAL_X_RAY, DX, MG, MG_FOR_PROCESSING
+from dicomnode.derive.sop_classes import DIGITAL_X_RAY, MG
 from dicomnode.domain.provenance import INSTANCE_CREATOR_UID
 from dicomnode.domain.uid import derived_uid
+
+_UID = re.compile(r"[0-9.]{1,64}")
 
 COMMENTS_LENGTH = 10240
 """ImageComments is a Long Text (PS3.5 6.2)."""
@@ -18,8 +21,8 @@ COMMENTS_LENGTH = 10240
 def identification(source: Dataset, derivation: Derivation, sop_class: str) -> dict[str, Any]:
     """UIDs, series and times, C.7.3.1, C.7.6.1 and C.12.1. Raises CannotDerive where the source cannot be named."""
     for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
-        if not source.get(keyword):
-            raise CannotDerive(f"the source has no {keyword}")
+        if not _UID.fullmatch(str(source.get(keyword) or "")):
+            raise CannotDerive(f"the source has no {keyword}, or one that is no UID")
     series, recipe = derivation.series, derivation.recipe
     date, time = series.at_offset(source.get("TimezoneOffsetFromUTC"))
     new = {
@@ -49,8 +52,7 @@ def image_type(source: Dataset, derivation: Derivation, sop_class: str) -> list[
     """
     rest = image_type_values(source)[2:]
     if sop_class in DIGITAL_X_RAY:
-        mammogram = source.get("SOPClassUID") in (MG, MG_FOR_PROCESSING)
-        rest = [rest[0] if rest and mammogram and sop_class != DX else "", *rest[1:]]
+        rest = [rest[0] if rest and sop_class == MG else "", *rest[1:]]
     return ["DERIVED", derivation.profile.image_type_value_2, *rest]
 
 

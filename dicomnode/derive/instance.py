@@ -20,6 +20,7 @@ from dicomnode.derive.part10 import TRANSFER_SYNTAX, part10
 from dicomnode.derive.pixels import PixelFormat, Pixels, Units, pixel_bytes, stored_pixels
 from dicomnode.derive.presentation import presentation
 from dicomnode.derive.provenance import derivation_of, references
+from dicomnode.derive.readable import require_readable
 from dicomnode.derive.secondary_capture import as_secondary_capture, outside_secondary_capture
 from dicomnode.derive.sop_classes import SECONDARY_CAPTURE, derived_class
 from dicomnode.domain.provenance import is_derived_by_dicomnode
@@ -49,6 +50,7 @@ def derive_instance(
 
     Raises CannotDerive for a source that this writer cannot do justice, BrokenInstance if the gate finds a fault.
     """
+    require_readable(source)
     if is_derived_by_dicomnode(source):
         raise CannotDerive("the source was derived by a dicomnode")
     sop_class = derived_class(source, secondary_capture=derivation.profile.sop_class == "secondary-capture")

@@ -9,6 +9,7 @@ from typing import Any
 from pydicom import Dataset
 
 from dicomnode.derive.errors import CannotDerive
+from dicomnode.derive.readable import require_readable
 from dicomnode.domain.recipe import Recipe
 from dicomnode.domain.uid import derived_uid
 from dicomnode.domain.writer_profile import WriterProfile
@@ -61,10 +62,11 @@ def plan_series(
 
     `now` is an aware time. It is written in the source's TimezoneOffsetFromUTC where that is present, else in
     `local` (None: the zone of this machine), as the standard has it for data sets that name no offset.
-    Raises ValueError for a naive `now`, CannotDerive for a source without SeriesInstanceUID.
+    Raises ValueError for a naive `now`, CannotDerive for a source that names no series or is not readable.
     """
     if now.tzinfo is None:
         raise ValueError("now must be an aware time")
+    require_readable(first_source)
     source_uid = str(first_source.get("SeriesInstanceUID") or "")
     if not source_uid:
         raise CannotDerive("the source has no SeriesInstanceUID")
