@@ -82,7 +82,8 @@ def _decode(header: dict[str, Any], encapsulated: bytes) -> tuple[dict[str, Any]
 
 def _one_line(error: BaseException) -> str:
     reasons = str(error).rpartition("all available plugins:")[2]  # pydicom's list of what each decoder said
-    return " ".join(reasons.split())[:300] or type(error).__name__
+    lines = [" ".join(line.split()) for line in reasons.splitlines()]
+    return "; ".join(filter(None, lines))[:300] or type(error).__name__
 
 
 def main() -> None:

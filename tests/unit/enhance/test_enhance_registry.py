@@ -192,3 +192,13 @@ def test_a_pipeline_that_fails_to_judge_does_not_accept(write_pipeline, facts_of
     acceptance = only(write_pipeline(body)).accepts(facts_of(make_sources(ct_volume)))
     assert not acceptance.accepted
     assert "failed to judge the series: KeyError" in acceptance.reason
+
+
+def test_installed_pipelines_go_before_a_source_folder(write_pipeline, tmp_path: Path) -> None:
+    write_pipeline(IDENTITY, name="from-the-wheel").rename(tmp_path / discovery.BUNDLED_PACKAGE)
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from dicomnode.enhance.registry import Registry;"
+        "print(*(f'{entry.name} {entry.pipeline.__module__} {entry.error}' for entry in Registry.load()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "from-the-wheel dicomnode_pipelines.from_the_wheel", done.stderr
