@@ -124,10 +124,12 @@ class Association:
             acceptance = A_ASSOCIATE_AC()
             acceptance.decode(_whole(pdu_type, content))
             answer = acceptance.to_primitive()
+            results = {context.context_id: context for context in answer.presentation_context_definition_results_list}
+            self._peer_limit = answer.maximum_length_received or 0
         except Exception as error:  # pynetdicom raises whatever the malformed bytes make it raise
             raise _broken("the answer to the association request is malformed") from error
-        self._peer_limit = answer.maximum_length_received or 0
-        results = {context.context_id: context for context in answer.presentation_context_definition_results_list}
+        if not results:
+            raise _broken("it answers none of the presentation contexts")
         for context_id, syntax in proposed.items():
             context = results.get(context_id)
             accepted = context is not None and context.result == 0 and syntax[1] in context.transfer_syntax

@@ -20,8 +20,8 @@ def data_set_bytes(part10: bytes) -> memoryview:
     offset = _PREFIX_END
     while part10[offset : offset + 2] == b"\x02\x00":
         offset = _next_element(part10, offset)
-    if offset == _PREFIX_END or offset > len(part10):
-        raise NotPart10("no complete file meta information")
+    if offset == _PREFIX_END or offset >= len(part10):
+        raise NotPart10("no file meta information with a data set behind it")
     return memoryview(part10)[offset:]
 
 

@@ -1,11 +1,15 @@
 """PDUs on a socket, with a deadline on every wait (PS3.8 9.3). One thread, blocking, no queue in between."""
 
 import contextlib
+import fcntl
 import socket
 import struct
+import sys
+import termios
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from dicomnode.deliver.destination import Destination
@@ -36,6 +40,7 @@ class Wire:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.settimeout(_STOP_LATENCY)
         self._socket, self._stop = sock, stop
+        self._inside_pdu = False
 
     @classmethod
     def connect(cls, destination: Destination, timeout: float, stop: threading.Event) -> "Wire":
@@ -70,42 +75,50 @@ class Wire:
 
     def read(self, timeout: float, longest: int = MAX_PDU_LENGTH) -> tuple[int, bytes]:
         """The next PDU as (type, content), all of it within `timeout` seconds."""
-        deadline = time.monotonic() + timeout
-        pdu_type, length = _PDU_HEADER.unpack(self._read_exactly(_PDU_HEADER.size, deadline))
+        silence = self._silence(timeout)
+        pdu_type, length = _PDU_HEADER.unpack(self._read_exactly(_PDU_HEADER.size, silence))
         if length > longest:
             raise AssociationFailed(FailureKind.PROTOCOL, f"a PDU of {length} bytes came", transient=True)
-        return pdu_type, self._read_exactly(length, deadline)
+        return pdu_type, self._read_exactly(length, silence)
 
     def write_last(self, pdu: bytes) -> None:
-        """Write one small PDU if the connection takes it at once. Never raises: for A-ABORT, whatever went wrong."""
-        with contextlib.suppress(OSError):
-            self._socket.send(pdu)
+        """Write one small PDU if the connection takes it at once. Never raises: for A-ABORT, whatever went wrong.
+
+        Not inside another PDU: the peer would take it for the end of a data set.
+        """
+        if not self._inside_pdu:
+            with contextlib.suppress(OSError):
+                self._socket.send(pdu)
 
     def close(self) -> None:
         """Close the connection. Never raises."""
         self._socket.close()
 
     def _write_all(self, buffers: list[memoryview], timeout: float) -> None:
+        self._inside_pdu = True
         first = 0
         while first < len(buffers):
             window = buffers[first : first + _BUFFERS_PER_CALL]
-            sent = self._wait(lambda window=window: self._socket.sendmsg(window), time.monotonic() + timeout)  # type: ignore[misc]
+            sent = self._wait(partial(self._socket.sendmsg, window), self._silence(timeout))
             while sent and sent >= len(buffers[first]):
                 sent -= len(buffers[first])
                 first += 1
             if sent:
                 buffers[first] = buffers[first][sent:]
+        self._inside_pdu = False
 
-    def _read_exactly(self, length: int, deadline: float) -> bytes:
+    def _read_exactly(self, length: int, silence: "_Silence") -> bytes:
         received = bytearray()
         while len(received) < length:
-            wanted = length - len(received)
             self._acknowledge_at_once()
-            chunk = self._wait(lambda wanted=wanted: self._socket.recv(wanted), deadline)  # type: ignore[misc]
+            chunk = self._wait(partial(self._socket.recv, length - len(received)), silence)
             if not chunk:
                 raise AssociationFailed(FailureKind.CONNECTION, "the peer closed the connection", transient=True)
             received += chunk
         return bytes(received)
+
+    def _silence(self, timeout: float) -> "_Silence":
+        return _Silence(self._socket, timeout)
 
     def _acknowledge_at_once(self) -> None:
         """Ask for no delayed acknowledgements; Linux forgets the wish, so it is renewed before every wait.
@@ -117,7 +130,7 @@ class Wire:
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.IPPROTO_TCP, _TCP_QUICKACK, 1)
 
-    def _wait(self, call: Callable[[], _T], deadline: float) -> _T:
+    def _wait(self, call: Callable[[], _T], silence: "_Silence") -> _T:
         """`call()` as soon as the socket allows it; the socket's own time-out is short so that `stop` is seen."""
         while True:
             if self._stop.is_set():
@@ -125,11 +138,35 @@ class Wire:
             try:
                 return call()
             except TimeoutError as error:
-                if time.monotonic() >= deadline:
+                if silence.too_long():
                     raise AssociationFailed(FailureKind.TIMEOUT, "the peer was silent", transient=True) from error
             except OSError as error:
                 reason = f"the connection broke: {error.strerror or error}"
                 raise AssociationFailed(FailureKind.CONNECTION, reason, transient=True) from error
+
+
+class _Silence:
+    """How long the peer may still be silent. The clock starts anew as long as it takes what we have written.
+
+    Megabytes can wait in the kernel when the last byte is "written": without this, a slow but honest link would be
+    cut off, and the same instances sent again, for ever.
+    """
+
+    def __init__(self, sock: socket.socket, timeout: float) -> None:
+        self._socket, self._timeout = sock, timeout
+        self._unsent = self._send_queue()
+        self._deadline = time.monotonic() + timeout
+
+    def too_long(self) -> bool:
+        unsent = self._send_queue()
+        if unsent < self._unsent:
+            self._unsent, self._deadline = unsent, time.monotonic() + self._timeout
+        return time.monotonic() >= self._deadline
+
+    def _send_queue(self) -> int:
+        """Bytes that the peer's host has not acknowledged yet (SIOCOUTQ, tcp(7))."""
+        answer = fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4))
+        return int.from_bytes(answer, sys.byteorder)
 
 
 def _fragments(context_id: int, message: memoryview, control: int, peer_limit: int) -> list[memoryview]:
