@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -88,16 +89,38 @@ def checkpoint(stage: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Wake:
-    """A doorbell between threads: `ring` after a commit, `wait` at most `seconds` on the monotonic clock."""
+class Loop(threading.Thread):
+    """A background turn, again and again: at once when rung, else every `seconds` on the monotonic clock.
 
-    def __init__(self) -> None:
-        self._event = threading.Event()
+    `turn` returns whether there may be more to do right away. An exception is logged, waited out for a second and
+    tried again: a database that is away for a minute needs no restart.
+    """
+
+    def __init__(self, name: str, seconds: float, turn: Callable[[], bool]) -> None:
+        super().__init__(name=name, daemon=True)
+        self._seconds, self._turn = seconds, turn
+        self._bell = threading.Event()
+        self._stopping = threading.Event()
 
     def ring(self) -> None:
-        self._event.set()
+        """There is something to do."""
+        self._bell.set()
 
-    def wait(self, seconds: float) -> bool:
-        rung = self._event.wait(seconds)
-        self._event.clear()
-        return rung
+    def stop(self, seconds: float = 30.0) -> None:
+        """End after the turn in hand."""
+        self._stopping.set()
+        self._bell.set()
+        if self.is_alive():
+            self.join(seconds)
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                with TICK_SECONDS.labels(self.name).time():
+                    again = self._turn()
+            except Exception as error:
+                log.warning("will try again", loop=self.name, error=f"{type(error).__name__}: {error}")
+                again = self._stopping.wait(1.0)
+            if not again:
+                self._bell.wait(self._seconds)
+            self._bell.clear()

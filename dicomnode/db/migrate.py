@@ -25,18 +25,23 @@ def upgrade(database: Database) -> tuple[str | None, str | None]:
     config = _config()
     with database.engine.connect() as connection:
         before = MigrationContext.configure(connection).get_current_revision()
-    head = ScriptDirectory.from_config(config).get_current_head()
-    if before != head:
+    newest = head()
+    if before != newest:
         with database.engine.execution_options(dicomnode_write=True).begin() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
-    return before, head
+    return before, newest
 
 
 def current(database: Database) -> str | None:
     """The schema revision the database is at; None for an empty one."""
     with database.engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
+
+
+def head() -> str | None:
+    """The schema revision of this version of the program."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def drift(database: Database) -> list[str]:

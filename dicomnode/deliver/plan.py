@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from dicomnode.audit.events import record
+from dicomnode.db.database import now as database_now
 from dicomnode.db.models import Delivery, DeliveryItem
 from dicomnode.db.repositories import deliveries
 from dicomnode.domain.instance import Location
@@ -99,3 +100,25 @@ def _create(session: Session, destination: str, subject: Subject, rule: str, nod
         detail={"destination": destination, "rule": rule, "subject": str(subject)},
     )
     return row
+
+
+def requeue(session: Session, row: Delivery, actor: str, node: str) -> int:
+    """An operator wants a dead letter sent again: its failed instances are pending once more. Returns how many.
+
+    Raises ValueError if the delivery is not a dead letter.
+    """
+    if row.state not in ("failed", "cancelled"):
+        raise ValueError(f"delivery {row.id} is {row.state}: only a failed one can be sent again")
+    count = deliveries.reopen_failed(session, row.id)
+    row.state, row.reason, row.finished_at = "pending", f"{actor} asked for it", None
+    row.not_before = database_now(session)
+    record(
+        session,
+        "delivery.requeued",
+        f"{actor} sends {count} instances again",
+        node=node,
+        actor=actor,
+        series_uid=row.series_uid,
+        subject=f"delivery:{row.id}",
+    )
+    return count

@@ -34,6 +34,8 @@ class EnhancedSlice:
     pixels: Pixels
     units: Literal["stored", "physical"]
     figures: tuple[GuardFigure, ...] = ()
+    contributors: tuple[str, ...] = ()
+    """SOP instances whose pixels the network saw for this slice, itself included, in the order of space."""
 
 
 @dataclass(frozen=True)

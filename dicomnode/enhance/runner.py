@@ -127,7 +127,8 @@ def _run(
             checkpoint("decoded")
         for batch in run_stack(loaded, window, indices, params):
             for index, pixels, figures in batch:
-                done(EnhancedSlice(stack[index].sop_uid, pixels, loaded.pipeline.units, figures))
+                seen = window.contributors(index)
+                done(EnhancedSlice(stack[index].sop_uid, pixels, loaded.pipeline.units, figures, seen))
             count += len(batch)
             if on_progress:
                 on_progress(count, total)

@@ -37,6 +37,10 @@ class Window:
         except ValueError as error:
             raise CannotDecode("slices of one stack decode to different sizes") from error
 
+    def contributors(self, index: int) -> tuple[str, ...]:
+        """SOP instance UIDs of the slice at `index` and its neighbours, each once."""
+        return tuple(dict.fromkeys(self.stack[around].sop_uid for around in self._around(index)))
+
     def _around(self, index: int) -> list[int]:
         last = len(self.stack) - 1
         return [min(max(index + step, 0), last) for step in range(-self.neighbours, self.neighbours + 1)]

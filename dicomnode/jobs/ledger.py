@@ -4,6 +4,7 @@ A claim raises `attempt`, which fences everything after it: a worker that was pa
 out of date and can change nothing. Leases are compared on the database's clock alone.
 """
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,6 +15,7 @@ from dicomnode.audit.events import record
 from dicomnode.db.database import now as database_now
 from dicomnode.db.models import Enhancement
 from dicomnode.db.repositories import enhancements
+from dicomnode.domain.recipe import Recipe, canonical_json
 from dicomnode.domain.states import ENHANCEMENT
 
 PRIORITIES = {"stat": 0, "normal": 1, "off-peak": 2}
@@ -34,11 +36,74 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Work:
+    """What a rule asks for. `per_generation`: a new generation is new work (pipelines of scope "volume")."""
+
+    series_uid: str
+    generation: int
+    recipe: Recipe
+    priority: int
+    per_generation: bool = False
+    deadline_at: datetime | None = None
+
+    @property
+    def key(self) -> str:
+        """What makes it the same work, whoever asks: SHA-256 (hex)."""
+        identity = [self.series_uid, self.recipe.canonical(), self.generation if self.per_generation else 0]
+        return hashlib.sha256(canonical_json(identity).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
 class RetryPolicy:
     """How often work is tried, and how long a failed attempt waits."""
 
     max_attempts: int = 3
     retry_seconds: float = 5.0
+
+
+def enter(session: Session, work: Work, node: str, now: datetime) -> Enhancement:
+    """Enter work into the ledger, once. Known work that a new generation touches is made ready for what it lacks."""
+    row = enhancements.by_key(session, work.key)
+    if row is None:
+        return _create(session, work, node, now)
+    row.priority = min(row.priority, work.priority)
+    if row.generation < work.generation:
+        row.generation = work.generation
+        if row.state in ("done", "withheld", "failed", "expired"):
+            row.state, row.failures, row.not_before, row.deadline_at = "ready", 0, now, work.deadline_at
+            row.reason = f"generation {work.generation} of the series is complete"
+    return row
+
+
+def _create(session: Session, work: Work, node: str, now: datetime) -> Enhancement:
+    recipe = work.recipe
+    row = Enhancement(
+        key=work.key,
+        series_uid=work.series_uid,
+        generation=work.generation,
+        pipeline=recipe.pipeline,
+        version=recipe.version,
+        weights_sha256=recipe.weights_sha256,
+        params=dict(recipe.params),
+        writer_profile=dict(recipe.writer_profile),
+        state="ready",
+        priority=work.priority,
+        not_before=now,
+        deadline_at=work.deadline_at,
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()
+    record(
+        session,
+        "enhancement.created",
+        f"{recipe.pipeline} {recipe.version} is to be run",
+        node=node,
+        series_uid=work.series_uid,
+        subject=_subject(row),
+        detail={"recipe": recipe.digest(), "generation": work.generation, "params": dict(recipe.params)},
+    )
+    return row
 
 
 def claim(session: Session, worker: str, node: str, lease_seconds: float) -> Claim | None:
@@ -143,6 +208,20 @@ def reap(session: Session, policy: RetryPolicy, node: str) -> list[str]:
     for row in enhancements.past_deadline(session, now):
         finish(session, row, "expired", "the deadline passed before it could start: originals only", node)
     return hanging
+
+
+def anything_to_reap(session: Session) -> bool:
+    """Whether `reap` would find something; a read."""
+    now = database_now(session)
+    return bool(enhancements.lapsed(session, now) or enhancements.past_deadline(session, now))
+
+
+def node_restarted(session: Session, prefix: str, policy: RetryPolicy, node: str) -> int:
+    """This node's workers (names under `prefix`) ended with its earlier life: their work is a failed attempt."""
+    rows = enhancements.running_under(session, prefix)
+    for row in rows:
+        fail_attempt(session, row, "the node stopped in the middle of it", policy, node)
+    return len(rows)
 
 
 def worker_died(session: Session, worker: str, reason: str, policy: RetryPolicy, node: str) -> int:

@@ -107,9 +107,7 @@ class LocalWorkers:
 
     def _spawn(self, slot: _Slot) -> None:
         arguments = [sys.executable, *self._command, "--device", slot.device, "--name", slot.name]
-        slot.process = subprocess.Popen(
-            arguments, stdin=subprocess.PIPE, env={**os.environ, **self._environment}, start_new_session=True
-        )
+        slot.process = subprocess.Popen(arguments, stdin=subprocess.PIPE, env={**os.environ, **self._environment})
         slot.started = time.monotonic()
 
 

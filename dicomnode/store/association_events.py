@@ -10,16 +10,11 @@ from dicomnode.audit.events import record
 from dicomnode.db.repositories import associations
 
 
-def apply(session: Session, event: Mapping[str, Any], node: str) -> bool:
-    """Apply one noted event. Returns True when it closed an association, which may make a series due.
-
-    An event of a kind that this version does not know is kept in its container and passed over.
-    """
+def apply(session: Session, event: Mapping[str, Any], node: str) -> None:
+    """Apply one noted event. One of a kind that this version does not know stays in its container, passed over."""
     handler = _HANDLERS.get(str(event.get("event")))
-    if handler is None:
-        return False
-    handler(session, event, datetime.fromisoformat(event["at"]), node)
-    return handler is _closed
+    if handler is not None:
+        handler(session, event, datetime.fromisoformat(event["at"]), node)
 
 
 def _opened(session: Session, event: Mapping[str, Any], at: datetime, node: str) -> None:

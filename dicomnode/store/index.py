@@ -42,8 +42,14 @@ class Arrivals:
     series: dict[str, Series] = field(default_factory=dict)
     contradicted: dict[str, Version] = field(default_factory=dict)
     """Series of which a known instance came again as a correction or a conflict."""
-    associations_closed: bool = False
+
+
+@dataclass
+class Applied:
+    """How much one run applied: members of all kinds, and instances among them."""
+
     members: int = 0
+    instances: int = 0
 
 
 class Indexer:
@@ -65,21 +71,20 @@ class Indexer:
         self._sizes: dict[str, int] = {}
         self._offsets: dict[str, int] | None = None
 
-    def run(self) -> int:
-        """Apply everything that is complete now. Returns the number of members applied. Raises database errors."""
+    def run(self) -> Applied:
+        """Apply everything that is complete now. Raises database errors; what was applied before stays applied."""
         if self._offsets is None:
             with self._database.read() as session:
                 self._offsets = container_rows.indexed_to(session)
-        applied = 0
+        applied = Applied()
         for container in containers(self._root):
             if self._sizes.get(container.name) != container.size:
-                applied += self._apply_container(container.name)
+                self._apply_container(container.name, applied)
                 self._sizes[container.name] = container.size
         return applied
 
-    def _apply_container(self, name: str) -> int:
+    def _apply_container(self, name: str, applied: Applied) -> None:
         assert self._offsets is not None
-        applied = 0
         found = members(self._root, name, self._offsets.get(name, 0))
         while batch := list(islice(found, BATCH)):
             with self._database.write() as session:
@@ -87,19 +92,18 @@ class Indexer:
                 self._arrived(session, arrivals)
                 container_rows.advance(session, name, self._node, batch[-1].next_offset)
             self._offsets[name] = batch[-1].next_offset
-            applied += len(batch)
-        return applied
+            applied.members += len(batch)
+            applied.instances += sum(isinstance(member, InstanceMember) for member in batch)
 
     def _apply(self, session: Session, batch: Iterable[Member]) -> Arrivals:
         arrivals = Arrivals()
         for member in batch:
-            arrivals.members += 1
             match member:
                 case InstanceMember():
                     outcome = self._apply_instance(session, member, arrivals)
                     INDEXED.labels(outcome).inc()
                 case EventMember():
-                    arrivals.associations_closed |= association_events.apply(session, member.event, self._node)
+                    association_events.apply(session, member.event, self._node)
                 case DamagedMember():
                     self._note_damage(session, member)
         session.flush()

@@ -45,6 +45,12 @@ def counts(session: Session, delivery_id: int) -> dict[str, int]:
     return dict(session.execute(query.group_by(DeliveryItem.state)).tuples().all())
 
 
+def reopen_failed(session: Session, delivery_id: int) -> int:
+    """Failed instances are pending again. Returns how many."""
+    query = update(DeliveryItem).where(DeliveryItem.delivery_id == delivery_id, DeliveryItem.state == "failed")
+    return int(session.execute(query.values(state="pending")).rowcount)  # type: ignore[attr-defined]
+
+
 def release_interrupted(session: Session) -> int:
     """Deliveries that were being sent when the node stopped go on where they were. Returns how many."""
     query = update(Delivery).where(Delivery.state == "sending").values(state="pending", reason="the node restarted")

@@ -45,6 +45,14 @@ def running_on(session: Session, worker: str) -> Sequence[Enhancement]:
     return session.scalars(query).all()
 
 
+def running_under(session: Session, prefix: str) -> Sequence[Enhancement]:
+    """Running work of the workers whose names begin so."""
+    query = select(Enhancement).where(
+        Enhancement.state == "running", Enhancement.worker.startswith(prefix, autoescape=True)
+    )
+    return session.scalars(query).all()
+
+
 def past_deadline(session: Session, now: datetime) -> Sequence[Enhancement]:
     """Work that nobody started in time."""
     query = select(Enhancement).where(Enhancement.state == "ready", Enhancement.deadline_at < now)
@@ -74,6 +82,12 @@ def outputs(session: Session, enhancement_id: int) -> Sequence[Output]:
 def containers_of_outputs(session: Session) -> set[str]:
     """Containers that committed outputs point into: all others in the staging area are left-overs."""
     return set(session.scalars(select(Output.container).distinct()))
+
+
+def staged_by_running(session: Session, folder: str) -> set[str]:
+    """Containers that running attempts are writing now."""
+    query = select(Enhancement.id, Enhancement.attempt).where(Enhancement.state == "running")
+    return {f"{folder}/{id}/{attempt}.tar" for id, attempt in session.execute(query)}
 
 
 def counts_by_state(session: Session) -> dict[str, int]:

@@ -1,0 +1,262 @@
+"""The composition root: settings in, a running node out. The only place that builds things."""
+
+import fcntl
+import os
+import threading
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TextIO
+
+from sqlalchemy.orm import Session
+
+from dicomnode import __version__
+from dicomnode.audit import chain
+from dicomnode.audit.events import record
+from dicomnode.complete.facts import instance_facts
+from dicomnode.db import migrate
+from dicomnode.db.database import Database
+from dicomnode.db.database import now as database_now
+from dicomnode.db.repositories import associations, deliveries
+from dicomnode.deliver.backoff import Backoff
+from dicomnode.deliver.destination import Destination, Timeouts
+from dicomnode.deliver.dispatcher import Dispatcher
+from dicomnode.deliver.sender import Sender
+from dicomnode.enhance.decode import Decoder
+from dicomnode.enhance.registry import Registry
+from dicomnode.enhance.runner import Engine
+from dicomnode.flow import Flow, complete_due, run_job, take_in
+from dicomnode.flow.comparison import same_pixels
+from dicomnode.flow.job import sweep_staging
+from dicomnode.jobs import ledger
+from dicomnode.jobs.ledger import RetryPolicy
+from dicomnode.jobs.local import LocalWorkers
+from dicomnode.jobs.worker import Held, Worker, WorkerLimits
+from dicomnode.observe import Loop, log
+from dicomnode.receive.keeper import Refusal
+from dicomnode.receive.metrics import ReceiverMetrics
+from dicomnode.receive.receiver import ReceiverSettings, StorageReceiver
+from dicomnode.settings import Settings
+from dicomnode.store.backlog import Backlog
+from dicomnode.store.index import Indexer
+from dicomnode.store.journal import Journal
+
+DRAIN_SECONDS = 10.0
+
+
+class CannotStart(Exception):
+    """The node cannot run as it is set up; the message says what to do."""
+
+
+def build_flow(settings: Settings) -> Flow:
+    """The flow over its database; what commands work with. Does not touch the schema."""
+    return Flow(Database(settings.database.url), settings, Registry.load([settings.pipelines.path]))
+
+
+class Node:
+    """A running node: the receiver, the background loops, the senders and the workers."""
+
+    def __init__(self, settings: Settings, worker_command: Sequence[str]) -> None:
+        """`worker_command`: arguments for the Python interpreter that start a worker with these settings."""
+        self.settings = settings
+        self._lock_file = _only_instance(settings.store.root)
+        self.flow = build_flow(settings)
+        self.decoder = Decoder()
+        self.backlog = Backlog(settings.store.max_backlog)
+        self.listening = False
+        self._journal: Journal | None = None
+        self._receiver: StorageReceiver | None = None
+        self._indexer = Indexer(
+            settings.store.root,
+            settings.node.name,
+            self.flow.database,
+            partial(take_in, self.flow),
+            partial(same_pixels, self.flow, self.decoder),
+        )
+        self._index_loop = Loop("index", 0.05, self._index)
+        self._sweep_loop = Loop("sweep", 0.1, self._sweep)
+        self._seal_loop = Loop("seal", settings.audit.seal_seconds, self._seal)
+        self._dispatcher = Dispatcher(self._destinations, self._sender)
+        self._workers = LocalWorkers(settings.node.name, devices_of(settings), worker_command, self._worker_died)
+
+    def start(self) -> None:
+        """Migrate, take over what an earlier life left, then listen. Raises CannotListen and database errors."""
+        migrate.upgrade(self.flow.database)
+        self._recover()
+        self._journal = Journal(
+            self.settings.store.root, self.settings.node.name, "main", min_free_gb=self.settings.store.min_free_gb
+        )
+        metrics = ReceiverMetrics(self._stored)
+        self._receiver = StorageReceiver(
+            _receiver_settings(self.settings), self._journal, gate=self._gate, meter=metrics
+        )
+        self._receiver.start()
+        self.listening = True
+        for loop in (self._index_loop, self._sweep_loop, self._seal_loop):
+            loop.start()
+        self._workers.start()
+        self._dispatcher.start()
+        with self.flow.database.write() as session:
+            self._note(session, "node.started", f"dicomnode {__version__} listens on port {self._receiver.port}")
+        log.info("listening", ae_title=self.settings.dicom.ae_title, port=self._receiver.port)
+
+    def stop(self) -> None:
+        """Drain: refuse new associations, index what came, give running work back, finish instances on the wire."""
+        self.listening = False
+        if self._receiver is not None:
+            self._receiver.stop(DRAIN_SECONDS)
+        if self._journal is not None:
+            self._journal.close()
+        workers = threading.Thread(target=self._workers.stop, args=(DRAIN_SECONDS,))
+        workers.start()
+        self._dispatcher.stop(DRAIN_SECONDS)
+        workers.join()
+        for loop in (self._index_loop, self._sweep_loop):
+            loop.stop()
+        self._last_words()
+        self._seal_loop.stop()
+        self.decoder.close()
+        self.flow.database.close()
+        self._lock_file.close()
+
+    def _recover(self) -> None:
+        with self.flow.database.write() as session:
+            associations.close_leftovers(session, self.settings.node.name, database_now(session))
+            deliveries.release_interrupted(session)
+            prefix = f"{self.settings.node.name}/"
+            ledger.node_restarted(session, prefix, self._retry(), self.settings.node.name)
+        self._indexer.run()
+        with self.flow.database.read() as session:
+            sweep_staging(self.flow, session)
+
+    def _last_words(self) -> None:
+        try:
+            self._indexer.run()
+            with self.flow.database.write() as session:
+                self._note(session, "node.stopped", "told to stop; drained")
+            chain.seal(self.flow.database)
+        except Exception as error:  # the database may be the reason for stopping; containers keep what it lacks
+            log.warning("stopped without the database", error=f"{type(error).__name__}: {error}")
+
+    def _gate(self) -> Refusal | None:
+        reason = self.backlog.refusal()
+        return Refusal(reason) if reason else None
+
+    def _stored(self) -> None:
+        self.backlog.stored()
+        self._index_loop.ring()
+
+    def _index(self) -> bool:
+        try:
+            applied = self._indexer.run()
+        except Exception:
+            self.backlog.index_failed()
+            raise
+        self.backlog.indexed(applied.instances)
+        if applied.members:
+            self._sweep_loop.ring()
+        return False
+
+    def _sweep(self) -> bool:
+        completed = complete_due(self.flow)
+        with self.flow.database.read() as session:
+            overdue = ledger.anything_to_reap(session)
+        if overdue:
+            with self.flow.database.write() as session:
+                hanging = ledger.reap(session, self._retry(), self.settings.node.name)
+            for name in hanging:
+                self._workers.kill(name)
+        return bool(completed)
+
+    def _seal(self) -> bool:
+        return chain.seal(self.flow.database) >= chain.BATCH
+
+    def _worker_died(self, worker: str, reason: str) -> None:
+        with self.flow.database.write() as session:
+            ledger.worker_died(session, worker, reason, self._retry(), self.settings.node.name)
+
+    def _retry(self) -> RetryPolicy:
+        return retry_policy(self.settings)
+
+    def _destinations(self) -> Sequence[Destination]:
+        with self.flow.database.read() as session:
+            _, site = self.flow.site.get(session)
+        return [
+            Destination(each.name, each.ae_title, each.host, each.port) for each in site.destinations if each.enabled
+        ]
+
+    def _sender(self, destination: Destination) -> Sender:
+        delivery = self.settings.delivery
+        return Sender(
+            destination,
+            self.flow.database,
+            self.settings.store.root,
+            calling_aet=self.settings.dicom.ae_title,
+            node=self.settings.node.name,
+            backoff=Backoff(delivery.backoff_first, delivery.backoff_cap),
+            timeouts=timeouts_of(self.settings),
+        )
+
+    def _note(self, session: Session, kind: str, message: str) -> None:
+        record(session, kind, message, node=self.settings.node.name, detail={"version": __version__})
+
+
+def build_worker(settings: Settings, device: str, name: str) -> Worker:
+    """A worker process's own half: the same flow, one device, one warm engine."""
+    flow = build_flow(settings)
+    engine = Engine(flow.registry, device, instance_facts=instance_facts)
+    decoder = Decoder()
+
+    def run(held: Held) -> None:
+        run_job(flow, engine, decoder, held)
+
+    engine_settings = settings.engine
+    limits = WorkerLimits(engine_settings.lease_seconds, engine_settings.max_seconds, retry_policy(settings))
+    return Worker(name, settings.node.name, flow.database, run, limits)
+
+
+def devices_of(settings: Settings) -> list[str]:
+    """The device slots of this node. "auto" is one worker, which takes the first CUDA device or the CPU."""
+    return ["auto"] if settings.engine.devices == "auto" else list(settings.engine.devices)
+
+
+def retry_policy(settings: Settings) -> RetryPolicy:
+    """How often work is tried, from the settings."""
+    return RetryPolicy(settings.engine.max_attempts, settings.engine.retry_seconds)
+
+
+def timeouts_of(settings: Settings) -> Timeouts:
+    """How long a destination is waited for, from the settings."""
+    return Timeouts(connect=settings.delivery.connect_timeout, dimse=settings.delivery.response_timeout)
+
+
+def _receiver_settings(settings: Settings) -> ReceiverSettings:
+    dicom = settings.dicom
+    return ReceiverSettings(
+        ae_title=dicom.ae_title,
+        host=dicom.host,
+        port=dicom.port,
+        check_called_aet=dicom.check_called_aet,
+        allowed_calling_aets=dicom.allowed_calling_aets,
+        max_associations=dicom.max_associations,
+        idle_seconds=dicom.network_timeout,
+    )
+
+
+def _only_instance(root: Path) -> TextIO:
+    """Hold the store's lock for this process's life. Raises CannotStart when another node has it."""
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = (root / "lock").open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        file.close()
+        raise CannotStart(
+            f"another dicomnode (process {holder}) already works on this store; stop it, or give this one a store.root"
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file

@@ -1,0 +1,59 @@
+"""`models list|verify`."""
+
+from typing import Any
+
+import typer
+
+from dicomnode.app import build_flow
+from dicomnode.cli.common import ConfigOption, JsonOption, print_json, print_table, settings_of
+from dicomnode.enhance.errors import EnhanceError
+from dicomnode.enhance.registry import Entry
+from dicomnode.enhance.weights import verify
+
+app = typer.Typer(help="Trained weights and their model cards.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """The models of all pipelines, from their cards."""
+    rows = [
+        {
+            "pipeline": entry.name,
+            "file": entry.card.weights.file,
+            "sha256": entry.card.weights.sha256,
+            "licence": entry.card.model.licence,
+            "intended_use": entry.card.model.intended_use,
+            "limits": entry.card.limits,
+        }
+        for entry in build_flow(settings_of(config)).registry
+        if entry.card
+    ]
+    print_table(rows, as_json, "no pipeline has weights", ("pipeline", "file", "sha256", "licence"))
+
+
+@app.command("verify")
+def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Hold every weights file against the sha256 of its card. Exit 1 if one does not hold."""
+    entries = [entry for entry in build_flow(settings_of(config)).registry if entry.pipeline and entry.pipeline.weights]
+    rows = [_verified(entry) for entry in entries]
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(rows, False, "no pipeline has weights")
+    if not all(row["ok"] for row in rows):
+        raise typer.Exit(1)
+
+
+def _verified(entry: Entry) -> dict[str, Any]:
+    reason = entry.error
+    if not reason:
+        try:
+            verify(entry)
+        except EnhanceError as error:
+            reason = str(error)
+    return {
+        "pipeline": entry.name,
+        "file": entry.weights.name if entry.weights else None,
+        "ok": not reason,
+        "reason": reason,
+    }

@@ -1,0 +1,69 @@
+"""`serve` and `worker`: the two long-running commands."""
+
+import os
+import signal
+import sys
+import threading
+from typing import Annotated
+
+import typer
+
+from dicomnode.app import CannotStart, Node, build_worker
+from dicomnode.cli.common import ConfigOption, fail, settings_of
+from dicomnode.enhance.codecs import missing_codecs
+from dicomnode.enhance.errors import EnhanceError
+from dicomnode.observe import log
+from dicomnode.receive.receiver import CannotListen
+from dicomnode.settings import CONFIG_VARIABLE
+from dicomnode.store.errors import StoreError
+from dicomnode.web.application import create_app
+from dicomnode.web.server import WebPortTaken, WebServer
+
+
+def serve(config: ConfigOption = None) -> None:
+    """Run the node until SIGTERM or Ctrl-C; then drain: nothing accepted is lost, running work is given back."""
+    settings = settings_of(config)
+    if config is not None:
+        os.environ[CONFIG_VARIABLE] = str(config.resolve())
+    for codec in missing_codecs():
+        log.warning("codec missing: such series are stored and forwarded, never enhanced", codec=codec)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        node = Node(settings, ["-m", "dicomnode", "worker"])
+        web = WebServer(create_app(node), settings.web.host, settings.web.port)
+        node.start()
+    except (CannotStart, CannotListen, StoreError, WebPortTaken) as error:
+        fail(str(error))
+    web.start()
+    stop.wait()
+    log.info("draining")
+    node.stop()
+    web.stop()
+    log.info("stopped")
+
+
+def worker(
+    config: ConfigOption = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda:0, ... or auto.")] = "auto",
+    name: Annotated[str, typer.Option(help="Unique name; the node and the process by default.")] = "",
+) -> None:
+    """Run one worker: claim enhancements from the ledger and do them. `serve` starts its own."""
+    settings = settings_of(config)
+    try:
+        own = build_worker(settings, device, name or f"{settings.node.name}/by-hand/{os.getpid()}")
+    except EnhanceError as error:
+        fail(str(error))
+    signal.signal(signal.SIGTERM, lambda *_: own.stop())
+    signal.signal(signal.SIGINT, signal.SIG_IGN if name else lambda *_: own.stop())
+    if name:
+        threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    own.run()
+
+
+def _end_with_parent() -> None:
+    """The node holds the other end of our standard input: end of file means that it is gone."""
+    while sys.stdin.buffer.read(1):
+        pass
+    os._exit(3)

@@ -1,0 +1,135 @@
+"""complete -> route: a generation, its facts, what the rules decide, the work that follows; all of it or nothing."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from dicomnode.audit.events import record
+from dicomnode.complete.schedule import is_due
+from dicomnode.db.database import now as database_now
+from dicomnode.db.models import Enhancement, RuleDecision, Series
+from dicomnode.db.repositories import instances
+from dicomnode.db.repositories import series as series_rows
+from dicomnode.domain.facts import SeriesFacts
+from dicomnode.domain.site import Rule
+from dicomnode.flow.context import Flow, facts_of_all
+from dicomnode.flow.outputs import plan_outputs
+from dicomnode.jobs.ledger import PRIORITIES, Work, enter
+from dicomnode.observe import COMPLETED
+from dicomnode.route.rules import RuleExplanation, explain_rules
+
+
+def complete_due(flow: Flow) -> int:
+    """Complete every series whose time has come. Returns how many. One transaction each; safe to run twice at once."""
+    with flow.database.read() as session:
+        now = database_now(session)
+        due = [(row, ground) for row in series_rows.due(session, now) if (ground := is_due(session, row, now))]
+    return sum(_complete(flow, row, ground.reason) for row, ground in due)
+
+
+def _complete(flow: Flow, seen: Series, reason: str) -> bool:
+    """Headers are read before the transaction; an instance that arrives meanwhile makes the update a no-op."""
+    with flow.database.read() as session:
+        rows = instances.of_series(session, seen.uid)
+    facts = facts_of_all(flow, rows, seen)
+    with flow.database.write() as session:
+        now = database_now(session)
+        generation = series_rows.complete(session, seen.uid, seen.last_arrival_at, now)
+        if generation is None:
+            return False
+        instances.join_generation(session, (row.sop_uid for row in rows), generation)
+        series_rows.add_facts(session, seen.uid, generation, facts, reason=reason, count=len(rows), at=now)
+        record(
+            session,
+            "series.complete",
+            f"generation {generation} with {len(rows)} instances is complete: {reason}",
+            node=flow.node,
+            study_uid=seen.study_uid,
+            series_uid=seen.uid,
+            detail={"generation": generation, "instances": len(rows), "reason": reason},
+        )
+        _route(flow, session, seen, generation, facts, now)
+    COMPLETED.inc()
+    return True
+
+
+def _route(flow: Flow, session: Session, series: Series, generation: int, facts: SeriesFacts, now: datetime) -> None:
+    """Ask every rule; all live ones that match act, and equal work is shared. What each said is kept."""
+    revision, site = flow.site.get(session)
+    outcomes: dict[str, str] = {}
+    for answer in explain_rules(site, facts):
+        if answer.rule.enhance is None or answer.rule.state == "draft":
+            continue
+        refusal = _refusal(flow, series, answer, facts)
+        row = None if refusal else _enter(flow, session, series, generation, answer.rule, now)
+        outcome = refusal or f"matches: {answer.rule.enhance.pipeline}"
+        outcomes[answer.rule.name] = outcome
+        session.add(_decision(series, generation, revision, answer, outcome, row, now))
+        session.flush()
+        if row is not None and row.state == "done":
+            plan_outputs(flow, session, row, now)
+    record(
+        session,
+        "rule.decided",
+        "; ".join(f"{rule}: {outcome}" for rule, outcome in outcomes.items()) or "no rule enhances series",
+        node=flow.node,
+        study_uid=series.study_uid,
+        series_uid=series.uid,
+        detail={"generation": generation, "revision": revision, "outcomes": outcomes},
+    )
+
+
+def _refusal(flow: Flow, series: Series, answer: RuleExplanation, facts: SeriesFacts) -> str:
+    """Why this rule's answer leads to no work, in words for an administrator; empty when it does."""
+    assert answer.rule.enhance is not None
+    if not answer.matched:
+        return f"does not match: {answer.reason}"
+    if series.derived_by_node:
+        return "matches, but a dicomnode made this series: never enhanced again"
+    if answer.rule.state == "shadow":
+        return "matches as a shadow: nothing is sent"
+    name = answer.rule.enhance.pipeline
+    entry = flow.registry.get(name)
+    if entry is None or not entry.usable:
+        return f"matches, but pipeline {name} cannot be used: {entry.error if entry else 'it is not installed'}"
+    acceptance = entry.create().accepts(facts)
+    return "" if acceptance.accepted else f"matches, but {name} declines: {acceptance.reason}"
+
+
+def _enter(flow: Flow, session: Session, series: Series, generation: int, rule: Rule, now: datetime) -> Enhancement:
+    """Enter the rule's work into the ledger, or find it there already."""
+    assert rule.enhance is not None
+    pipeline = flow.registry.usable(rule.enhance.pipeline).pipeline
+    work = Work(
+        series_uid=series.uid,
+        generation=generation,
+        recipe=flow.registry.recipe(rule.enhance.pipeline, rule.enhance.params, rule.writer),
+        per_generation=pipeline is not None and pipeline.scope == "volume",
+        priority=PRIORITIES[rule.priority],
+        deadline_at=now + timedelta(minutes=rule.deadline_minutes) if rule.deadline_minutes else None,
+    )
+    return enter(session, work, flow.node, now)
+
+
+def _decision(
+    series: Series,
+    generation: int,
+    revision: int,
+    answer: RuleExplanation,
+    outcome: str,
+    row: Enhancement | None,
+    now: datetime,
+) -> RuleDecision:
+    return RuleDecision(
+        series_uid=series.uid,
+        generation=generation,
+        revision=revision,
+        rule=answer.rule.name,
+        rule_state=answer.rule.state,
+        matched=answer.matched,
+        outcome=outcome,
+        enhancement_id=row.id if row else None,
+        deliver_to=list(answer.rule.deliver_to) if row else [],
+        explanation=answer.to_json(),
+        decided_at=now,
+    )

@@ -1,0 +1,60 @@
+"""What every step of the flow needs. Holds no state of its own: that is in SQL."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydicom import Dataset
+
+from dicomnode.complete.facts import Accumulator, instance_facts
+from dicomnode.db.database import Database
+from dicomnode.db.models import Instance, Series
+from dicomnode.db.repositories import instances
+from dicomnode.domain.facts import SeriesFacts
+from dicomnode.enhance.registry import Registry
+from dicomnode.route.current import CurrentSite
+from dicomnode.settings import Settings
+from dicomnode.store.reading import read_header
+
+
+@dataclass
+class Flow:
+    """The node as its flow sees it."""
+
+    database: Database
+    settings: Settings
+    registry: Registry
+    site: CurrentSite = field(default_factory=CurrentSite)
+
+    @property
+    def node(self) -> str:
+        return self.settings.node.name
+
+    @property
+    def root(self) -> Path:
+        return self.settings.store.root
+
+
+def facts_of(header: Dataset, row: Instance, series: Series) -> SeriesFacts:
+    """Facts of one stored instance, what its receipt knows included."""
+    return instance_facts(
+        header,
+        calling_aet=row.calling_aet,
+        called_aet=series.called_aet,
+        transfer_syntax=row.transfer_syntax_uid,
+    )
+
+
+def facts_of_all(flow: Flow, rows: Iterable[Instance], series: Series) -> SeriesFacts:
+    """Facts of a series with these instances, from their stored headers."""
+    accumulator = Accumulator()
+    for row in rows:
+        accumulator.merge(facts_of(read_header(flow.root, instances.location(row)), row, series))
+    return accumulator.facts()
+
+
+def facts_so_far(flow: Flow, series: Series) -> SeriesFacts:
+    """Facts of whatever has arrived of a series until now."""
+    with flow.database.read() as session:
+        rows = instances.of_series(session, series.uid)
+    return facts_of_all(flow, rows, series)

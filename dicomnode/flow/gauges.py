@@ -1,0 +1,19 @@
+"""Gauges that are read from SQL and from the file system when somebody asks for metrics."""
+
+import shutil
+
+from dicomnode.db.repositories import deliveries, enhancements
+from dicomnode.flow.context import Flow
+from dicomnode.observe import DELIVERIES, ENHANCEMENTS, STORE_FREE
+
+
+def refresh_gauges(flow: Flow) -> None:
+    """Bring the gauges up to date."""
+    STORE_FREE.set(shutil.disk_usage(flow.root).free)
+    with flow.database.read() as session:
+        ENHANCEMENTS.clear()
+        for state, count in enhancements.counts_by_state(session).items():
+            ENHANCEMENTS.labels(state).set(count)
+        DELIVERIES.clear()
+        for (destination, state), count in deliveries.counts_by_state(session).items():
+            DELIVERIES.labels(destination, state).set(count)

@@ -1,0 +1,252 @@
+"""enhance -> derive: one claimed piece of work, from stored slices to committed outputs.
+
+What is computed is staged in a container that nothing points to; the commit that points to it passes only if the claim
+still counts. Whatever kills the worker, there are either all outputs or none.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+from sqlalchemy.orm import Session
+
+from dicomnode.db.database import now as database_now
+from dicomnode.db.models import DerivedSeriesRow, Enhancement, Instance, Output, SeriesFactsRow
+from dicomnode.db.repositories import enhancements, instances
+from dicomnode.db.repositories import series as series_rows
+from dicomnode.derive import Derivation, DerivedInstance, DerivedSeries, plan_series
+from dicomnode.derive.errors import BrokenInstance, CannotDerive
+from dicomnode.domain.facts import SeriesFacts
+from dicomnode.domain.instance import Location
+from dicomnode.domain.recipe import Recipe
+from dicomnode.domain.verdict import Verdict
+from dicomnode.enhance.api import Pipeline
+from dicomnode.enhance.decode import Decoder
+from dicomnode.enhance.errors import EnhanceError, SeriesRefused
+from dicomnode.enhance.images import Enhanced, Pixels, SourceImage
+from dicomnode.enhance.runner import Engine
+from dicomnode.enhance.spill import Spill
+from dicomnode.flow.context import Flow
+from dicomnode.flow.deriving import derivation_of, derive_slice, flags, vetoes
+from dicomnode.flow.outputs import plan_outputs
+from dicomnode.jobs import ledger
+from dicomnode.jobs.worker import Held, JobFailed
+from dicomnode.observe import checkpoint
+from dicomnode.store.reading import read_dataset, read_header
+from dicomnode.store.staged import write_container
+
+STAGING = "derived"
+"""Folder of the staged and committed outputs under the store's root."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """All that the ledger says of the job, read in one view."""
+
+    row: Enhancement
+    rows: Sequence[Instance]
+    facts: SeriesFacts
+    known: set[str]
+    series: DerivedSeries | None
+
+    @property
+    def recipe(self) -> Recipe:
+        return Recipe(
+            self.row.pipeline, self.row.version, self.row.weights_sha256, self.row.params, self.row.writer_profile
+        )
+
+
+def run_job(flow: Flow, engine: Engine, decoder: Decoder, held: Held) -> None:
+    """Do the work that `held` claims and commit it. Raises JobFailed for what another attempt may mend."""
+    plan = _plan(flow, held)
+    sources = {row.sop_uid: _source(flow, decoder, row) for row in plan.rows}
+    try:
+        with Spill(flow.root / STAGING) as spill:
+            result = _enhance(engine, plan, sources, spill, held)
+            if result.verdict is Verdict.WITHHOLD:
+                _close(flow, held, plan, result, "withheld", f"withheld: {vetoes(result)}")
+                return
+            pipeline = engine.prepare(plan.row.pipeline).pipeline
+            _derive_and_commit(flow, held, plan, result, pipeline, sources, spill)
+    except SeriesRefused as error:
+        _close(flow, held, plan, None, "withheld", str(error))
+    except (CannotDerive, BrokenInstance) as error:
+        _close(flow, held, plan, None, "failed", str(error))
+    except EnhanceError as error:
+        if error.transient:
+            raise JobFailed(str(error)) from error
+        _close(flow, held, plan, None, "failed", str(error))
+
+
+def _plan(flow: Flow, held: Held) -> _Plan:
+    with flow.database.read() as session:
+        row = enhancements.find(session, held.claim.enhancement_id)
+        assert row is not None
+        facts = series_rows.facts(session, row.series_uid, held.claim.generation)
+        assert isinstance(facts, SeriesFactsRow)
+        named = enhancements.derived_series(session, row.id)
+        return _Plan(
+            row=row,
+            rows=[one for one in instances.of_series(session, row.series_uid) if _within(one, held.claim.generation)],
+            facts=SeriesFacts.from_json(facts.facts),
+            known={output.source_sop_uid for output in enhancements.outputs(session, row.id)},
+            series=DerivedSeries.from_json(named.document) if named else None,
+        )
+
+
+def _within(row: Instance, generation: int) -> bool:
+    return row.generation is not None and row.generation <= generation
+
+
+def _source(flow: Flow, decoder: Decoder, row: Instance) -> SourceImage:
+    location = instances.location(row)
+    return SourceImage(row.sop_uid, read_header(flow.root, location), partial(_decode, flow, decoder, location))
+
+
+def _decode(flow: Flow, decoder: Decoder, location: Location) -> Pixels:
+    return decoder.decode(read_dataset(flow.root, location))
+
+
+def _enhance(engine: Engine, plan: _Plan, sources: dict[str, SourceImage], spill: Spill, held: Held) -> Enhanced:
+    loaded = engine.prepare(plan.row.pipeline)
+    entry = loaded.entry
+    weights = entry.card.weights.sha256 if entry.card else ""
+    if (entry.version, weights) != (plan.row.version, plan.row.weights_sha256):
+        raise SeriesRefused(f"{plan.row.pipeline} {plan.row.version} is no longer installed as it was planned")
+    return engine.enhance(
+        loaded,
+        list(sources.values()),
+        plan.row.params,
+        facts=plan.facts,
+        wanted=set(sources) - plan.known,
+        emit=spill.add,
+        on_progress=lambda done, total: held.check(),
+        checkpoint=held.stage,
+    )
+
+
+def _derive_and_commit(
+    flow: Flow,
+    held: Held,
+    plan: _Plan,
+    result: Enhanced,
+    pipeline: Pipeline,
+    sources: dict[str, SourceImage],
+    spill: Spill,
+) -> None:
+    generation = held.claim.generation if pipeline.scope == "volume" else 0
+    series = plan.series or _name_series(plan, pipeline, sources, generation)
+    derivation = derivation_of(flow, pipeline, plan.recipe, series, flag_reason=flags(result), generation=generation)
+    made: list[DerivedInstance] = []
+    files = _derived(flow, derivation, sources, {row.sop_uid: row for row in plan.rows}, spill, made.append, held)
+    name = f"{STAGING}/{held.claim.enhancement_id}/{held.claim.attempt}.tar"
+    locations = write_container(flow.root, name, files) if len(spill) else []
+    held.stage("staged")
+    _commit(flow, held, result, series, list(zip(made, locations, strict=True)))
+    checkpoint("committed")
+
+
+def _name_series(plan: _Plan, pipeline: Pipeline, sources: dict[str, SourceImage], generation: int) -> DerivedSeries:
+    first = next(iter(sources.values())).header
+    return plan_series(first, plan.recipe, pipeline.title, datetime.now(UTC), generation=generation)
+
+
+def _derived(
+    flow: Flow,
+    derivation: Derivation,
+    sources: dict[str, SourceImage],
+    rows: dict[str, Instance],
+    spill: Spill,
+    note: Callable[[DerivedInstance], None],
+    held: Held,
+) -> Iterator[bytes]:
+    for enhanced in spill.slices():
+        held.check()
+        instance = derive_slice(
+            derivation, enhanced, sources, partial(read_dataset, flow.root, instances.location(rows[enhanced.sop_uid]))
+        )
+        note(instance)
+        yield instance.file_bytes
+
+
+def _commit(
+    flow: Flow,
+    held: Held,
+    result: Enhanced,
+    series: DerivedSeries,
+    made: Sequence[tuple[DerivedInstance, Location]],
+) -> None:
+    """The fenced commit: outputs, their series' name, their deliveries and the audit, or nothing at all."""
+    with flow.database.write() as session:
+        row = ledger.fenced(session, held.claim)
+        now = database_now(session)
+        _note_result(row, result)
+        if row.deadline_at is not None and row.deadline_at < now:
+            ledger.finish(session, row, "expired", "the deadline passed while it ran: originals only", flow.node)
+            return
+        if enhancements.derived_series(session, row.id) is None and made:
+            session.add(DerivedSeriesRow(enhancement_id=row.id, uid=series.series_uid, document=series.to_json()))
+        for instance, location in made:
+            session.add(_output(row.id, held.claim.generation, instance, location))
+        session.flush()
+        if row.generation > held.claim.generation:
+            ledger.release(session, row, "instances came while it ran; their outputs are still to be made")
+        else:
+            ledger.finish(session, row, "done", _done(result, len(made)), flow.node)
+        plan_outputs(flow, session, row, now)
+
+
+def _done(result: Enhanced, count: int) -> str:
+    flagged = flags(result)
+    skipped = f", {len(result.skipped)} left out" if result.skipped else ""
+    return f"{count} derived instances{skipped}" + (f"; flagged: {flagged}" if flagged else "")
+
+
+def _output(enhancement_id: int, generation: int, instance: DerivedInstance, location: Location) -> Output:
+    return Output(
+        enhancement_id=enhancement_id,
+        source_sop_uid=instance.source_sop_uid,
+        ordinal=0,
+        sop_uid=instance.sop_instance_uid,
+        sop_class_uid=instance.sop_class_uid,
+        transfer_syntax_uid=instance.transfer_syntax_uid,
+        container=location.container,
+        offset=location.offset,
+        length=location.length,
+        sha256=hashlib.sha256(instance.file_bytes).hexdigest(),
+        generation=generation,
+    )
+
+
+def _close(flow: Flow, held: Held, plan: _Plan, result: Enhanced | None, state: str, reason: str) -> None:
+    """End the work without outputs: originals only, with the reason."""
+    with flow.database.write() as session:
+        row = ledger.fenced(session, held.claim)
+        if result is not None:
+            _note_result(row, result)
+        ledger.finish(session, row, state, reason, flow.node)
+
+
+def _note_result(row: Enhancement, result: Enhanced) -> None:
+    row.verdict = result.verdict.value
+    row.figures = [figure.to_json() for figure in result.figures]
+    row.measured = {
+        "device": result.device,
+        "precision": result.precision,
+        "batch_size": result.batch_size,
+        "seconds": round(result.seconds, 3),
+        "skipped": dict(result.skipped),
+    }
+
+
+def sweep_staging(flow: Flow, session: Session) -> int:
+    """Remove staged containers that no output points to and no running attempt owns. Returns how many."""
+    kept = enhancements.containers_of_outputs(session) | enhancements.staged_by_running(session, STAGING)
+    removed = 0
+    for path in (flow.root / STAGING).glob("*/*.tar"):
+        if str(path.relative_to(flow.root)) not in kept:
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed
