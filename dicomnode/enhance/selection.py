@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pydicom import Dataset
 
 from dicomnode.domain.facts import SeriesFacts
-from dicomnode.enhance.api import Pipeline
+from dicomnode.enhance.api import Envelope, Pipeline
 from dicomnode.enhance.errors import PipelineFault, SeriesRefused
 from dicomnode.enhance.images import SourceImage
 from dicomnode.enhance.stack import Stack, stacks
@@ -14,7 +14,7 @@ from dicomnode.enhance.stack import Stack, stacks
 
 @dataclass(frozen=True)
 class Selection:
-    """The images to enhance, their facts in the same order, and the reason for each SOP instance left out."""
+    """The images to enhance, what the envelope asks of each, and the reason for each SOP instance left out."""
 
     images: tuple[SourceImage, ...]
     facts: tuple[SeriesFacts, ...]
@@ -47,7 +47,7 @@ def select(
         if facts is None or reason:
             skipped[source.sop_uid] = reason
         else:
-            kept.append((source, facts))
+            kept.append((source, _asked_by(pipeline.envelope, facts)))
     if not kept:
         raise SeriesRefused(f"no instance of the series can be enhanced: {_counted(skipped) or 'there is none'}")
     return Selection(tuple(source for source, _ in kept), tuple(facts for _, facts in kept), skipped)
@@ -59,6 +59,12 @@ def _skip_reason(pipeline: Pipeline, facts: SeriesFacts) -> str:
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
         raise PipelineFault(f"pipeline {pipeline.name} failed to judge an instance: {text}") from error
+
+
+def _asked_by(envelope: Envelope, facts: SeriesFacts) -> SeriesFacts:
+    """Only what the envelope names: the whole facts of 2,000 instances would fill hundreds of megabytes."""
+    names = {*envelope.text, *envelope.number, *envelope.required}
+    return SeriesFacts({name: facts.attributes[name] for name in names if name in facts.attributes}, {})
 
 
 def _not_for_a_network(pipeline: Pipeline, header: Dataset) -> str:
