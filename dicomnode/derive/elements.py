@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from pydicom import DataElement, Dataset, config
+from pydicom import Dataset
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from dicomnode.derive.changes import APPENDED, DROPPED, WRITTEN
-from dicomnode.derive.encode import Encoding, element_bytes, kept_elements, packed, sequence_bytes
+from dicomnode.derive.encode import Encoding, element_bytes, kept_elements, packed, sequence_bytes, value_bytes
 
 PIXEL_DATA = 0x7FE00010
 _FILE_GROUPS = 0x00080000
@@ -73,5 +73,4 @@ class Elements:
         vr = dictionary_VR(tag)
         if vr == "SQ":
             return sequence_bytes(tag, value, self._encoding, self._creators)
-        element = DataElement(tag, vr, value, validation_mode=config.IGNORE)
-        return element_bytes(element, self._encoding, self._creators)
+        return value_bytes(tag, vr, value, self._encoding)

@@ -7,9 +7,10 @@ because pydicom normalises it as soon as somebody reads the value, and reading m
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
-from pydicom import DataElement, Dataset
+from pydicom import DataElement, Dataset, config
 from pydicom.charset import convert_encodings
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
@@ -79,6 +80,17 @@ def element_bytes(element: DataElement | RawDataElement, encoding: Encoding, cre
     return packed(element.tag, vr, _tidy(vr, value))
 
 
+def value_bytes(tag: int, vr: str, value: Any, encoding: Encoding) -> bytes:
+    """An element of a value of ours. The usual ones go the short way: ASCII texts, and numbers of 16 bits."""
+    if vr == "US" and isinstance(value, int):
+        return packed(tag, vr, struct.pack("<H", value))
+    texts = value if isinstance(value, list) else [value]
+    if vr in _STRINGS and all(isinstance(text, str) and text.isascii() for text in texts):
+        return packed(tag, vr, "\\".join(texts).encode())
+    element = DataElement(tag, vr, value, validation_mode=config.IGNORE)
+    return element_bytes(element, replace(encoding, little=True), frozenset())
+
+
 def packed(tag: int, vr: str, value: bytes) -> bytes:
     """An explicit VR little endian element; `value` is padded to even length."""
     if len(value) % 2:
@@ -104,7 +116,7 @@ def kept_elements(dataset: Dataset, creators: frozenset[str]) -> list[DataElemen
 
 def _unparsed(dataset: Dataset, tag: BaseTag) -> DataElement | RawDataElement:
     """The element as it is, unless its value was left in the file."""
-    element = dataset.get_item(tag, keep_deferred=True)
+    element = cast(DataElement | RawDataElement, dataset.get_item(tag, keep_deferred=True))
     if isinstance(element, RawDataElement) and element.length and not element.value:
         return dataset[tag]
     return element

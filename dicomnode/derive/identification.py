@@ -12,7 +12,8 @@ from dicomnode.derive.sop_classes import DIGITAL_X_RAY, MG
 from dicomnode.domain.provenance import INSTANCE_CREATOR_UID
 from dicomnode.domain.uid import derived_uid
 
-_UID = re.compile(r"[0-9.]{1,64}")
+_UID = re.compile(r"[!-\[\]-~]{1,64}")
+"""A name that can be referenced. Careless tools put letters into UIDs; a backslash would make two of one."""
 
 COMMENTS_LENGTH = 10240
 """ImageComments is a Long Text (PS3.5 6.2)."""
@@ -22,7 +23,7 @@ def identification(source: Dataset, derivation: Derivation, sop_class: str) -> d
     """UIDs, series and times, C.7.3.1, C.7.6.1 and C.12.1. Raises CannotDerive where the source cannot be named."""
     for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
         if not _UID.fullmatch(str(source.get(keyword) or "")):
-            raise CannotDerive(f"the source has no {keyword}, or one that is no UID")
+            raise CannotDerive(f"the source has no {keyword}, or one that cannot be referenced")
     series, recipe = derivation.series, derivation.recipe
     date, time = series.at_offset(source.get("TimezoneOffsetFromUTC"))
     new = {
