@@ -1,7 +1,7 @@
 """Find pipeline files and load each on its own, so that a broken one is a line on the screen and nothing more.
 
-A top-level `.py` file is a pipeline if it defines a class with `Pipeline` among its bases, or one that sets both
-`name` and `version`. That is read from the syntax tree: other files of the folder (data loaders, trainers) are
+A top-level `.py` file is a pipeline if it defines a class with `Pipeline` among its bases, or one with another base
+that sets both `name` and `version` (a variant of the pipeline in another file). That is read from the syntax tree: other files of the folder (data loaders, trainers) are
 never run here. Sub-packages belong to the pipelines beside them and are imported only by those.
 """
 
@@ -102,8 +102,15 @@ def _may_hold_pipeline(path: Path) -> bool:
 def _looks_like_pipeline(node: ast.ClassDef) -> bool:
     if any(ast.unparse(base).split(".")[-1] == "Pipeline" for base in node.bases):
         return True
-    stored = {name.id for item in node.body for name in ast.walk(item) if isinstance(name, ast.Name)}
-    return bool(node.bases) and {"name", "version"} <= stored
+    assigned = {
+        name.id
+        for item in node.body
+        if isinstance(item, ast.Assign)
+        for target in item.targets
+        for name in ast.walk(target)
+        if isinstance(name, ast.Name)
+    }
+    return bool(node.bases) and {"name", "version"} <= assigned
 
 
 def _only_pipeline(module: ModuleType) -> type[Pipeline]:

@@ -54,6 +54,15 @@ def test_files_without_a_pipeline_are_not_run(write_pipeline) -> None:
     assert [entry.name for entry in site(folder)] == ["tiny"]
 
 
+def test_a_variant_of_another_pipeline_is_one_and_a_record_is_none(write_pipeline) -> None:
+    folder = write_pipeline(IDENTITY)
+    variant = "from .tiny import Tiny\nclass Wide(Tiny):\n    name, version = 'wide', '2'\n    neighbours = 2\n"
+    (folder / "wide.py").write_text(variant, encoding="utf-8")
+    record = "class Base: pass\nclass Package(Base):\n    name: str\n    version: str = ''\n1 / 0\n"
+    (folder / "records.py").write_text(record, encoding="utf-8")
+    assert [(entry.name, entry.usable) for entry in site(folder)] == [("tiny", True), ("wide", True)]
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
