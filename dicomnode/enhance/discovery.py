@@ -1,8 +1,9 @@
 """Find pipeline files and load each on its own, so that a broken one is a line on the screen and nothing more.
 
 A top-level `.py` file is a pipeline if it defines a class with `Pipeline` among its bases, or one with another base
-that sets both `name` and `version` (a variant of the pipeline in another file). That is read from the syntax tree: other files of the folder (data loaders, trainers) are
-never run here. Sub-packages belong to the pipelines beside them and are imported only by those.
+that sets both `name` and `version` (a variant of the pipeline in another file). That is read from the syntax tree:
+other files of the folder (data loaders, trainers) are never run here. Sub-packages belong to the pipelines beside
+them and are imported only by those.
 """
 
 import ast
