@@ -26,6 +26,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 LimitOption = Annotated[int, typer.Option("--limit", min=1, help="At most this many, the newest.")]
 
 
+PIPED_WIDTH = 220
+"""Columns of a table that goes into a pipe or a file: UIDs stay whole."""
+
+
 class CommandFailed(Exception):
     """The command cannot do what was asked; the message is the plain sentence."""
 
@@ -81,7 +85,7 @@ def print_table(rows: Sequence[Mapping[str, Any]], as_json: bool, empty: str, co
     table = Table(*names, box=None, header_style="bold", pad_edge=False)
     for row in rows:
         table.add_row(*(_cell(row.get(name)) for name in names))
-    Console(soft_wrap=True).print(table)
+    Console(width=None if sys.stdout.isatty() else PIPED_WIDTH).print(table)
 
 
 def _cell(value: Any) -> str:

@@ -64,6 +64,6 @@ def worker(
 
 def _end_with_parent() -> None:
     """The node holds the other end of our standard input: end of file means that it is gone."""
-    while sys.stdin.buffer.read(1):
+    while os.read(sys.stdin.fileno(), 1):
         pass
     os._exit(3)

@@ -19,6 +19,6 @@ class ReceiverMetrics:
             ASSOCIATIONS.dec()
 
     def answered(self, status: Status, data_set_bytes: int, seconds: float) -> None:
-        RECEIVED.labels(f"{status.code:04X}").inc()
+        RECEIVED.labels(status.code).inc()
         if status is Status.SUCCESS:
             self._stored()

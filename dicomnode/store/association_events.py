@@ -39,7 +39,7 @@ def _rejected(session: Session, event: Mapping[str, Any], at: datetime, node: st
 
 def _refused(session: Session, event: Mapping[str, Any], at: datetime, node: str) -> None:
     detail = {name: value for name, value in event.items() if name not in ("event", "at", "association")}
-    message = f"answered {event['status']:04X}: {event['reason']}"
+    message = f"answered {event['status']}: {event['reason']}"
     _record(session, "instance.refused", message, event, at, node, detail, "failure")
 
 
