@@ -75,6 +75,7 @@ def storescu(
     """Send files with DCMTK's storescu; the caller checks `returncode` and reads `stdout` and `stderr`.
 
     DCMTK proposes only uncompressed syntaxes unless told otherwise: pass e.g. `-xs` for JPEG lossless files.
+    It sends without Nagle's algorithm, unlike a bare storescu: 40 ms for each instance would be spent waiting.
     """
     command = [dcmtk("storescu"), *flags, "-aet", calling, "-aec", called, "127.0.0.1", str(port), *map(str, files)]
     environment = {**os.environ, "TCP_NODELAY": "1"}
