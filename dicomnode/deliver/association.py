@@ -4,7 +4,7 @@ pynetdicom's PDU classes say what goes over the wire; its `Association` is not u
 threads share one queue of received messages: the caller of `send_c_store`, the upper layer's reactor, and the
 association's reactor, which polls the queue for requests of the peer. `send_c_store` pauses that reactor by clearing
 an event and waiting for `_is_paused`; but the reactor announces `_is_paused` *before* it waits on the event, so it may
-already be past it and take the response meant for the caller (3.0.4, association.py 714-729; 2 in 11,329 sends here).
+already be past it and take the response meant for the caller (3.0.4, association.py 714-729; 2 of 11,329 sends).
 The caller then waits for the time-out and sends an instance again that the peer has stored. Here nobody else reads
 the socket, so no response can be lost on our side of it.
 """

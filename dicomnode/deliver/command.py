@@ -4,9 +4,6 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-C_STORE_RSP = 0x8001
-C_ECHO_RSP = 0x8030
-
 _AFFECTED_SOP_CLASS_UID = 0x0002
 _COMMAND_FIELD = 0x0100
 _MESSAGE_ID = 0x0110
