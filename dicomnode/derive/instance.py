@@ -67,7 +67,7 @@ def derive_instance(
     elements.write(references(source, derivation, neighbours))
     elements.write(lossy_history(source, source_form, source_length))
     elements.write(_colour(form, source_form))
-    elements.write(presentation(source, stored, form))
+    elements.write(presentation(source, stored, form, sop_class))
     if not derivation.same_grid:
         elements.write(resampled(source, form.rows, form.columns, in_patient=sop_class != SECONDARY_CAPTURE))
     if sop_class == SECONDARY_CAPTURE and source.get("SOPClassUID") != SECONDARY_CAPTURE:

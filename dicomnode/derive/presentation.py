@@ -13,17 +13,23 @@ WINDOW_PERCENTILES = (0.5, 99.5)
 """The window shows what lies between: hot pixels and markers shall not set it."""
 
 
-def presentation(source: Dataset, stored: Pixels, form: PixelFormat) -> dict[str, Any]:
-    """Intent, LUT shape, rescale and VOI of what is derived from a FOR PROCESSING source; nothing for other sources."""
-    if source.get("SOPClassUID") not in FOR_PRESENTATION_OF:
+def presentation(source: Dataset, stored: Pixels, form: PixelFormat, sop_class: str) -> dict[str, Any]:
+    """Intent, LUT shape, rescale and VOI of what is derived from a FOR PROCESSING source; nothing for other sources.
+
+    A secondary capture of such a source has no intent, but needs a window as much.
+    """
+    presented = FOR_PRESENTATION_OF.get(str(source.get("SOPClassUID")))
+    if presented is None:
         return {}
-    new: dict[str, Any] = {
-        "PresentationIntentType": "FOR PRESENTATION",
-        "PresentationLUTShape": "INVERSE" if form.photometric == "MONOCHROME1" else "IDENTITY",
-        "RescaleSlope": "1",
-        "RescaleIntercept": "0",
-        "RescaleType": "US",
-    }
+    new: dict[str, Any] = {}
+    if sop_class == presented:
+        new |= {
+            "PresentationIntentType": "FOR PRESENTATION",
+            "PresentationLUTShape": "INVERSE" if form.photometric == "MONOCHROME1" else "IDENTITY",
+            "RescaleSlope": "1",
+            "RescaleIntercept": "0",
+            "RescaleType": "US",
+        }
     if not (source.get("WindowCenter") and source.get("WindowWidth")) and not source.get("VOILUTSequence"):
         new |= _window(stored, padding_range(source, form))
     return new

@@ -20,7 +20,7 @@ _WHOLE_GROUPS = frozenset({0x0008, 0x0010, 0x0012, 0x0032, 0x0038})
 _NOT_OF_0008 = (
     *("StageName", "StageNumber", "NumberOfStages", "ViewName", "ViewNumber", "NumberOfEventTimers"),
     *("NumberOfViewsInStage", "EventElapsedTimes", "EventTimerNames", "StartTrim", "StopTrim"),
-    *("RecommendedDisplayFrameRate", "TransducerPosition", "TransducerOrientation"),
+    *("RecommendedDisplayFrameRate", "TransducerPosition", "TransducerOrientation", "PresentationIntentType"),
 )
 
 _KEPT = (

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.uid import UID
 from support.derivations import derivation_for, derive_again, file_of, pixels_of
 from support.validators import new_entity_findings, new_errors, new_warnings
 
@@ -60,7 +61,7 @@ def test_a_series_of_several_sources_is_consistent(tmp_path: Path) -> None:
     derivation = derivation_for(source)
     sources, derived = [], []
     for number in range(3):
-        source.SOPInstanceUID = source.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number + 1}"
+        source.SOPInstanceUID = source.file_meta.MediaStorageSOPInstanceUID = UID(f"1.2.3.{number + 1}")
         source.InstanceNumber = number + 1
         source.ImagePositionPatient[2] = -75.0 + 5 * number
         source.save_as(path := tmp_path / f"source{number}.dcm")
