@@ -50,15 +50,6 @@ def first_centre(position: Vector, orientation: Vector, spacing: Vector, factors
     return moved
 
 
-def corners(position: Vector, orientation: Vector, spacing: Vector, shape: tuple[int, int]) -> Vector:
-    """Outer corners (4, 3) in mm of an image of `shape` (rows, columns): half a pixel beyond the outer centres."""
-    rows, columns = shape
-    places = np.array([(row, column) for row in (-0.5, rows - 0.5) for column in (-0.5, columns - 0.5)])
-    along = places[:, 1:] * spacing[1] * orientation[:3] + places[:, :1] * spacing[0] * orientation[3:]
-    found: Vector = position + along
-    return found
-
-
 def _numbers(source: Dataset, keyword: str, count: int) -> Vector | None:
     value = source.get(keyword)
     if value is None or isinstance(value, str) or not hasattr(value, "__len__") or len(value) != count:

@@ -24,6 +24,7 @@ from dicomnode.derive.readable import require_readable
 from dicomnode.derive.secondary_capture import as_secondary_capture, outside_secondary_capture
 from dicomnode.derive.sop_classes import SECONDARY_CAPTURE, derived_class
 from dicomnode.domain.provenance import is_derived_by_dicomnode
+from dicomnode.domain.uid import derived_uid
 
 _SCANNER = tags_of(changes.SCANNER_EQUIPMENT)
 _GRID = tags_of(changes.DROPPED_ON_NEW_GRID)
@@ -59,26 +60,32 @@ def derive_instance(
     stored = stored_pixels(source, pixels, form, units, source_pixels)
     check_padding(stored, source, source_pixels, form)
 
-    elements = Elements(source, derivation.profile.keep_private, _dropped(source, derivation, form, sop_class))
-    identity = identification(source, derivation, sop_class)
-    elements.write(identity)
-    elements.write(equipment(source, derivation))
-    elements.write(derivation_of(source, derivation))
+    elements = _header(source, derivation, form, sop_class)
     elements.write(references(source, derivation, neighbours))
     elements.write(lossy_history(source, source_form, source_length))
     elements.write(_colour(form, source_form))
     elements.write(presentation(source, stored, form, sop_class))
-    if not derivation.same_grid:
-        elements.write(resampled(source, form.rows, form.columns, in_patient=sop_class != SECONDARY_CAPTURE))
-    if sop_class == SECONDARY_CAPTURE and source.get("SOPClassUID") != SECONDARY_CAPTURE:
-        elements.write(as_secondary_capture(source, form))
     elements.write_pixels("OB" if form.bits_allocated == 8 else "OW", pixel_bytes(stored))
 
-    uid = identity["SOPInstanceUID"]
+    uid = derived_uid("sop", str(source.SOPInstanceUID), derivation.recipe, generation=derivation.generation)
     file_bytes = part10(sop_class, uid, derivation.ae_title, elements.to_bytes())
     instance = DerivedInstance(uid, sop_class, TRANSFER_SYNTAX, str(source.SOPInstanceUID), file_bytes)
     check(instance, source, derivation, neighbours)
     return instance
+
+
+def _header(source: Dataset, derivation: Derivation, form: PixelFormat, sop_class: str) -> Elements:
+    """What is kept of the source, with identity, equipment, derivation and geometry of the derived instance."""
+    elements = Elements(source, derivation.profile.keep_private, _dropped(source, derivation, form, sop_class))
+    elements.write(identification(source, derivation, sop_class))
+    elements.write(equipment(source, derivation))
+    elements.write(derivation_of(source, derivation))
+    captured = sop_class == SECONDARY_CAPTURE
+    if not derivation.same_grid:
+        elements.write(resampled(source, form.rows, form.columns, in_patient=not captured))
+    if captured and source.get("SOPClassUID") != SECONDARY_CAPTURE:
+        elements.write(as_secondary_capture(source, form))
+    return elements
 
 
 def _form(source: PixelFormat, pixels: Pixels, derivation: Derivation) -> PixelFormat:
