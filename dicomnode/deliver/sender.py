@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from random import Random
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dicomnode.audit.events import record
@@ -28,6 +29,7 @@ from dicomnode.observe import SENT, checkpoint, log
 from dicomnode.store.reading import read_bytes
 
 POLL_SECONDS = 0.25
+NOTE_SECONDS = 0.5
 
 
 class Sender(threading.Thread):
@@ -123,7 +125,18 @@ class Sender(threading.Thread):
         return answered, ""
 
     def _note(self, item: DeliveryItem, response: Response) -> None:
+        """Write an answer down. A database that is away is waited for: forgetting the answer would send twice."""
         SENT.labels(self.destination.name, response.outcome.value).inc()
+        while True:
+            try:
+                self._write_down(item, response)
+                return
+            except DBAPIError as error:
+                log.warning("an answer waits for the database", destination=self.destination.name, error=str(error.orig))
+                if self._abort.wait(NOTE_SECONDS):
+                    raise
+
+    def _write_down(self, item: DeliveryItem, response: Response) -> None:
         with self._database.write() as session:
             row = session.get_one(DeliveryItem, item.id)
             row.attempts += 1

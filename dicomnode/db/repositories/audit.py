@@ -30,4 +30,4 @@ def listing(
 def everything(session: Session) -> Iterator[tuple[AuditEvent, AuditChain | None]]:
     """The whole log with its seals, oldest first, in constant memory."""
     query = select(AuditEvent, AuditChain).outerjoin(AuditChain, AuditChain.event_id == AuditEvent.id)
-    yield from session.execute(query.order_by(AuditEvent.id).execution_options(yield_per=1000)).tuples()
+    yield from session.execute(query.order_by(AuditEvent.id).execution_options(yield_per=1000))

@@ -8,7 +8,7 @@ from dicomnode.db.models import Container
 
 def indexed_to(session: Session) -> dict[str, int]:
     """Resume offset of every known container."""
-    return dict(session.execute(select(Container.name, Container.indexed_to)).tuples().all())
+    return dict(session.execute(select(Container.name, Container.indexed_to)).all())
 
 
 def advance(session: Session, name: str, node: str, offset: int) -> None:

@@ -42,7 +42,7 @@ def open_items(session: Session, delivery_id: int) -> Sequence[DeliveryItem]:
 def counts(session: Session, delivery_id: int) -> dict[str, int]:
     """Number of instances by state."""
     query = select(DeliveryItem.state, func.count()).where(DeliveryItem.delivery_id == delivery_id)
-    return dict(session.execute(query.group_by(DeliveryItem.state)).tuples().all())
+    return dict(session.execute(query.group_by(DeliveryItem.state)).all())
 
 
 def reopen_failed(session: Session, delivery_id: int) -> int:

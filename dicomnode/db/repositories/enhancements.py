@@ -92,4 +92,4 @@ def staged_by_running(session: Session, folder: str) -> set[str]:
 
 def counts_by_state(session: Session) -> dict[str, int]:
     query = select(Enhancement.state, func.count()).group_by(Enhancement.state)
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())

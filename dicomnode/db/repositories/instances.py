@@ -48,7 +48,7 @@ def announced(session: Session, series_uid: str) -> tuple[int, int | None]:
 def numbering(session: Session, series_uid: str) -> Sequence[tuple[int | None, int | None, int | None]]:
     """(instance number, acquisition number, images in acquisition) of every image: what completion evidence reads."""
     query = select(Instance.instance_number, Instance.acquisition_number, Instance.images_in_acquisition)
-    return session.execute(query.where(Instance.series_uid == series_uid, Instance.is_image)).tuples().all()
+    return session.execute(query.where(Instance.series_uid == series_uid, Instance.is_image)).all()
 
 
 def join_generation(session: Session, sop_uids: Iterable[str], generation: int) -> None:

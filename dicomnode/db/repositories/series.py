@@ -67,7 +67,7 @@ def listing(session: Session, limit: int, study_uid: str | None = None) -> Seque
     )
     if study_uid:
         query = query.where(Series.study_uid == study_uid)
-    return session.execute(query).tuples().all()
+    return session.execute(query).all()
 
 
 def manifests(session: Session, series_uid: str) -> Sequence[Manifest]:

@@ -35,7 +35,7 @@ def open_deliveries_to(session: Session, destinations: Sequence[str]) -> dict[st
         .where(Delivery.destination.in_(destinations), Delivery.state.in_(("pending", "sending")))
         .group_by(Delivery.destination)
     )
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def decisions(session: Session, series_uid: str) -> Sequence[RuleDecision]:

