@@ -71,7 +71,7 @@ def _description(source: Dataset, derivation: Derivation) -> str:
     """`<before>; <what> by <pipeline> <version> (deep learning, weights sha256 ...)`; what came before is cut first."""
     recipe = derivation.recipe
     model = f" (deep learning, weights sha256 {recipe.weights_sha256})" if recipe.weights_sha256 else ""
-    said = f"{derivation.description} by {recipe.pipeline} {recipe.version}{model}"
+    said = f"{derivation.description or 'processed'} by {recipe.pipeline} {recipe.version}{model}"
     said = said.encode("ascii", "replace").decode()[:DESCRIPTION_LENGTH]
     before = str(source.get("DerivationDescription") or "").strip()[: DESCRIPTION_LENGTH - len(said) - 2]
     return f"{before}; {said}" if before else said

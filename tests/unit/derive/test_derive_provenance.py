@@ -4,7 +4,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
-from support.derivations import LOCAL, SMOOTHING, derivation_for, derive_again, file_of, parsed, pixels_of
+from support.derivations import LOCAL, SMOOTHING, derivation_for, derive_again, file_of, parsed, pixels_of, recipe
 
 from dicomnode import __version__
 from dicomnode.derive import CannotDerive, SourceReference, derive_instance
@@ -55,6 +55,14 @@ def test_derivation_is_told_in_text_and_codes() -> None:
     assert made.CodingSchemeIdentificationSequence[0].CodingSchemeDesignator == "99DICOMNODE"
     assert made.ContentQualification == "RESEARCH"
     assert "SyntheticData" not in made
+
+
+def test_a_pipeline_without_words_or_weights_is_named() -> None:
+    source = dcmread(file_of("CT_small.dcm"))
+    made = parsed(derive_again(source, recipe=recipe(weights_sha256=""), description="", codes=()))
+    assert made.DerivationDescription == "processed by ct-denoise 1.2.0"
+    assert "DerivationCodeSequence" not in made
+    assert "CodingSchemeIdentificationSequence" not in made
 
 
 def test_a_long_history_gives_way_to_our_words() -> None:
