@@ -70,9 +70,9 @@ def run_job(flow: Flow, engine: Engine, decoder: Decoder, held: Held) -> None:
                 return
             pipeline = engine.prepare(plan.row.pipeline).pipeline
             _derive_and_commit(flow, held, plan, result, pipeline, sources, spill)
-    except SeriesRefused as error:
+    except (SeriesRefused, CannotDerive) as error:
         _close(flow, held, plan, None, "withheld", str(error))
-    except (CannotDerive, BrokenInstance) as error:
+    except BrokenInstance as error:
         _close(flow, held, plan, None, "failed", str(error))
     except EnhanceError as error:
         if error.transient:
