@@ -51,6 +51,8 @@ class DicomSettings(_Section):
     allowed_calling_aets: tuple[str, ...] = ()
     max_associations: int = Field(64, ge=1)
     network_timeout: float = Field(60.0, gt=0)
+    processes: Literal["auto", 1] = "auto"
+    """Receiving processes; this version has one."""
 
     @field_validator("ae_title")
     @classmethod
@@ -86,6 +88,8 @@ class EngineSettings(_Section):
     """Workers. `devices`: "auto" or a list such as ["cpu"] or ["cuda:0", "cuda:1"]; one worker each."""
 
     kind: Literal["local"] = "local"
+    address: Literal[""] = ""
+    """Of a cluster; engines other than "local" come in a later version."""
     devices: Literal["auto"] | tuple[str, ...] = "auto"
     lease_seconds: float = Field(60.0, gt=0)
     max_seconds: float = Field(3600.0, gt=0)
@@ -119,6 +123,8 @@ class AuditSettings(_Section):
     """The audit log. Events are sealed into the chain this often."""
 
     seal_seconds: float = Field(1.0, gt=0)
+    syslog: Literal[""] = ""
+    """Where events are copied to; not in this version."""
 
 
 class LogSettings(_Section):

@@ -34,6 +34,8 @@ def _complete(flow: Flow, seen: Series, reason: str) -> bool:
     facts = facts_of_all(flow, rows, seen)
     with flow.database.write() as session:
         now = database_now(session)
+        if instances.count(session, seen.uid) != len(rows):
+            return False
         generation = series_rows.complete(session, seen.uid, seen.last_arrival_at, now)
         if generation is None:
             return False
