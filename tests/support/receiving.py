@@ -1,0 +1,67 @@
+"""A receiver that listens on a free port, for the length of a test, and what it left in its store."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from support.rawsend import RawSender
+
+from dicomnode.receive.keeper import Refusal
+from dicomnode.receive.receiver import ReceiverSettings, StorageReceiver
+from dicomnode.store.journal import Journal
+from dicomnode.store.members import EventMember, InstanceMember, Member, members
+from dicomnode.store.reading import containers
+
+
+@dataclass
+class Receiving:
+    """A running receiver, its journal and its store's root."""
+
+    root: Path
+    journal: Journal
+    receiver: StorageReceiver
+    _read_to: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def port(self) -> int:
+        return self.receiver.port
+
+    def sender(self, calling: str = "MODALITY", called: str = "DICOMNODE") -> RawSender:
+        return RawSender("127.0.0.1", self.port, called, calling)
+
+    def instances(self) -> list[InstanceMember]:
+        """Every instance stored so far, verified, in the order of the containers."""
+        return [m for c in containers(self.root) for m in members(self.root, c.name) if isinstance(m, InstanceMember)]
+
+    def news(self) -> list[Member]:
+        """Every member, verified, that was not there when this was last called."""
+        found: list[Member] = []
+        for container in containers(self.root):
+            for member in members(self.root, container.name, self._read_to.get(container.name, 0)):
+                self._read_to[container.name] = member.next_offset
+                found.append(member)
+        return found
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The events of this name noted so far."""
+        found = [m.event for c in containers(self.root) for m in members(self.root, c.name)
+                 if isinstance(m, EventMember)]  # fmt: skip
+        return [event for event in found if event["event"] == name]
+
+
+@contextmanager
+def receiving(
+    root: Path, *, gate: Callable[[], Refusal | None] | None = None, min_free_gb: float = 0.0, **settings: Any
+) -> Iterator[Receiving]:
+    """Start a receiver with these settings on a free port of the loopback; stop it afterwards."""
+    journal = Journal(root, "node", "receive0", min_free_gb=min_free_gb)
+    wanted = ReceiverSettings(port=0, **settings)
+    receiver = StorageReceiver(wanted, journal, gate=gate or (lambda: None))
+    receiver.start()
+    try:
+        yield Receiving(root, journal, receiver)
+    finally:
+        receiver.stop(drain_seconds=1.0)
+        journal.close()
