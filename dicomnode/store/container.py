@@ -62,11 +62,16 @@ class Container:
         self._members = 0
         self._syncing = False
         self._failure: str | None = None
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
             self._descriptor = os.open(self._path, flags, 0o600)
+        except OSError as error:
+            raise store_error(error) from error
+        try:
             sync_directory(self._path.parent)
         except OSError as error:
+            os.close(self._descriptor)
+            self._path.unlink(missing_ok=True)
             raise store_error(error) from error
 
     @property
