@@ -1,0 +1,37 @@
+"""What one training run is: every number that shapes the weights."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Stage = Literal["pixel", "adversarial"]
+STAGES: tuple[Stage, ...] = ("pixel", "adversarial")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The committed run takes about half an hour of one core that is fast at bfloat16."""
+
+    seed: int = 1
+    width: int = 16
+    batch: int = 8
+    crop: int = 96
+    pixel_steps: int = 10_000
+    adversarial_steps: int = 6_000
+    pixel_rate: float = 1e-3
+    adversarial_rate: float = 1e-4
+    discriminator_ratio: float = 4.0
+    """The discriminator learns this many times faster than the generator."""
+    final_rate: float = 0.03
+    """Rates fall along a cosine to this share of themselves."""
+    lesion_weight: float = 16.0
+    """How much more a pixel of a lesion counts than another."""
+    gradient_weight: float = 0.1
+    adversarial_weight: float = 0.03
+    feature_weight: float = 0.1
+    ema: float = 0.999
+    checkpoint_every: int = 500
+    validate_every: int = 1000
+
+    def steps(self, stage: Stage) -> int:
+        """How many steps a stage has."""
+        return self.pixel_steps if stage == "pixel" else self.adversarial_steps

@@ -1,0 +1,106 @@
+"""Everything a training run would need to go on, and its one checkpoint file (safetensors, replaced atomically)."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from .discriminator import Discriminator
+from .generator import Generator
+from .plan import STAGES, Plan, Stage
+
+Tensors = dict[str, Tensor]
+
+
+class State:
+    """Generator, its moving average, discriminator, their optimisers, and how far the run has come.
+
+    `pixel_end` keeps the average at the end of the pixel stage: one of the two ends that are shipped.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        torch.manual_seed(plan.seed)
+        self.plan = plan
+        self.stage: Stage = "pixel"
+        self.step = 0
+        self.generator = Generator(plan.width).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = Generator(plan.width)
+        self.average.load_state_dict(self.generator.state_dict())
+        self.discriminator = Discriminator().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.pixel_end: Tensors = {}
+        self.generator_optimizer = Adam(self.generator.parameters(), betas=(0.9, 0.99))
+        self.discriminator_optimizer = Adam(self.discriminator.parameters(), betas=(0.0, 0.99))
+
+    def begin_adversarial(self) -> None:
+        """Start the second stage from the averaged generator of the first."""
+        self.stage, self.step = "adversarial", 0
+        self.pixel_end = {name: value.clone() for name, value in self.average.state_dict().items()}
+        self.generator.load_state_dict(self.pixel_end)
+        self.generator_optimizer = Adam(self.generator.parameters(), betas=(0.5, 0.99))
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Move the average towards the generator; faster while the run is young."""
+        decay = self.plan.ema
+        if self.stage == "pixel":
+            decay = min(decay, (1 + self.step) / (10 + self.step))
+        current = self.generator.state_dict()
+        for name, value in self.average.state_dict().items():
+            value.lerp_(current[name], 1 - decay)
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint; the old one stays until the new one is whole."""
+        tensors = {f"pixel_end.{name}": value for name, value in self.pixel_end.items()}
+        for name, module in self._modules().items():
+            tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
+        for name, optimizer in self._optimizers().items():
+            for row, moments in optimizer.state_dict()["state"].items():
+                tensors |= {f"{name}.{row}.{key}": value for key, value in moments.items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        notes = {"stage": self.stage, "step": str(self.step), "plan": repr(asdict(self.plan))}
+        save_file({name: value.contiguous() for name, value in tensors.items()}, partial, metadata=notes)
+        partial.replace(path)
+
+    @classmethod
+    def resume(cls, path: Path, plan: Plan) -> "State":
+        """Read a checkpoint back. Raises ValueError if another plan wrote it."""
+        with safe_open(path, framework="pt") as file:
+            notes = file.metadata()
+        if notes["plan"] != repr(asdict(plan)):
+            raise ValueError(f"{path} belongs to a run with other settings; delete it or train without --resume.")
+        tensors = load_file(path)
+        state = cls(plan)
+        state.stage, state.step = STAGES[STAGES.index(notes["stage"])], int(notes["step"])
+        state.pixel_end = _under(tensors, "pixel_end")
+        for name, module in state._modules().items():
+            module.load_state_dict(_under(tensors, name))
+        if state.stage == "adversarial":
+            state.generator_optimizer = Adam(state.generator.parameters(), betas=(0.5, 0.99))
+        for name, optimizer in state._optimizers().items():
+            _restore(optimizer, _under(tensors, name))
+        return state
+
+    def _modules(self) -> dict[str, nn.Module]:
+        return {"generator": self.generator, "average": self.average, "discriminator": self.discriminator}
+
+    def _optimizers(self) -> dict[str, Adam]:
+        return {"of_generator": self.generator_optimizer, "of_discriminator": self.discriminator_optimizer}
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:
+    return {name[len(prefix) + 1 :]: value for name, value in tensors.items() if name.startswith(f"{prefix}.")}
+
+
+def _restore(optimizer: Adam, moments: Mapping[str, Tensor]) -> None:
+    document = optimizer.state_dict()
+    rows: dict[int, Tensors] = {}
+    for name, value in moments.items():
+        row, key = name.split(".")
+        rows.setdefault(int(row), {})[key] = value
+    optimizer.load_state_dict({"state": rows, "param_groups": document["param_groups"]})
