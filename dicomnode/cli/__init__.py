@@ -11,6 +11,7 @@ from dicomnode.cli import (
     config,
     db,
     deliveries,
+    demo,
     destinations,
     jobs,
     models,
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("worker")(serve.worker)
 app.command("send")(send.send)
+app.command("demo")(demo.demo)
 for name, noun in {
     "config": config,
     "db": db,
