@@ -14,7 +14,7 @@ from dicomnode.domain.facts import SeriesFacts
 from dicomnode.domain.site import Rule
 from dicomnode.flow.context import Flow, facts_of_all
 from dicomnode.flow.outputs import plan_outputs
-from dicomnode.jobs.ledger import PRIORITIES, Work, enter
+from dicomnode.jobs.ledger import PRIORITIES, SHADOW_PRIORITY, Work, enter
 from dicomnode.observe import COMPLETED
 from dicomnode.route.rules import RuleExplanation, explain_rules
 
@@ -64,7 +64,8 @@ def _route(flow: Flow, session: Session, series: Series, generation: int, facts:
             continue
         refusal = _refusal(flow, series, answer, facts)
         row = None if refusal else _enter(flow, session, series, generation, answer.rule, now)
-        outcome = refusal or f"matches: {answer.rule.enhance.pipeline}"
+        words = "matches as a shadow, nothing is sent" if answer.rule.state == "shadow" else "matches"
+        outcome = refusal or f"{words}: {answer.rule.enhance.pipeline}"
         outcomes[answer.rule.name] = outcome
         session.add(_decision(series, generation, revision, answer, outcome, row, now))
         session.flush()
@@ -88,8 +89,6 @@ def _refusal(flow: Flow, series: Series, answer: RuleExplanation, facts: SeriesF
         return f"does not match: {answer.reason}"
     if series.derived_by_node:
         return "matches, but a dicomnode made this series: never enhanced again"
-    if answer.rule.state == "shadow":
-        return "matches as a shadow: nothing is sent"
     name = answer.rule.enhance.pipeline
     entry = flow.registry.get(name)
     if entry is None or not entry.usable:
@@ -107,7 +106,7 @@ def _enter(flow: Flow, session: Session, series: Series, generation: int, rule: 
         generation=generation,
         recipe=flow.registry.recipe(rule.enhance.pipeline, rule.enhance.params, rule.writer),
         per_generation=pipeline is not None and pipeline.scope == "volume",
-        priority=PRIORITIES[rule.priority],
+        priority=SHADOW_PRIORITY if rule.state == "shadow" else PRIORITIES[rule.priority],
         deadline_at=now + timedelta(minutes=rule.deadline_minutes) if rule.deadline_minutes else None,
     )
     return enter(session, work, flow.node, now)

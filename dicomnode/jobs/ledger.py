@@ -19,6 +19,8 @@ from dicomnode.domain.recipe import Recipe, canonical_json
 from dicomnode.domain.states import ENHANCEMENT
 
 PRIORITIES = {"stat": 0, "normal": 1, "off-peak": 2}
+SHADOW_PRIORITY = 3
+"""Work that only a shadow rule asks for goes last."""
 
 
 class StaleAttempt(Exception):

@@ -28,7 +28,7 @@ class Enhancement(Base):
     writer_profile: Mapped[dict[str, Any]]
     state: Mapped[str]
     priority: Mapped[int]
-    """Smaller goes first: 0 stat, 1 normal, 2 off-peak."""
+    """Smaller goes first: 0 stat, 1 normal, 2 off-peak, 3 shadow."""
     attempt: Mapped[int] = mapped_column(default=0)
     """Counts claims, for ever: the fencing token."""
     failures: Mapped[int] = mapped_column(default=0)

@@ -130,14 +130,27 @@ def test_originals_are_planned_on_arrival_but_never_back_to_where_they_came_from
     assert bench.series()[0].state == "receiving"
 
 
-def test_draft_and_shadow_rules_send_nothing(tmp_path: Path, files: list[Path]) -> None:
-    for state in ("draft", "shadow"):
-        bench = FlowBench(tmp_path / state, PASSTHROUGH.replace("state: live", f"state: {state}"))
-        bench.receive_files(files)
-        bench.complete()
-        assert bench.work() == 0
-        assert bench.deliveries() == []
-        assert len(bench.decisions()) == (state == "shadow")
+def test_a_draft_does_nothing(tmp_path: Path, files: list[Path]) -> None:
+    bench = FlowBench(tmp_path / "node", PASSTHROUGH.replace("state: live", "state: draft"))
+    bench.receive_files(files)
+    bench.complete()
+    assert bench.work() == 0
+    assert bench.decisions() == []
+
+
+def test_a_shadow_is_measured_and_sends_nothing_until_it_is_live(tmp_path: Path, files: list[Path]) -> None:
+    bench = FlowBench(tmp_path / "node", PASSTHROUGH.replace("state: live", "state: shadow"))
+    bench.receive_files(files[:3])
+    bench.complete()
+    assert bench.work() == 1
+    (row,) = bench.enhancements()
+    assert (row.state, row.priority) == ("done", 3)
+    assert bench.deliveries() == []
+    bench.import_site(PASSTHROUGH)
+    bench.receive_files(files[3:])
+    bench.complete()
+    bench.work()
+    assert len(bench.items()) == 4
 
 
 VETO = '''
