@@ -1,5 +1,6 @@
 """The Storage and Verification SCP: pynetdicom's acceptor, with our rules at its documented hooks."""
 
+import contextlib
 import errno
 import logging
 import socket
@@ -9,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from pynetdicom import AE, _config
+from pynetdicom.association import Association
 from pynetdicom.transport import ThreadedAssociationServer
 
 from dicomnode.domain.uid import IMPLEMENTATION_CLASS_UID
@@ -27,6 +29,9 @@ _LISTEN_BACKLOG = 128
 """socketserver's default of 5 turns a burst of senders into connection retries of a second."""
 
 _POLL_SECONDS = 0.02
+
+_ABORT_SECONDS = 2.0
+"""How long aborted associations may take to end before their connections are cut."""
 
 
 class CannotListen(Exception):
@@ -108,13 +113,7 @@ class StorageReceiver:
         deadline = time.monotonic() + drain_seconds
         while self._associations.count() and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
-        threads: list[threading.Thread] = []
-        for association in server.active_associations:
-            threads.append(association)
-            end = association.abort if association.is_established else association.kill
-            end()
-        for thread in threads:
-            thread.join(timeout=1.0)
+        _end(server.active_associations)
 
     def _entity(self) -> AE:
         entity = AE(ae_title=self._settings.ae_title)
@@ -126,6 +125,24 @@ class StorageReceiver:
         entity.require_called_aet = self._settings.check_called_aet
         entity.require_calling_aet = list(self._settings.allowed_calling_aets)
         return entity
+
+
+def _end(associations: Collection[Association]) -> None:
+    """Abort what is established, cut what is not: and cut what does not end then, such as a peer inside a PDU.
+
+    pynetdicom's `abort` and `kill` wait for the peer without a limit of their own, hence the threads.
+    """
+    established = [association for association in associations if association.is_established]
+    for association in established:
+        threading.Thread(target=association.abort, daemon=True).start()
+    deadline = time.monotonic() + _ABORT_SECONDS
+    for association in established:
+        association.join(timeout=max(0.0, deadline - time.monotonic()))
+    for association in associations:
+        transport = association.dul.socket
+        if association.is_alive() and transport is not None and transport.socket is not None:
+            with contextlib.suppress(OSError):
+                transport.socket.shutdown(socket.SHUT_RDWR)
 
 
 def _prepare_library() -> None:

@@ -11,9 +11,10 @@ import pytest
 from support.rawfiles import RawFile, sample
 from support.receiving import Receiving, receiving
 
+from dicomnode.domain.instance import Location
 from dicomnode.store.errors import StoreFull
 from dicomnode.store.journal import Journal
-from dicomnode.store.members import DamagedMember
+from dicomnode.store.members import DamagedMember, InstanceMember, members
 from dicomnode.store.reading import containers, read_bytes
 
 pytestmark = pytest.mark.faults
@@ -61,11 +62,9 @@ def fill(node: Receiving, ct: RawFile) -> tuple[list[int], int]:
 
 def whole(node: Receiving) -> int:
     """How many instances lie in the store; every one of them must be complete, and nothing else be visible."""
-    members = [member for member in node.news() if not isinstance(member, DamagedMember) and hasattr(member, "receipt")]
-    node._read_to.clear()
-    assert not any(isinstance(member, DamagedMember) for member in node.news())
-    node._read_to.clear()
-    return len(members)
+    found = [member for c in containers(node.root) for member in members(node.root, c.name)]
+    assert not any(isinstance(member, DamagedMember) for member in found)
+    return sum(isinstance(member, InstanceMember) for member in found)
 
 
 def test_a_full_disk_is_answered_with_a700_and_survived(small_disk: Path, ct: RawFile) -> None:
@@ -130,7 +129,7 @@ def test_no_inodes_left(few_inodes: Path, ct: RawFile) -> None:
     ballast = few_inodes / "ballast"
     ballast.write_bytes(b"")
     journal = Journal(few_inodes / "store", "n", "p", min_free_gb=0)
-    stored = []
+    stored: list[Location] = []
     try:
         stored.extend(journal.append(ct.receipt(series_uid=f"1.{number}"), ct.data_set) for number in range(10))
     except StoreFull:

@@ -2,6 +2,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pynetdicom import AE
@@ -27,7 +28,7 @@ def associate(node: Receiving, calling: str = "MODALITY", called: str = "DICOMNO
     return entity.associate("127.0.0.1", node.port, ae_title=called)
 
 
-def wait_for(node: Receiving, event: str, count: int = 1) -> list[dict]:  # type: ignore[type-arg]
+def wait_for(node: Receiving, event: str, count: int = 1) -> list[dict[str, Any]]:
     deadline = time.monotonic() + 5
     while len(found := node.events(event)) < count and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -137,7 +138,7 @@ def test_stop_lets_the_open_ones_finish(tmp_path: Path, ct: RawFile) -> None:
         while time.monotonic() < deadline:
             try:
                 socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            except ConnectionRefusedError:
+            except ConnectionError:
                 break
             time.sleep(0.02)
         assert sender.store(ct.sop_class, ct.sop_uid, ct.transfer_syntax, ct.data_set) == 0
@@ -158,6 +159,17 @@ def test_stop_aborts_what_does_not_finish(tmp_path: Path) -> None:
         association.join(timeout=5)
         assert association.is_aborted
         silent.close()
+        assert wait_for(node, "association-closed")[0]["outcome"] == "aborted"
+
+
+def test_stop_does_not_wait_for_a_peer_inside_a_pdu(tmp_path: Path) -> None:
+    with receiving(tmp_path) as node:
+        association = associate(node)
+        association.dul.socket.socket.sendall(b"\x04\x00\x00\x01\x00\x00half a PDU")
+        time.sleep(0.1)
+        began = time.monotonic()
+        node.receiver.stop(drain_seconds=0.1)
+        assert time.monotonic() - began < 5
         assert wait_for(node, "association-closed")[0]["outcome"] == "aborted"
 
 

@@ -9,6 +9,7 @@ from pydicom import dcmread
 from support.rawfiles import raw_file, sample
 from support.receiving import Receiving, receiving
 
+from dicomnode.store.members import InstanceMember
 from dicomnode.store.reading import read_dataset
 
 pytestmark = pytest.mark.peers
@@ -24,7 +25,13 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiving]:
         yield node
 
 
-def dcmtk(program: str, node: Receiving, *arguments: str | Path, calling: str = "MODALITY", called: str = "DICOMNODE"):  # type: ignore[no-untyped-def]
+def new_instances(node: Receiving) -> list[InstanceMember]:
+    return [member for member in node.news() if isinstance(member, InstanceMember)]
+
+
+def dcmtk(
+    program: str, node: Receiving, *arguments: str | Path, calling: str = "MODALITY", called: str = "DICOMNODE"
+) -> subprocess.CompletedProcess[str]:
     parties = ["-aet", calling, "-aec", called, "127.0.0.1", str(node.port)]
     options = [a for a in arguments if str(a).startswith(("-", "+"))]
     files = [a for a in arguments if a not in options]
@@ -71,7 +78,7 @@ def test_a_file_goes_in_its_own_syntax(node: Receiving, option: str, name: str) 
     node.news()
     done = dcmtk(STORESCU, node, option, file.path)
     assert done.returncode == 0, done.stderr
-    (member,) = [m for m in node.news() if hasattr(m, "receipt")]
+    (member,) = new_instances(node)
     assert member.receipt.transfer_syntax_uid == file.transfer_syntax
     assert member.receipt.sop_instance_uid == file.sop_uid
     assert read_dataset(node.root, member.location).PixelData == dcmread(file.path).PixelData
@@ -83,8 +90,7 @@ def test_a_folder_over_one_association(node: Receiving) -> None:
     node.news()
     done = dcmtk(STORESCU, node, "+sd", folder)
     assert done.returncode == 0, done.stderr
-    news = node.news()
-    stored = [m for m in news if hasattr(m, "receipt")]
+    stored = new_instances(node)
     assert {m.receipt.sop_instance_uid for m in stored} == expected
     assert len({m.receipt.association for m in stored}) == 1
     assert len({m.location.container for m in stored}) == 1
@@ -100,6 +106,6 @@ def test_two_senders_at_once(node: Receiving) -> None:
         for series in ("MR1", "MR2", "MR700")
     ]
     assert [process.wait(timeout=60) for process in started] == [0, 0, 0]
-    stored = [m for m in node.news() if hasattr(m, "receipt")]
+    stored = new_instances(node)
     assert len(stored) == sum(1 for s in ("MR1", "MR2", "MR700") for path in (root / s).iterdir() if path.is_file())
     assert len({m.receipt.association for m in stored}) == 3

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pydicom.data
 import pytest
-from pydicom.uid import UID_dictionary
+from pydicom._uid_dict import UID_dictionary
 from support.rawfiles import RawFile, raw_file, sample
 from support.receiving import Receiving, receiving
 
