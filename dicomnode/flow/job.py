@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from sqlalchemy.orm import Session
-
 from dicomnode.db.database import now as database_now
 from dicomnode.db.models import DerivedSeriesRow, Enhancement, Instance, Output, SeriesFactsRow
 from dicomnode.db.repositories import enhancements, instances
@@ -241,12 +239,17 @@ def _note_result(row: Enhancement, result: Enhanced) -> None:
     }
 
 
-def sweep_staging(flow: Flow, session: Session) -> int:
-    """Remove staged containers that no output points to and no running attempt owns. Returns how many."""
-    kept = enhancements.containers_of_outputs(session) | enhancements.staged_by_running(session, STAGING)
-    removed = 0
-    for path in (flow.root / STAGING).glob("*/*.tar"):
-        if str(path.relative_to(flow.root)) not in kept:
-            path.unlink(missing_ok=True)
-            removed += 1
-    return removed
+def sweep_staging(flow: Flow) -> int:
+    """Remove staged containers that no output points to and no running attempt owns. Returns how many.
+
+    The files are listed before the ledger is asked: an attempt that begins in between is not among them.
+    """
+    staged = list((flow.root / STAGING).glob("*/*.tar"))
+    if not staged:
+        return 0
+    with flow.database.read() as session:
+        kept = enhancements.containers_of_outputs(session) | enhancements.staged_by_running(session, STAGING)
+    orphans = [path for path in staged if str(path.relative_to(flow.root)) not in kept]
+    for path in orphans:
+        path.unlink(missing_ok=True)
+    return len(orphans)

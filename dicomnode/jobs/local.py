@@ -22,12 +22,14 @@ class _Slot:
     device: str
     process: subprocess.Popen[bytes] | None = None
     deaths: int = 0
+    """Times it ended without a piece of work to blame, in a row: what cannot start is started ever more slowly."""
+    hangs: bool = False
     not_before: float = 0.0
     started: float = field(default=0.0)
 
 
 class LocalWorkers:
-    """Starts `dicomnode worker` for every device and keeps it running.
+    """Starts `dicomnode worker` for every device and keeps it running; one that ends with 0 wants to begin anew.
 
     A worker reads its standard input, whose other end this process holds: when the node dies, however it dies, the
     pipe closes and the worker ends by itself.
@@ -38,9 +40,10 @@ class LocalWorkers:
         node: str,
         devices: Sequence[str],
         command: Sequence[str],
-        on_death: Callable[[str, str], None],
+        on_death: Callable[[str, str], int],
         environment: Mapping[str, str] | None = None,
     ) -> None:
+        """`on_death(worker, reason)` records a death; it returns how many pieces of work died with the worker."""
         self._slots = [_Slot(f"{node}/{device}/{index}", device) for index, device in enumerate(devices)]
         self._command = list(command)
         self._on_death = on_death
@@ -63,6 +66,7 @@ class LocalWorkers:
         """End a worker that hangs; it is started anew."""
         for slot in self._slots:
             if slot.name == name and slot.process is not None:
+                slot.hangs = True
                 slot.process.kill()
 
     def stop(self, drain_seconds: float) -> None:
@@ -94,16 +98,23 @@ class LocalWorkers:
         code = slot.process.poll()
         if code is None:
             return
-        lived = time.monotonic() - slot.started
-        slot.deaths = 0 if lived > RESTART_CAP else slot.deaths + 1
-        pause = min(RESTART_CAP, RESTART_FIRST * 2 ** max(0, slot.deaths - 1))
-        slot.process, slot.not_before = None, time.monotonic() + pause
-        reason = _death(code)
-        log.error("worker ended", worker=slot.name, reason=reason, restart_in=round(pause, 1))
+        slot.process = None
+        pause = 0.0 if code == 0 else self._bury(slot, _death(code))
+        slot.not_before = time.monotonic() + pause
+        slot.hangs = False
+
+    def _bury(self, slot: _Slot, reason: str) -> float:
+        """Record a death; returns the seconds until the next start. Work that kills has a limit of its own."""
+        blamed = slot.hangs
         try:
-            self._on_death(slot.name, reason)
+            blamed = bool(self._on_death(slot.name, reason)) or blamed
         except Exception as error:  # the lease will run out in any case
             log.warning("could not record a worker's death", worker=slot.name, error=type(error).__name__)
+        lived = time.monotonic() - slot.started
+        slot.deaths = 0 if blamed or lived > RESTART_CAP else slot.deaths + 1
+        pause: float = min(RESTART_CAP, RESTART_FIRST * 2 ** max(0, slot.deaths - 1))
+        log.error("worker ended", worker=slot.name, reason=reason, restart_in=round(pause, 1))
+        return pause
 
     def _spawn(self, slot: _Slot) -> None:
         arguments = [sys.executable, *self._command, "--device", slot.device, "--name", slot.name]
