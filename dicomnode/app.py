@@ -23,6 +23,7 @@ from dicomnode.deliver.destination import Destination, Timeouts
 from dicomnode.deliver.dispatcher import Dispatcher
 from dicomnode.deliver.sender import Sender
 from dicomnode.enhance.decode import Decoder
+from dicomnode.enhance.folder_stamp import stamp
 from dicomnode.enhance.registry import Registry
 from dicomnode.enhance.runner import Engine
 from dicomnode.flow import Flow, complete_due, run_job, take_in
@@ -38,6 +39,7 @@ from dicomnode.receive.metrics import ReceiverMetrics
 from dicomnode.receive.receiver import ReceiverSettings, StorageReceiver
 from dicomnode.settings import Settings
 from dicomnode.store.backlog import Backlog
+from dicomnode.store.header import silence_pydicom
 from dicomnode.store.index import Indexer
 from dicomnode.store.journal import Journal
 
@@ -50,7 +52,13 @@ class CannotStart(Exception):
 
 def build_flow(settings: Settings) -> Flow:
     """The flow over its database; what commands work with. Does not touch the schema."""
-    return Flow(Database(settings.database.url), settings, Registry.load([settings.pipelines.path]))
+    silence_pydicom()
+    return Flow(Database(settings.database.url), settings, load_registry(settings))
+
+
+def load_registry(settings: Settings) -> Registry:
+    """The bundled pipelines, the administrator's own, and those of installed packages."""
+    return Registry.load([settings.pipelines.path])
 
 
 class Node:
@@ -60,6 +68,7 @@ class Node:
         """`worker_command`: arguments for the Python interpreter that start a worker with these settings."""
         self.settings = settings
         self._lock_file = _only_instance(settings.store.root)
+        self._pipelines = stamp(settings.pipelines.path)
         self.flow = build_flow(settings)
         self.decoder = Decoder()
         self.backlog = Backlog(settings.store.max_backlog)
@@ -126,8 +135,7 @@ class Node:
             prefix = f"{self.settings.node.name}/"
             ledger.node_restarted(session, prefix, self._retry(), self.settings.node.name)
         self._indexer.run()
-        with self.flow.database.read() as session:
-            sweep_staging(self.flow, session)
+        sweep_staging(self.flow)
 
     def _last_words(self) -> None:
         try:
@@ -158,6 +166,9 @@ class Node:
         return False
 
     def _sweep(self) -> bool:
+        if (now := stamp(self.settings.pipelines.path)) != self._pipelines:
+            self._pipelines, self.flow.registry = now, load_registry(self.settings)
+            log.info("pipelines were read again")
         completed = complete_due(self.flow)
         with self.flow.database.read() as session:
             overdue = ledger.anything_to_reap(session)
@@ -171,9 +182,11 @@ class Node:
     def _seal(self) -> bool:
         return chain.seal(self.flow.database) >= chain.BATCH
 
-    def _worker_died(self, worker: str, reason: str) -> None:
+    def _worker_died(self, worker: str, reason: str) -> int:
         with self.flow.database.write() as session:
-            ledger.worker_died(session, worker, reason, self._retry(), self.settings.node.name)
+            failed = ledger.worker_died(session, worker, reason, self._retry(), self.settings.node.name)
+        sweep_staging(self.flow)
+        return failed
 
     def _retry(self) -> RetryPolicy:
         return retry_policy(self.settings)
@@ -203,6 +216,7 @@ class Node:
 
 def build_worker(settings: Settings, device: str, name: str) -> Worker:
     """A worker process's own half: the same flow, one device, one warm engine."""
+    pipelines = stamp(settings.pipelines.path)
     flow = build_flow(settings)
     engine = Engine(flow.registry, device, instance_facts=instance_facts)
     decoder = Decoder()
@@ -212,7 +226,11 @@ def build_worker(settings: Settings, device: str, name: str) -> Worker:
 
     engine_settings = settings.engine
     limits = WorkerLimits(engine_settings.lease_seconds, engine_settings.max_seconds, retry_policy(settings))
-    return Worker(name, settings.node.name, flow.database, run, limits)
+
+    def outdated() -> bool:
+        return stamp(settings.pipelines.path) != pipelines
+
+    return Worker(name, settings.node.name, flow.database, run, limits, outdated)
 
 
 def devices_of(settings: Settings) -> list[str]:

@@ -93,7 +93,7 @@ def _refusal(flow: Flow, series: Series, answer: RuleExplanation, facts: SeriesF
     entry = flow.registry.get(name)
     if entry is None or not entry.usable:
         return f"matches, but pipeline {name} cannot be used: {entry.error if entry else 'it is not installed'}"
-    acceptance = entry.create().accepts(facts)
+    acceptance = entry.accepts(facts)
     return "" if acceptance.accepted else f"matches, but {name} declines: {acceptance.reason}"
 
 

@@ -77,21 +77,30 @@ class Held:
 
 
 class Worker:
-    """Claims and runs until `stop`. `run_job` does the work and commits it under the claim's fence."""
+    """Claims and runs until `stop`. `run_job` does the work and commits it under the claim's fence.
+
+    `outdated` is asked between jobs: once the code of the work has changed, `run` returns, and a new process goes on.
+    """
 
     def __init__(
-        self, name: str, node: str, database: Database, run_job: Callable[[Held], None], limits: WorkerLimits
+        self,
+        name: str,
+        node: str,
+        database: Database,
+        run_job: Callable[[Held], None],
+        limits: WorkerLimits,
+        outdated: Callable[[], bool] = lambda: False,
     ) -> None:
         self.name, self.node, self.database, self.limits = name, node, database, limits
         self.stopping = threading.Event()
-        self._run_job = run_job
+        self._run_job, self._outdated = run_job, outdated
 
     def stop(self) -> None:
         self.stopping.set()
 
     def run(self) -> None:
-        """Work until told to stop. A database that does not answer is waited for."""
-        while not self.stopping.is_set():
+        """Work until told to stop, or outdated. A database that does not answer is waited for."""
+        while not self.stopping.is_set() and not self._outdated():
             try:
                 worked = self.run_one()
             except Exception as error:
