@@ -33,8 +33,10 @@ class Pacs(Protocol):
         """End the process."""
 
 
-def start_pacs(folder: Path, lock: int, say: Callable[[str], None]) -> Pacs:
-    """Orthanc if it is there or can be installed, else the stand-in. Raises CommandFailed if neither listens."""
+def start_pacs(folder: Path, lock: int, say: Callable[[str], None], *, stand_in: bool = False) -> Pacs:
+    """Orthanc if it is there or can be installed, else, or if wanted, the stand-in. Raises CommandFailed."""
+    if stand_in:
+        return StandIn(folder, lock)
     program = find_orthanc() or install_orthanc(say)
     if program is not None:
         return OrthancPacs(program, folder, lock)

@@ -74,7 +74,10 @@ def _noise(sd: float, window: str) -> str:
 
 
 def _drawn(panel: _Panel, rows: slice, region: Region) -> Picture.Image:
-    """The panel under its caption, with the measured square outlined just outside its pixels."""
+    """The panel under its caption, with the measured square outlined just outside its pixels.
+
+    "R" stands at the patient's right, which is where columns begin in the series of `demo_series`.
+    """
     grey = panel.grey[rows].round().astype(np.uint8)
     height, width = grey.shape
     image = Picture.new("L", (width, height + _CAPTION), _PAPER)
@@ -82,6 +85,7 @@ def _drawn(panel: _Panel, rows: slice, region: Region) -> Picture.Image:
     pen = ImageDraw.Draw(image)
     pen.text((8, 4), panel.title, fill=_INK, font=ImageFont.load_default(17))
     pen.text((8, 25), panel.below, fill=_INK, font=ImageFont.load_default(13))
+    pen.text((6, _CAPTION + height // 2), "R", fill=_INK, font=ImageFont.load_default(17))
     top = region.row - rows.start + _CAPTION
     pen.rectangle((region.column - 1, top - 1, region.column + SIZE, top + SIZE), outline=_MARK)
     if panel.bar is not None:

@@ -21,7 +21,7 @@ from dicomnode.cli.demo.waiting import wait_for_node
 
 def prepare(folder: DemoFolder, slices: int, data: Path, voice: Voice) -> Source:
     """Make the series to send. Raises CommandFailed."""
-    with voice.bar("simulating the low dose", slices) as bar:
+    with voice.bar("preparing the CT", slices) as bar:
         source = make_source(folder.series, slices, data, bar.reach)
     voice.step("CT", source.words())
     voice.step("", "  (a patient that no network was trained on; here DEMO^PATIENT)")

@@ -52,25 +52,28 @@ def make_source(folder: Path, slices: int, data: Path, progress: Callable[[int],
     bundled = bundled_folder()
     if bundled is None or not (bundled / "demo_series.py").is_file():
         fail("the bundled pipelines are not installed, and with them the simulator of the demo")
-    process = subprocess.Popen(
-        python("-m", f"{bundled.name}.demo_series", "--out", folder, "--slices", str(slices), "--data", data),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=clean_environment(PYTHONPATH=str(bundled.parent)),
-        start_new_session=True,
-    )
+    log = folder / "demo_series.log"
+    folder.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            python("-P", "-m", f"{bundled.name}.demo_series", "--out", folder, "--slices", str(slices), "--data", data),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=clean_environment(PYTHONPATH=str(bundled.parent)),
+            start_new_session=True,
+        )
     try:
-        assert process.stdout
-        assert process.stderr
-        for line in process.stdout:
+        for line in process.stdout or ():
             progress(int(line.split()[1]))
-        complaint = process.stderr.read().strip()
+        status = process.wait()
     finally:
         process.kill()
         process.wait()
-    return read_source(folder) if (folder / "series.json").exists() else fail(_last_line(complaint))
+    if status != 0:
+        fail(_last_line(log))
+    return read_source(folder)
 
 
 def read_source(folder: Path) -> Source:
@@ -81,5 +84,7 @@ def read_source(folder: Path) -> Source:
     )
 
 
-def _last_line(complaint: str) -> str:
-    return complaint.splitlines()[-1] if complaint else "the series could not be written"
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    said = [line.removeprefix("demo_series: ") for line in lines if line.strip()]
+    return said[-1] if said else f"the series could not be written, and {log} does not say why"
