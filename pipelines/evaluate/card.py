@@ -115,7 +115,7 @@ def _metrics(found: Evaluation) -> dict[str, Any]:
 
 
 def _limits(found: Evaluation) -> list[str]:
-    kept = next(row for row in found.rows if row.name == f"adversarial stage, strength {found.strength:g}").contrast
+    kept = found.row(f"adversarial stage, strength {found.strength:g}").contrast
     return [
         f"Small faint structures lose contrast: a disc of 2 px radius and 20 HU keeps {kept[2, 20]:.0%} of it at the "
         "default strength and a quarter dose; compare the original before calling a lesion absent.",

@@ -40,6 +40,10 @@ class Evaluation:
     slices: int
     seconds: float
 
+    def row(self, name: str) -> Row:
+        """The row of that name."""
+        return next(row for row in self.rows if row.name == name)
+
 
 def evaluate(data: Path, weights: Path, threads: int) -> Evaluation:
     """Tune, choose, then measure on the held-out patient. Raises DataError."""

@@ -16,18 +16,20 @@ class Plan:
     batch: int = 8
     crop: int = 96
     pixel_steps: int = 10_000
-    adversarial_steps: int = 6_000
+    adversarial_steps: int = 5_000
     pixel_rate: float = 1e-3
     adversarial_rate: float = 1e-4
     discriminator_ratio: float = 4.0
     """The discriminator learns this many times faster than the generator."""
     final_rate: float = 0.03
     """Rates fall along a cosine to this share of themselves."""
-    lesion_weight: float = 16.0
+    pixel_lesion_weight: float = 16.0
     """How much more a pixel of a lesion counts than another."""
+    adversarial_lesion_weight: float = 48.0
+    """More than before: a generator that must look real would rather leave a doubtful lesion out than half-way in."""
     gradient_weight: float = 0.1
-    adversarial_weight: float = 0.03
-    feature_weight: float = 0.1
+    adversarial_weight: float = 0.02
+    feature_weight: float = 0.05
     ema: float = 0.999
     checkpoint_every: int = 500
     validate_every: int = 1000
@@ -35,3 +37,7 @@ class Plan:
     def steps(self, stage: Stage) -> int:
         """How many steps a stage has."""
         return self.pixel_steps if stage == "pixel" else self.adversarial_steps
+
+    def lesion_weight(self, stage: Stage) -> float:
+        """The weight of a lesion's pixels in a stage; the others have 1."""
+        return self.pixel_lesion_weight if stage == "pixel" else self.adversarial_lesion_weight

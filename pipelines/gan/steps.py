@@ -63,7 +63,7 @@ def set_rate(optimizer: Adam, rate: float) -> None:
 
 
 def _fidelity(state: State, batch: Batch, output: Tensor) -> tuple[Tensor, Tensor]:
-    weight = 1 + (state.plan.lesion_weight - 1) * batch.lesions
+    weight = 1 + (state.plan.lesion_weight(state.stage) - 1) * batch.lesions
     return losses.charbonnier(output, batch.clean, weight), losses.gradient(output, batch.clean)
 
 
