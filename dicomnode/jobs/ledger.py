@@ -235,8 +235,11 @@ def worker_died(session: Session, worker: str, reason: str, policy: RetryPolicy,
 
 
 def operator_moves(session: Session, row: Enhancement, state: str, actor: str, node: str, at: datetime) -> None:
-    """An operator cancels (`cancelled`) or retries (`ready`) work; ValueError when its state does not allow that."""
-    if row.state not in ENHANCEMENT.before(state) or (state == "ready" and row.state == "running"):
+    """An operator cancels (`cancelled`) or retries (`ready`) work; ValueError when its state does not allow that.
+
+    Work that is done stays done: its outputs are out, and nothing of it is left to be made.
+    """
+    if row.state not in ENHANCEMENT.before(state) or (state == "ready" and row.state in ("running", "done")):
         raise ValueError(f"enhancement {row.id} is {row.state}: it cannot become {state}")
     row.state, row.failures, row.not_before = state, 0, at
     row.lease_until, row.worker, row.reason = None, "", f"{actor} asked for it"

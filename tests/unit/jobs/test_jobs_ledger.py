@@ -132,7 +132,7 @@ class LedgerAgainstModel(RuleBasedStateMachine):
     def operator(self, index: int, wanted: str) -> None:
         id = sorted(self.model)[index % len(self.model)]
         entry = self.model[id]
-        allowed = {"ready": {"failed", "withheld", "cancelled", "expired", "done"}, "cancelled": {"ready", "running"}}
+        allowed = {"ready": {"failed", "withheld", "cancelled", "expired"}, "cancelled": {"ready", "running"}}
         with self.database.write() as session:
             row = enhancements.find(session, id)
             assert row is not None
