@@ -4,7 +4,8 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.client import HTTPConnection
 from io import BytesIO
 from pathlib import Path
@@ -40,25 +41,30 @@ def install_orthanc(say: Callable[[str], None]) -> Path | None:
         (["install", *options, "--download-only", "orthanc"], _DOWNLOAD_SECONDS),
         (["install", *options, "--no-download", "orthanc"], _UNPACK_SECONDS),
     )
-    policy = _keep_services_down()
     try:
-        for arguments, seconds in steps:
-            if not _apt_get(arguments, seconds):
-                say(f"apt-get {arguments[0]} did not do it")
-                return None
-    finally:
-        if policy is not None:
-            policy.unlink(missing_ok=True)
+        with _services_down():
+            for arguments, seconds in steps:
+                if not _apt_get(arguments, seconds):
+                    say(f"`apt-get {' '.join(arguments)}` did not succeed")
+                    return None
+    except OSError as error:
+        say(f"this machine does not let itself be changed: {error}")
+        return None
     return find_orthanc()
 
 
-def _keep_services_down() -> Path | None:
+@contextmanager
+def _services_down() -> Iterator[None]:
     """Debian starts what it installs as a service unless this file says no (invoke-rc.d(8)); an existing one stays."""
     if _NO_SERVICES.exists():
-        return None
+        yield
+        return
     _NO_SERVICES.write_text("#!/bin/sh\nexit 101\n", encoding="ascii")
-    _NO_SERVICES.chmod(0o755)
-    return _NO_SERVICES
+    try:
+        _NO_SERVICES.chmod(0o755)
+        yield
+    finally:
+        _NO_SERVICES.unlink(missing_ok=True)
 
 
 def _apt_get(arguments: list[str], seconds: float) -> bool:

@@ -52,8 +52,8 @@ def _enhancement(story: Story) -> Iterator[Line]:
 def _guard(guard: Guard) -> str:
     words = f"{guard.name.replace('_', ' ')}: {_VERDICTS.get(guard.verdict, guard.verdict)}"
     if guard.value is not None:
-        words += f", {guard.value:.4g} {guard.unit}".rstrip()
-        words += f" in the worst slice (limit {guard.limit:.4g})" if guard.limit is not None else ""
+        words += f", {guard.value:.3g} {guard.unit}".rstrip()
+        words += f" in the worst slice (limit {guard.limit:.3g})" if guard.limit is not None else ""
     return f"{words}; {guard.reason}" if guard.reason else words
 
 
