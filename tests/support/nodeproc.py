@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 import pytest
+from support.commands import run_command
 from support.peers import free_port
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -92,12 +93,10 @@ class Node:
 
         With `check=False` the CompletedProcess itself, whatever its exit status.
         """
-        command = [sys.executable, "-m", "dicomnode", *args, "--config", str(self.config)]
+        command = [*args, "--config", str(self.config)]
         if as_json and check:
             command.append("--json")
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout, check=False, cwd=self.root, env=self.env
-        )
+        done = run_command(command, cwd=self.root, env=self.env, timeout=timeout)
         if not check:
             return done
         if done.returncode != 0:
@@ -185,7 +184,11 @@ class Node:
             return False
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(

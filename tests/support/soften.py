@@ -34,4 +34,5 @@ class Soften(Pipeline):
         self._network = network.to(device).eval().requires_grad_(False)
 
     def enhance(self, slices: "torch.Tensor", params: Any) -> "torch.Tensor":
-        return self._network(slices)[:, 0]
+        smooth: torch.Tensor = self._network(slices)
+        return smooth[:, 0]
