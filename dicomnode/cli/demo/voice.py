@@ -47,5 +47,7 @@ class Voice:
             TextColumn("{task.completed}/{task.total}"),
             TimeElapsedColumn(),
         )
-        with Progress(*columns, console=Console(stderr=True), transient=True, disable=self._quiet) as progress:
+        screen = Console(stderr=True)
+        hidden = self._quiet or not screen.is_terminal
+        with Progress(*columns, console=screen, transient=True, disable=hidden) as progress:
             yield Bar(progress, progress.add_task(doing, total=total))
