@@ -6,7 +6,7 @@ no answer is sent again.
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -103,7 +103,7 @@ class Sender(threading.Thread):
             reason = failure.reason
             if failure.kind is not FailureKind.STOPPED:
                 self._unreachable = 0 if answered else self._unreachable + 1
-        self._conclude(delivery_id, answered, reason)
+        self._patiently(lambda session: self._conclude(session, delivery_id, answered, reason))
 
     def _send_batch(self, batch: Sequence[Outgoing], by_uid: dict[str, DeliveryItem]) -> tuple[int, str]:
         """Send one association's worth. Returns how many got a final answer, and why it ended early if it did.
@@ -125,38 +125,41 @@ class Sender(threading.Thread):
         return answered, ""
 
     def _note(self, item: DeliveryItem, response: Response) -> None:
-        """Write an answer down. A database that is away is waited for: forgetting the answer would send twice."""
         SENT.labels(self.destination.name, response.outcome.value).inc()
+        self._patiently(lambda session: self._write_down(session, item, response))
+
+    def _patiently(self, change: Callable[[Session], None]) -> None:
+        """One transaction. A database that is away is waited for: to forget an answer would be to send twice."""
         while True:
             try:
-                self._write_down(item, response)
+                with self._database.write() as session:
+                    change(session)
                 return
             except DBAPIError as error:
-                log.warning("an answer waits for the database", destination=self.destination.name, error=str(error.orig))
+                waits = {"destination": self.destination.name, "error": str(error.orig)}
+                log.warning("an answer waits for the database", **waits)
                 if self._abort.wait(NOTE_SECONDS):
                     raise
 
-    def _write_down(self, item: DeliveryItem, response: Response) -> None:
-        with self._database.write() as session:
-            row = session.get_one(DeliveryItem, item.id)
-            row.attempts += 1
-            row.status, row.detail = response.status, response.detail
-            if response.stored:
-                row.state, row.sent_at = "sent", database_now(session)
-            elif response.outcome is Outcome.PERMANENT:
-                row.state = "failed"
+    def _write_down(self, session: Session, item: DeliveryItem, response: Response) -> None:
+        row = session.get_one(DeliveryItem, item.id)
+        row.attempts += 1
+        row.status, row.detail = response.status, response.detail
+        if response.stored:
+            row.state, row.sent_at = "sent", database_now(session)
+        elif response.outcome is Outcome.PERMANENT:
+            row.state = "failed"
 
-    def _conclude(self, delivery_id: int, answered: int, reason: str) -> None:
+    def _conclude(self, session: Session, delivery_id: int, answered: int, reason: str) -> None:
         """Move the delivery on: sent, a dead letter, or pending until its time comes again."""
-        with self._database.write() as session:
-            row = session.get_one(Delivery, delivery_id)
-            counts = deliveries.counts(session, delivery_id)
-            if counts.get("pending"):
-                self._postpone(session, row, answered, reason)
-            elif counts.get("failed"):
-                self._finish(session, row, "failed", _dead_letter(session, row, counts), counts)
-            else:
-                self._finish(session, row, "sent", "", counts)
+        row = session.get_one(Delivery, delivery_id)
+        counts = deliveries.counts(session, delivery_id)
+        if counts.get("pending"):
+            self._postpone(session, row, answered, reason)
+        elif counts.get("failed"):
+            self._finish(session, row, "failed", _dead_letter(session, row, counts), counts)
+        else:
+            self._finish(session, row, "sent", "", counts)
 
     def _postpone(self, session: Session, row: Delivery, answered: int, reason: str) -> None:
         if self._stop_event.is_set():
