@@ -40,7 +40,7 @@ from dicomnode.receive.receiver import ReceiverSettings, StorageReceiver
 from dicomnode.settings import Settings
 from dicomnode.store.backlog import Backlog
 from dicomnode.store.header import silence_pydicom
-from dicomnode.store.index import Indexer
+from dicomnode.store.index import Applied, Indexer
 from dicomnode.store.journal import Journal
 
 DRAIN_SECONDS = 10.0
@@ -155,12 +155,15 @@ class Node:
         self._index_loop.ring()
 
     def _index(self) -> bool:
+        applied = Applied()
         try:
-            applied = self._indexer.run()
+            self._indexer.run(applied)
+            self.backlog.index_works()
         except Exception:
             self.backlog.index_failed()
             raise
-        self.backlog.indexed(applied.instances)
+        finally:
+            self.backlog.indexed(applied.instances)
         if applied.members:
             self._sweep_loop.ring()
         return False

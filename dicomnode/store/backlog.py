@@ -29,10 +29,9 @@ class Backlog:
             BACKLOG.set(self._stored - self._indexed)
 
     def indexed(self, count: int) -> None:
-        """The index took over that many; it works."""
+        """The index took over that many, whatever became of the rest."""
         with self._lock:
             self._indexed += count
-            self._failing_since = None
             BACKLOG.set(self._stored - self._indexed)
 
     def index_failed(self) -> None:
@@ -41,6 +40,7 @@ class Backlog:
             self._failing_since = self._failing_since or time.monotonic()
 
     def index_works(self) -> None:
+        """The index took over all there was."""
         with self._lock:
             self._failing_since = None
 

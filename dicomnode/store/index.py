@@ -71,12 +71,15 @@ class Indexer:
         self._sizes: dict[str, int] = {}
         self._offsets: dict[str, int] | None = None
 
-    def run(self) -> Applied:
-        """Apply everything that is complete now. Raises database errors; what was applied before stays applied."""
+    def run(self, applied: Applied | None = None) -> Applied:
+        """Apply everything that is complete now, counting in `applied`.
+
+        Raises database errors; what was applied before stays applied, and counted.
+        """
+        applied = applied or Applied()
         if self._offsets is None:
             with self._database.read() as session:
                 self._offsets = container_rows.indexed_to(session)
-        applied = Applied()
         for container in containers(self._root):
             if self._sizes.get(container.name) != container.size:
                 self._apply_container(container.name, applied)
