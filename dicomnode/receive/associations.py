@@ -3,7 +3,7 @@
 import itertools
 import logging
 import threading
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +17,8 @@ from dicomnode.store.journal import Journal
 LOGGER = logging.getLogger(__name__)
 
 _MAX_UID_IN_EVENT = 64
+_MAX_UNTOLD = 10_000
+"""Events that wait in memory for a store that is full: about 5 MB."""
 
 
 @dataclass
@@ -33,7 +35,7 @@ class OpenAssociation:
 class Associations:
     """Keeps the book. Every entry leads to two events, opened and closed, however the association ends.
 
-    An event that the full store cannot take is dropped and said so in the log: it must not cost an instance.
+    An event that the full store cannot take waits in memory for the next one: it must not cost an instance.
     """
 
     def __init__(self, journal: Journal, meter: Meter) -> None:
@@ -42,6 +44,8 @@ class Associations:
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._open: dict[threading.Thread, OpenAssociation] = {}
+        self._untold: deque[tuple[dict[str, Any], bool]] = deque()
+        self._telling = threading.Lock()
 
     def open(self, key: threading.Thread, calling_aet: str, called_aet: str, peer: str) -> None:
         """An association was accepted; `key` is the thread that serves it."""
@@ -126,10 +130,23 @@ class Associations:
 
     def _note(self, event: str, details: dict[str, Any], *, sync: bool = False) -> None:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        try:
-            self._journal.note({"event": event, "at": at, **details}, sync=sync)
-        except StoreError as error:
-            LOGGER.error("event %s is lost: %s", event, error)
+        with self._telling:
+            self._untold.append(({"event": event, "at": at, **details}, sync))
+            if len(self._untold) > _MAX_UNTOLD:
+                lost, _ = self._untold.popleft()
+                LOGGER.error("event %s is lost: the store has taken none for too long", lost["event"])
+            self._tell()
+
+    def _tell(self) -> None:
+        """Write what is untold, the oldest first."""
+        while self._untold:
+            document, sync = self._untold[0]
+            try:
+                self._journal.note(document, sync=sync)
+            except StoreError as error:
+                LOGGER.warning("event %s waits for the store: %s", document["event"], error)
+                return
+            self._untold.popleft()
 
 
 def _who(sender: Sender) -> dict[str, Any]:
