@@ -8,6 +8,8 @@ from dicomnode.db.database import Database
 from dicomnode.jobs import ledger
 from dicomnode.jobs.ledger import Claim, RetryPolicy, StaleAttempt
 from dicomnode.observe import checkpoint, log
+from dicomnode.store.container import NO_ROOM
+from dicomnode.store.errors import StoreFull
 
 POLL_SECONDS = 0.2
 
@@ -141,4 +143,12 @@ class Worker:
         reason = str(error) if isinstance(error, JobFailed) else f"{type(error).__name__}: {error}"
         log.error("attempt failed", enhancement=claim.enhancement_id, reason=reason, exc_info=error)
         with self.database.write() as session:
-            ledger.fail_attempt(session, ledger.fenced(session, claim), reason, self.limits.retry, self.node)
+            row = ledger.fenced(session, claim)
+            if _lacks_room(error):  # not the work's fault: it waits, however long that takes
+                ledger.release(session, row, f"waits for room: {reason}", pause=self.limits.retry.retry_seconds)
+            else:
+                ledger.fail_attempt(session, row, reason, self.limits.retry, self.node)
+
+
+def _lacks_room(error: Exception) -> bool:
+    return isinstance(error, StoreFull) or (isinstance(error, OSError) and error.errno in NO_ROOM)

@@ -13,12 +13,13 @@ from dicomnode.domain.instance import Location, Receipt
 from dicomnode.store import part10, tar
 from dicomnode.store.errors import StoreError, StoreFailed, StoreFull
 
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Errors of the file system that room would mend."""
 
 
 def store_error(error: OSError) -> StoreError:
     """The store's own word for an error of the file system: out of room, or failed."""
-    kind = StoreFull if error.errno in _NO_ROOM else StoreFailed
+    kind = StoreFull if error.errno in NO_ROOM else StoreFailed
     return kind(os.strerror(error.errno or 0))
 
 
