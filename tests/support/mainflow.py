@@ -130,3 +130,8 @@ def derived_of(orthanc: Orthanc, sources: Sequence[Path], folder: Path) -> list[
             assert len(paths) == len(sources)
             return paths
     raise AssertionError(f"Orthanc holds nothing derived from {sources[0].name}")
+
+
+def held_of(orthanc: Orthanc, study_uid: str) -> set[str]:
+    """SOP Instance UIDs that Orthanc holds of a study."""
+    return {uid for series in orthanc.series(study_uid) for uid in orthanc.sop_uids(series)}
