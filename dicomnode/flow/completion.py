@@ -20,11 +20,22 @@ from dicomnode.route.rules import RuleExplanation, explain_rules
 
 
 def complete_due(flow: Flow) -> int:
-    """Complete every series whose time has come. Returns how many. One transaction each; safe to run twice at once."""
+    """Complete every series whose time has come. Returns how many. One transaction each; safe to run twice at once.
+
+    A series that fails does not hold the others up: its error is raised when they are done.
+    """
     with flow.database.read() as session:
         now = database_now(session)
         due = [(row, ground) for row in series_rows.due(session, now) if (ground := is_due(session, row, now))]
-    return sum(_complete(flow, row, ground.reason) for row, ground in due)
+    completed, failures = 0, []
+    for row, ground in due:
+        try:
+            completed += _complete(flow, row, ground.reason)
+        except Exception as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+    return completed
 
 
 def _complete(flow: Flow, seen: Series, reason: str) -> bool:

@@ -12,8 +12,10 @@ from dicomnode.db.models import Instance, Series
 from dicomnode.db.repositories import instances
 from dicomnode.domain.facts import SeriesFacts
 from dicomnode.enhance.registry import Registry
+from dicomnode.observe import log
 from dicomnode.route.current import CurrentSite
 from dicomnode.settings import Settings
+from dicomnode.store.header import UnreadableHeader
 from dicomnode.store.reading import read_header
 
 
@@ -49,8 +51,17 @@ def facts_of_all(flow: Flow, rows: Iterable[Instance], series: Series) -> Series
     """Facts of a series with these instances, from their stored headers."""
     accumulator = Accumulator()
     for row in rows:
-        accumulator.merge(facts_of(read_header(flow.root, instances.location(row)), row, series))
+        accumulator.merge(facts_of(_header(flow, row), row, series))
     return accumulator.facts()
+
+
+def _header(flow: Flow, row: Instance) -> Dataset:
+    """A header that has become unreadable counts as one without elements: it holds nobody else up."""
+    try:
+        return read_header(flow.root, instances.location(row))
+    except (UnreadableHeader, EOFError) as error:
+        log.error("a stored header cannot be read", container=row.container, offset=row.offset, error=str(error))
+        return Dataset()
 
 
 def facts_so_far(flow: Flow, series: Series) -> SeriesFacts:

@@ -7,16 +7,21 @@ import io
 import logging
 import warnings
 import zlib
+from collections.abc import Iterable
 from typing import BinaryIO, cast
 
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
+from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 MAX_INFLATED_BYTES = 64 << 20
 """More than any honest header: what the elements before the pixels of a deflated data set may inflate to."""
+
+MAX_NESTED = 100
+"""Sequences within sequences: honest ones stay below 10. Whoever reads further has as much stack left as this took."""
 
 _CHUNK = 64 << 10
 _PIXEL_GROUP = 0x7FE0
@@ -55,6 +60,7 @@ def read_header(stream: BinaryIO, transfer_syntax_uid: str) -> Dataset:
     except Exception as error:  # pydicom raises whatever the bytes lead it to
         raise UnreadableHeader(f"it cannot be parsed ({type(error).__name__})") from error
     _demand_whole_values(header)
+    _demand_shallow(header)
     return header
 
 
@@ -71,6 +77,20 @@ def _demand_whole_values(header: Dataset) -> None:
             value = element.value
             if isinstance(value, bytes) and len(value) < element.length:
                 raise UnreadableHeader(f"it ends inside element {element.tag}")
+
+
+def _demand_shallow(header: Dataset) -> None:
+    """Refuse sequences nested beyond the budget, of those that reading has opened; the others are still plain bytes."""
+    level, depth = [header], 0
+    while level := [item for one in level for element in one.values() for item in _items(element)]:
+        depth += 1
+        if depth > MAX_NESTED:
+            raise UnreadableHeader(f"its sequences are nested more than {MAX_NESTED} deep")
+
+
+def _items(element: DataElement | RawDataElement) -> Iterable[Dataset]:
+    is_open = isinstance(element, DataElement) and isinstance(element.value, Sequence)
+    return cast(Iterable[Dataset], element.value) if is_open else ()
 
 
 class _Inflated(io.RawIOBase):
