@@ -1,4 +1,4 @@
-"""What the fault tests share: a site, a sender that keeps count, a kill that is fair to the proxy, the store read anew."""
+"""What the fault tests share: a site, senders, a kill that is fair to the proxy, and the store read anew."""
 
 import sqlite3
 import time
@@ -177,9 +177,9 @@ def backlog(node: Node) -> float:
     return next(float(line.split()[1]) for line in text.splitlines() if line.startswith("dicomnode_index_backlog "))
 
 
-def resident_bytes(pid: int) -> int:
-    """Resident set size of a process."""
+def peak_resident_bytes(pid: int) -> int:
+    """The largest resident set size that a process has had."""
     for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
-    pytest.fail(f"process {pid} has no VmRSS")
+    pytest.fail(f"process {pid} has no VmHWM")

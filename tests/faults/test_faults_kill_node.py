@@ -75,9 +75,9 @@ def test_what_was_acknowledged_outlives_kill_9_at_ten_moments(tmp_path: Path, or
     """Each kill falls into a receive, and into whatever the node is doing with the series of the rounds before."""
     rounds = int(os.environ.get("DICOMNODE_KILL_ROUNDS", "10"))
     chance = random.Random(20250301)
-    settings = {"completion": {"quiet_seconds": 20.0, "grace_seconds": 0.2}, "engine": {"retry_seconds": 0.2}}
+    completion = {"quiet_seconds": 20.0, "grace_seconds": 0.2}
     with RecordingProxy(orthanc.dicom_port) as proxy:
-        node = Node(tmp_path / "node", site_yaml=site(proxy.port), **settings)
+        node = Node(tmp_path / "node", site_yaml=site(proxy.port), completion=completion, engine={"retry_seconds": 0.2})
         try:
             node.start()
             for number in range(rounds):

@@ -81,6 +81,10 @@ def state(node: Node, pipeline: str) -> str:
     return str(rows[0][0]) if rows else ""
 
 
+def wait_for(node: Node, pipeline: str, wanted: str) -> None:
+    node.wait_until(lambda: state(node, pipeline) == wanted, 90.0, f"{pipeline} to be {wanted}")
+
+
 @pytest.mark.timeout(300)
 def test_poison_is_set_aside_and_everything_else_goes_on(tmp_path: Path, orthanc: Orthanc) -> None:
     """One worker for all: what is poison, comes first; what is good, comes last and is done all the same."""
@@ -103,7 +107,7 @@ def test_poison_is_set_aside_and_everything_else_goes_on(tmp_path: Path, orthanc
             node.wait_until(lambda: orthanc.instance_count() >= originals, 30.0, "the originals at the PACS")
             assert state(node, "poison-hang") != "failed", "the originals waited for an enhancement"
             for kind in POISON:
-                node.wait_until(lambda kind=kind: state(node, f"poison-{kind}") == "failed", 90.0, f"{kind} set aside")
+                wait_for(node, f"poison-{kind}", "failed")
             node.wait_until(lambda: orthanc.instance_count() == originals + COUNT, 60.0, "the good series derived")
             assert node.pid == serve
             assert_reasons(node)
@@ -128,4 +132,4 @@ def mend_and_retry(node: Node) -> None:
     for kind in ("segfault", "raise"):
         write_pipeline(node, kind, "return slices[:, 0]")
         node.cli("jobs", "retry", str(job(node, f"poison-{kind}")["id"]))
-        node.wait_until(lambda kind=kind: state(node, f"poison-{kind}") == "done", 60.0, f"the mended {kind}")
+        wait_for(node, f"poison-{kind}", "done")

@@ -1,0 +1,146 @@
+"""Malformed objects between good ones: each gets its status and its audit row, and nothing else takes notice."""
+
+import json
+import time
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from faults.malformed import MUTATIONS, Request, mutations, pydicom_files
+from faults.scenario import (
+    ask,
+    assert_indexed,
+    backlog,
+    indexed,
+    instances,
+    peak_resident_bytes,
+    send,
+    send_all,
+    sender_to,
+    site,
+)
+from support.nodeproc import Node
+from support.rawfiles import RawFile
+from support.rawsend import RawSender
+from support.series import make_ct_series
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+
+EXPECTED = tomllib.loads((Path(__file__).parent / "expected_statuses.toml").read_text(encoding="utf-8"))
+GOOD = 8
+LONGEST_SECONDS = 5.0
+MOST_GROWTH = 256 << 20
+Answers = dict[str, str]
+"""Status by the request's name."""
+
+
+def answer(sender: RawSender, request: Request) -> str:
+    """Send one malformed object; an answer has to come, and soon."""
+    begin = time.monotonic()
+    status = sender.store(
+        request.sop_class,
+        request.sop_uid,
+        request.transfer_syntax,
+        request.data_set,
+        context_sop_class=request.context_sop_class,
+    )
+    assert time.monotonic() - begin < LONGEST_SECONDS, request.name
+    return f"{status:04X}"
+
+
+def send_between(node: Node, requests: list[Request], good: list[RawFile]) -> Answers:
+    """All the malformed ones, with the instances of a good series spread among them."""
+    answers: Answers = {}
+    every = len(requests) // len(good)
+    rest = list(good)
+    with sender_to(node, "BROKEN") as sender, sender_to(node, "MODALITY") as modality:
+        for number, request in enumerate(requests):
+            if rest and number % every == 0:
+                assert send(modality, rest.pop(0)) == 0x0000
+            answers[request.name] = answer(sender, request)
+    assert not rest
+    return answers
+
+
+def refusals(node: Node) -> Counter[tuple[str, str]]:
+    """(SOP Instance UID, status) of each audit event that tells of a refused instance."""
+    details = [json.loads(detail) for (detail,) in
+               ask(node, "SELECT detail FROM audit_event WHERE kind = 'instance.refused'")]  # fmt: skip
+    return Counter((detail["sop_instance_uid"], detail["status"]) for detail in details)
+
+
+def assert_audited(node: Node, requests: list[Request], answers: Answers) -> None:
+    wanted = Counter((r.sop_uid[:64], answers[r.name]) for r in requests if answers[r.name] != "0000")
+    node.wait_until(lambda: refusals(node).total() >= wanted.total(), 15.0, "an audit event for each refusal")
+    assert refusals(node) == wanted
+    refused = {request.sop_uid for request in requests if answers[request.name] != "0000"}
+    stored = {request.sop_uid for request in requests if answers[request.name] == "0000"}
+    assert {uid for (uid,) in ask(node, "SELECT sop_uid FROM instance")} & (refused - stored) == set()
+
+
+def assert_everything_ends(node: Node, good: list[RawFile]) -> None:
+    """Every series completes, strange ones too; every job ends; the good series is derived whole."""
+    query = "SELECT uid FROM series WHERE state != 'complete'"
+    node.wait_until(lambda: not ask(node, query), 30.0, "every series to complete")
+    query = "SELECT id FROM enhancement WHERE state IN ('ready', 'running')"
+    node.wait_until(lambda: not ask(node, query), 90.0, "every job to end")
+    rows = ask(node, "SELECT id, state, reason FROM enhancement WHERE series_uid = ?", good[0].series_uid)
+    assert [(state, reason) for _, state, reason in rows] == [("done", f"{GOOD} derived instances")]
+    outputs = {uid for (uid,) in ask(node, "SELECT source_sop_uid FROM output WHERE enhancement_id = ?", rows[0][0])}
+    assert outputs == {file.sop_uid for file in good}
+    unexplained = ask(node, "SELECT id FROM enhancement WHERE state NOT IN ('done', 'outdated') AND reason = ''")
+    assert unexplained == []
+
+
+def test_malformed_objects_between_good_ones(tmp_path: Path) -> None:
+    images = [
+        instances(make_ct_series(tmp_path / f"base{number}", 1, rows=16, seed=500, series_number=100 + number))[0]
+        for number in range(MUTATIONS)
+    ]
+    requests = [*pydicom_files(), *mutations(images)]
+    good = instances(make_ct_series(tmp_path / "good", GOOD, rows=64, seed=9))
+    expected = {name: row[0] for section in EXPECTED.values() for name, row in section.items()}
+    assert len(requests) > 200
+    assert expected.keys() <= {request.name for request in requests}
+    completion = {"quiet_seconds": 1.0, "per_sender": {"MODALITY": 8.0}}
+    engine = {"devices": ["cpu"], "retry_seconds": 0.1}
+    node = Node(tmp_path / "node", site_yaml=site(1), completion=completion, engine=engine)
+    with node:
+        serve, before = node.pid, peak_resident_bytes(node.pid)
+        answers = send_between(node, requests, good)
+        assert {name: status for name, status in answers.items() if status != "0000"} == expected
+        grown = peak_resident_bytes(node.pid) - before
+        assert grown < MOST_GROWTH, f"{grown >> 20} MiB"
+        assert_audited(node, requests, answers)
+        assert_indexed(node, [file.sop_uid for file in good], good)
+        assert backlog(node) == 0
+        assert_everything_ends(node, good)
+        assert node.pid == serve
+        assert node.cli("audit", "verify")["ok"]
+
+
+def test_a_header_that_rots_on_the_disk_holds_nobody_up(tmp_path: Path) -> None:
+    """Both series complete; the damaged one stays without a derived series, and its job says why."""
+    rotten, good = (
+        instances(make_ct_series(tmp_path / f"ct{seed}", 2, rows=16, seed=seed)) for seed in (1, 2)
+    )  # fmt: skip
+    node = Node(tmp_path / "node", site_yaml=site(1), completion={"quiet_seconds": 4.0}, engine={"retry_seconds": 0.1})
+    with node:
+        send_all(node, [*rotten, *good])
+        node.wait_until(lambda: len(indexed(node)) == 4, 3.0, "the index to have them")
+        query = 'SELECT container, "offset", length FROM instance WHERE sop_uid = ?'
+        ((container, offset, length),) = ask(node, query, rotten[0].sop_uid)
+        with (node.root / "var/store" / container).open("r+b") as file:
+            file.seek(offset + length - len(rotten[0].data_set) + 6)
+            file.write(b"\xff\xff")  # the length of the first element
+        node.wait_until(lambda: not ask(node, "SELECT uid FROM series WHERE state != 'complete'"), 15.0, "completion")
+        query = "SELECT state, reason FROM enhancement WHERE series_uid = ?"
+        node.wait_until(
+            lambda: ask(node, query, good[0].series_uid) == [("done", "2 derived instances")], 30.0, "the good series"
+        )
+        node.wait_until(lambda: not ask(node, query + " AND state IN ('ready', 'running')", rotten[0].series_uid), 15.0,
+                        "the damaged series' job to end")  # fmt: skip
+        ((state, reason),) = ask(node, query, rotten[0].series_uid)
+        assert state == "failed"
+        assert "cannot be read" in reason or "ends inside" in reason
