@@ -60,8 +60,7 @@ def configure_logging(format: str, level: str) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr)
-    for library in ("pynetdicom", "pydicom"):  # they quote values of patients' data sets
-        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # it quotes what peers send
 
 
 _reached: dict[str, int] = {}
