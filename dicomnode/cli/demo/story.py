@@ -55,6 +55,7 @@ class Story:
     outcome: str
     explanation: tuple[str, ...]
     pipeline: str
+    params: dict[str, Any]
     device: str
     state: str
     reason: str
@@ -105,6 +106,7 @@ def read_story(database: Database, series_uid: str) -> Story:
             outcome=decision.outcome,
             explanation=tuple(_sentences(decision.explanation["condition"])),
             pipeline=f"{work.pipeline} {work.version}" if work else "",
+            params=dict(work.params) if work else {},
             device=str(work.measured.get("device", "")) if work else "",
             state=work.state if work else "",
             reason=work.reason if work else decision.outcome,

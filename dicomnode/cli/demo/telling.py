@@ -39,7 +39,9 @@ def tell_noise(comparison: Comparison, number: int, pixel_mm: float) -> Iterator
 
 
 def _enhancement(story: Story) -> Iterator[Line]:
-    yield "enhanced", f"by {story.pipeline} on {story.device or 'no device'} in {story.network_seconds:.1f} s"
+    params = ", ".join(f"{name} {value}" for name, value in story.params.items())
+    what = f"{story.pipeline} ({params})" if params else story.pipeline
+    yield "enhanced", f"by {what} on {story.device or 'no device'} in {story.network_seconds:.1f} s"
     for number, guard in enumerate(story.guards):
         yield "" if number else "guards", _guard(guard)
     if story.derived:
