@@ -53,11 +53,11 @@ def assert_one_effect(node: Node, proxy: RecordingProxy, orthanc: Orthanc, studi
     """Of the requests from `seen` on: all instances are there, and the second sends are those without an answer."""
     wait_sent(node, studies)
     stores = proxy.stores[seen:]
+    node.wait_until(lambda: sum(store.status == 0 for store in stores) == SLICES, 5.0, "the proxy to note every answer")
     unanswered = {store.sop_instance_uid for store in stores if store.status is None}
     assert proxy.violations() == []
     assert orthanc.instance_count() == studies * SLICES
     assert len({store.sop_instance_uid for store in stores}) == SLICES
-    assert sum(store.status == 0 for store in stores) == SLICES
     assert sent_twice(stores) == unanswered
 
 

@@ -136,7 +136,11 @@ class _Peer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.stop()
+        # What it holds is thrown away: Orthanc would take seconds to put it in order.
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
 
 
 class StoreScp(_Peer):

@@ -120,7 +120,8 @@ class RecordingProxy:
         """
         with self._lock:
             for association in self._sockets:
-                passed = [s for s in self.stores if s.association == association and s.status is not None]
+                # By `passed_at`: the node may have its response before our thread comes to note the status.
+                passed = [s for s in self.stores if s.association == association and s.passed_at is not None]
                 for store in passed[-last:]:
                     store.excused = True
 
