@@ -116,6 +116,10 @@ class Registry:
         """`Params` of every usable pipeline by name: what rule import and the rule editor check against."""
         return {entry.name: entry.pipeline.Params for entry in self.entries if entry.usable and entry.pipeline}
 
+    def broken(self) -> dict[str, str]:
+        """Why each pipeline that cannot be used cannot, by name."""
+        return {entry.name: entry.error for entry in self.entries if not entry.usable}
+
     def recipe(
         self, name: str, params: Mapping[str, Any], writer_profile: WriterProfile | Mapping[str, Any] | None = None
     ) -> Recipe:

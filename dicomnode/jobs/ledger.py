@@ -240,7 +240,7 @@ def operator_moves(session: Session, row: Enhancement, state: str, actor: str, n
     Work that is done stays done: its outputs are out, and nothing of it is left to be made.
     """
     if row.state not in ENHANCEMENT.before(state) or (state == "ready" and row.state in ("running", "done")):
-        raise ValueError(f"enhancement {row.id} is {row.state}: it cannot become {state}")
+        raise ValueError(f"job {row.id} is {row.state}: it cannot become {state}")
     row.state, row.failures, row.not_before = state, 0, at
     row.lease_until, row.worker, row.reason = None, "", f"{actor} asked for it"
     if state == "ready":

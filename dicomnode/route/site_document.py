@@ -25,14 +25,16 @@ class SiteRefused(ValueError):
 class _Words:
     """The validation context: what may be named in this document, on this node."""
 
-    def __init__(self, destinations: frozenset[str], pipelines: PipelineParams) -> None:
+    def __init__(self, destinations: frozenset[str], pipelines: PipelineParams, broken: Mapping[str, str]) -> None:
         self.destinations = destinations
-        self._pipelines = pipelines
+        self._pipelines, self._broken = pipelines, broken
 
     def check_attribute(self, attribute: str, private_creator: str | None) -> None:
         vocabulary.check_attribute(attribute, private_creator)
 
     def check_pipeline(self, pipeline: str) -> None:
+        if pipeline in self._broken and pipeline not in self._pipelines:
+            raise refusal(f"pipeline {pipeline!r} is broken: {self._broken[pipeline]}.")
         if pipeline not in self._pipelines:
             raise refusal(f"there is no pipeline {pipeline!r} on this node.", nearest(pipeline, self._pipelines))
 
@@ -45,10 +47,11 @@ class _Words:
             raise refusal("", parts=[(problem.path, problem) for problem in found]) from None
 
 
-def read_site(text: str, pipelines: PipelineParams) -> Site:
+def read_site(text: str, pipelines: PipelineParams, broken: Mapping[str, str] | None = None) -> Site:
     """The site of a YAML text. Raises SiteRefused with all that is wrong; nothing else is ever raised.
 
-    `pipelines` are those this node has: a rule may name no other, and its parameters must fit.
+    `pipelines` are those this node has: a rule may name no other, and its parameters must fit. `broken` gives the
+    reason for those that are there and cannot be used.
     """
     try:
         document, lines = yaml_text.load(text)
@@ -58,16 +61,16 @@ def read_site(text: str, pipelines: PipelineParams) -> Site:
         empty = "the document is empty; to remove all site data write `destinations: []` and `rules: []`."
         raise SiteRefused([Problem("", empty)])
     try:
-        return check_site(document, pipelines)
+        return check_site(document, pipelines, broken)
     except SiteRefused as error:
         found = [replace(problem, line=_line_of(problem.path, lines)) for problem in error.problems]
         raise SiteRefused(sorted(found, key=lambda problem: problem.line or 0)) from None
 
 
-def check_site(document: object, pipelines: PipelineParams) -> Site:
+def check_site(document: object, pipelines: PipelineParams, broken: Mapping[str, str] | None = None) -> Site:
     """As `read_site`, from the plain document (a form or the API gives JSON). Raises SiteRefused, without lines."""
     names = _names(document, "destinations")
-    words = _Words(frozenset(name for name in names if isinstance(name, str)), pipelines)
+    words = _Words(frozenset(name for name in names if isinstance(name, str)), pipelines, broken or {})
     try:
         return Site.model_validate(document, context=words)
     except ValidationError as error:
