@@ -59,18 +59,12 @@ class RawSender:
         context_id = association.accepted_contexts[0].context_id
         self._message_id = self._message_id % 0xFFFF + 1
         command = _command(self._message_id, sop_class, sop_uid, raw_dataset_bytes is not None)
-        # The reactor would take the response from under us: hold it while we wait.
-        association._reactor_checkpoint.clear()
-        while not association._is_paused and association.is_alive():
-            time.sleep(0.0005)
-        try:
-            _send(association, context_id, _COMMAND_LAST + command)
-            if raw_dataset_bytes is not None:
-                _send_data(association, context_id, raw_dataset_bytes)
-            _, response = association.dimse.get_msg(block=True)
-        finally:
-            association._reactor_checkpoint.set()
+        _send(association, context_id, _COMMAND_LAST + command)
+        if raw_dataset_bytes is not None:
+            _send_data(association, context_id, raw_dataset_bytes)
+        _, response = association.dimse.get_msg(block=True)
         if not isinstance(response, C_STORE) or response.Status is None:
+            association._reactor_checkpoint.set()  # so that it notices how the association ended
             raise NoAnswer("the association ended without a response")
         self.error_comment = str(response.ErrorComment or "")
         return int(response.Status)
@@ -125,8 +119,20 @@ class RawSender:
             raise NoAnswer("the association was rejected or no context was accepted")
         # Small commands behind large data sets: Nagle's algorithm would add 40 ms to each.
         association.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _hold_reactor(association)
         self._association, self._proposed = association, wanted
         return association
+
+
+def _hold_reactor(association: Association) -> None:
+    """Keep pynetdicom's reactor from taking responses from under us, for as long as the association lasts.
+
+    To hold it for each request, as pynetdicom does, is a race: right after it was let go it still looks held.
+    """
+    association._reactor_checkpoint.clear()
+    time.sleep(0.005)  # its turn takes 1 ms
+    while not association._is_paused and association.is_alive():
+        time.sleep(0.0005)
 
 
 def _context(sop_class: str, transfer_syntaxes: list[str]) -> PresentationContext:
