@@ -36,6 +36,8 @@ def serve(config: ConfigOption = None) -> None:
         node.start()
     except (CannotStart, CannotListen, StoreError, WebPortTaken) as error:
         fail(str(error))
+    except OSError as error:
+        fail(f"the node cannot work on its disk: {error}")
     web.start()
     stop.wait()
     log.info("draining")

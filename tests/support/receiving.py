@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pynetdicom import _config
 from support.rawsend import RawSender
 
 from dicomnode.receive.keeper import Refusal
@@ -63,5 +64,6 @@ def receiving(
     try:
         yield Receiving(root, journal, receiver)
     finally:
+        _config.UNRESTRICTED_STORAGE_SERVICE = False  # set for the process by the receiver; other tests have peers here
         receiver.stop(drain_seconds=1.0)
         journal.close()
