@@ -5,6 +5,8 @@ VENV   ?= .venv
 # Where pip finds torch. Plain `torch` may pull gigabytes of CUDA; name PyTorch's own index here if you want another
 # build, e.g. TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cu130".
 TORCH  ?= torch==2.13.0
+# Tests wait for peers more than they compute: three at a time suit two cores.
+JOBS   ?= 3
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
@@ -20,7 +22,7 @@ serve: $(VENV)/run.stamp  ## run a node with dicomnode.toml, or with defaults
 	@$(BIN)/python -m dicomnode serve
 
 test: $(VENV)/dev.stamp data/.heldout.stamp  ## every test, with real peers (Orthanc and DCMTK are installed when root)
-	@. scripts/peers.sh && $(BIN)/python -m pytest $(ARGS)
+	@. scripts/peers.sh && $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: $(VENV)/dev.stamp  ## style, types, import directions
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

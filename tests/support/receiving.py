@@ -64,6 +64,6 @@ def receiving(
     try:
         yield Receiving(root, journal, receiver)
     finally:
-        _config.UNRESTRICTED_STORAGE_SERVICE = False  # set for the process by the receiver; other tests have peers here
         receiver.stop(drain_seconds=1.0)
         journal.close()
+        _config.UNRESTRICTED_STORAGE_SERVICE = False  # set for the process by the receiver; other tests have peers here
