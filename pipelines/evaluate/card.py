@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from ..ct_denoise import CTDenoise
 from ..data import Source, sources
 from ..simulate.bank import TRAINING_VOLUMES
-from .evaluation import Evaluation
+from .evaluation import WANTED_GAIN_DB, Evaluation
 from .heldout import HELDOUT
 from .methods import Network
 from .text import HEAD, cells, verdict
@@ -50,7 +50,11 @@ def card_text(weights: Path, found: Evaluation) -> str:
             },
         ),
         *(_data("training_data", by_name[name], "training") for name in TRAINING_VOLUMES),
-        _data("held_out_data", by_name[HELDOUT], "evaluation; nothing was trained, tuned or chosen on it"),
+        _data(
+            "held_out_data",
+            by_name[HELDOUT],
+            "evaluation; no weights, strength or filter settings chosen on it, but the test dose set from its noise",
+        ),
         _table("training", training),
         _table("metrics", _metrics(found)),
         _table("golden", golden(Network(weights))),
@@ -108,6 +112,8 @@ def _metrics(found: Evaluation) -> dict[str, Any]:
         "slices": found.slices,
         "best_classical": found.best_classical,
         "gain_over_best_classical_db": round(found.gain.mean, 3),
+        "gain_wanted_db": WANTED_GAIN_DB,
+        "gain_reached": found.gain.mean >= WANTED_GAIN_DB,
         "gain_interval_over_slices_db": [round(found.gain.low, 3), round(found.gain.high, 3)],
         "slab_psnr_by_strength_db": [[value, round(psnr, 2)] for value, psnr in found.by_strength.items()],
         "table": [" | ".join(line) for line in (HEAD, *(cells(row) for row in found.rows))],
@@ -120,6 +126,11 @@ def _limits(found: Evaluation) -> list[str]:
         f"Small faint structures lose contrast: a disc of 2 px radius and 20 HU keeps {kept[2, 20]:.0%} of it at the "
         "default strength and a quarter dose; compare the original before calling a lesion absent.",
         verdict(found),
+        "The test is not blind: its dose was set knowing the held-out patient's noise, and the rule for the strength "
+        "was eased from 1.2 to 1 dB on the training patients before the last measurement; docs/models/ct-denoise.md "
+        "tells more.",
+        "At the adversarial end short bright lines and a faint grid were seen in the heart of the held-out patient "
+        "where the reference has none: it can draw small vessels that are not there.",
         "Trained on two adults (chest and upper abdomen) with simulated noise: parallel beam, one energy, no scatter.",
         "Never tried on children, heads, limbs, iterative reconstruction or very sharp kernels of real scanners.",
     ]

@@ -66,6 +66,18 @@ def non_local_means(image: Image, strength: float, patch: float) -> Image:
     return smooth.astype(np.float32)
 
 
+def non_local_means_by_noise(image: Image, sigmas: float, patch: float) -> Image:
+    """Non-local means whose cut-off is a multiple of the slice's own noise: it adapts to it as a network does."""
+    return non_local_means(image, sigmas * noise_of(image), patch)
+
+
+def noise_of(image: Image) -> float:
+    """Noise of a slice in HU: 1.4826 times the median absolute high-pass (Gaussian, 1.5 px) in soft tissue."""
+    high = image - ndimage.gaussian_filter(image, 1.5)
+    tissue = ndimage.gaussian_filter(image, 4.0) > -200
+    return float(1.4826 * np.median(np.abs(high[tissue]))) if tissue.any() else 0.0
+
+
 FILTERS: Mapping[str, tuple[Filter, tuple[Settings, ...]]] = {
     "Gaussian": (gaussian, tuple({"sigma": s} for s in np.linspace(0.3, 1.4, 12).round(2).tolist())),
     "bilateral": (
@@ -82,6 +94,10 @@ FILTERS: Mapping[str, tuple[Filter, tuple[Settings, ...]]] = {
     "NLM": (
         non_local_means,
         tuple({"strength": h, "patch": p} for h, p in itertools.product((14.0, 19.0, 24.0, 30.0, 38.0, 48.0), (3, 5))),
+    ),
+    "NLM by noise": (
+        non_local_means_by_noise,
+        tuple({"sigmas": k, "patch": p} for k, p in itertools.product((0.6, 0.7, 0.8, 0.95, 1.1, 1.3), (3, 5))),
     ),
 }
 

@@ -1,9 +1,9 @@
 """Evaluate the CT denoiser: `python -m pipelines.evaluate.ct [--write-card] [--json]`.
 
-The patient is held out: nothing was trained, tuned or chosen on its images. One quarter dose, one strength for every
-row of the network; each classical filter is tuned on slices of the training patients with the same budget. The
-classical filter that the network must beat is the one that does best on the held-out patient itself. Exit status 1 if
-it does not beat that by 1 dB of PSNR.
+The patient is held out: no network was trained, no filter tuned and no strength chosen on it; the test dose was set
+knowing its noise. One quarter dose, one strength for every row of the network; each classical filter is tuned on slices
+of the training patients with the same budget. The classical filter that the network must beat is the one that does
+best on the held-out patient itself. Exit status 1 if it does not beat that by 1 dB of PSNR.
 """
 
 import argparse

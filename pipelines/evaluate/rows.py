@@ -56,12 +56,14 @@ def measure(name: str, method: Method, slices: Sequence[Slice], threads: int) ->
 
 @dataclass(frozen=True)
 class Gain:
-    """Paired difference in PSNR, dB: mean, SD and 95 % interval (t) over the slices of one patient."""
+    """Paired difference in PSNR, dB: mean, SD, 95 % interval (t) over the slices of one patient, and slices won."""
 
     mean: float
     spread: float
     low: float
     high: float
+    better: int
+    median: float
 
 
 def gain(better: Row, than: Row) -> Gain:
@@ -69,4 +71,4 @@ def gain(better: Row, than: Row) -> Gain:
     difference = np.subtract(better.values["psnr"], than.values["psnr"])
     mean, spread = float(difference.mean()), float(difference.std(ddof=1))
     half = float(stats.t.ppf(0.975, len(difference) - 1)) * spread / float(np.sqrt(len(difference)))
-    return Gain(mean, spread, mean - half, mean + half)
+    return Gain(mean, spread, mean - half, mean + half, int((difference > 0).sum()), float(np.median(difference)))

@@ -7,10 +7,10 @@ nothing but noise (the projection-domain insertion of Yu et al., J Comput Assist
 
 The dose. I0 counts photons per detector bin (one pixel wide) in each of 720 views. `FULL_DOSE_I0` is set so that a
 quarter of it adds 30 to 35 HU (standard deviation) to the soft tissue of an adult chest with the body kernel ("hann"),
-as thin slices at a quarter of a routine dose have. That is the chest of the evaluation and the demonstration; the two
-patients of the training are slimmer and show about 20 HU at the same I0. In the middle of a 300 mm cylinder of water it
-is 48 HU. Clinical slices carry noise of their own, which the simulation leaves where it is: "quarter dose" names the
-photons that the added noise stands for.
+as thin slices at a quarter of a routine dose have. It was set on the chest of the evaluation and the demonstration;
+the two patients of the training are slimmer and show about 20 HU at the same I0. In the middle of a 300 mm cylinder of
+water it is 48 HU. Clinical slices carry noise of their own, which the simulation leaves where it is: "quarter dose"
+names the photons that the added noise stands for.
 
 Limits: parallel beam, one energy, no scatter, no bowtie filter, no tube current modulation.
 """

@@ -114,6 +114,7 @@ def test_the_paired_gain_is_by_slice() -> None:
     low = Row("low", {"psnr": [30.0, 32.0, 34.0]}, {})
     high = Row("high", {"psnr": [31.0, 33.0, 35.0]}, {})
     found = gain(high, low)
+    assert found.better == 3
     assert (found.mean, found.spread, found.low, found.high) == pytest.approx((1.0, 0.0, 1.0, 1.0))
 
 
