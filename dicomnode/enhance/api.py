@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dicomnode.domain.facts import AttributeFacts, SeriesFacts
 from dicomnode.domain.verdict import GuardFigure, Verdict
+from dicomnode.enhance.limits import FeatureReference, GuardLimits, read_limits
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +23,7 @@ __all__ = [
     "AttributeFacts",
     "Code",
     "Envelope",
+    "FeatureReference",
     "Field",
     "GuardFigure",
     "GuardLimits",
@@ -29,6 +31,7 @@ __all__ = [
     "PipelineParams",
     "SeriesFacts",
     "Verdict",
+    "read_limits",
 ]
 
 
@@ -76,22 +79,6 @@ class Envelope:
     required: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class GuardLimits:
-    """Thresholds of the pixel guards (design: GAN guards). None switches a guard off.
-
-    residual_sigmas       residual is clipped to +- this many local noise sigmas (MAD of the high-pass)
-    clipped_share         share of clipped pixels: (flag above, withhold above)
-    low_frequency_sigma   Gaussian sigma in pixels; the residual's low-pass part is removed
-    low_frequency_bias    largest low-pass residual before removal, physical units: (flag above, withhold above)
-    """
-
-    residual_sigmas: float | None = None
-    clipped_share: tuple[float, float] = (0.02, 0.10)
-    low_frequency_sigma: float | None = None
-    low_frequency_bias: tuple[float, float] = (10.0, 40.0)
-
-
 class Pipeline(ABC):
     """One way of enhancing a series. Class attributes say what it is; three methods say what it does.
 
@@ -136,3 +123,10 @@ class Pipeline(ABC):
         At the ends of a series the nearest slice is repeated. With `units = "stored"` colour images come as
         (B, 1, H, W, 3) and go back as (B, H, W, 3). Raise ValueError to refuse the series with a plain reason.
         """
+
+    def features(self, slices: "torch.Tensor") -> "torch.Tensor | None":
+        """What the network's bottleneck makes of a batch, (B, F), or None: see `GuardLimits.features`.
+
+        Called right after `enhance` with the same batch, so that a pipeline may keep what it computed there.
+        """
+        return None

@@ -72,7 +72,10 @@ def _run_batch(
         if output.dtype != slices.dtype:
             raise PipelineFault(f"pipeline {loaded.entry.name} returned {output.dtype} for {slices.dtype}")
         return [(pixels, ()) for pixels in output.cpu().numpy()]
-    guarded, figures = apply_guards(guards_of(loaded.pipeline.guards), source.contiguous(), output.float())
+    guards = guards_of(
+        loaded.pipeline.guards, strength=getattr(params, "strength", 1.0), features=loaded.pipeline.features(slices)
+    )
+    guarded, figures = apply_guards(guards, source.contiguous(), output.float())
     return list(zip(guarded.cpu().numpy().astype(np.float32, copy=False), figures, strict=True))
 
 

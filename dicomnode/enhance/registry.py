@@ -198,7 +198,6 @@ def _fault(pipeline: type[Pipeline]) -> str:
     """What is wrong with the class attributes, or nothing."""
     name, version = getattr(pipeline, "name", None), getattr(pipeline, "version", None)
     guards = pipeline.guards if isinstance(pipeline.guards, GuardLimits) else GuardLimits()
-    guarded = guards.residual_sigmas is not None or guards.low_frequency_sigma is not None
     checks = {
         "name must be words of small letters and digits joined by hyphens": isinstance(name, str)
         and _NAME.fullmatch(name) is not None,
@@ -213,7 +212,7 @@ def _fault(pipeline: type[Pipeline]) -> str:
         and isinstance(pipeline.guards, GuardLimits),
         "weights must be a file name in the folder weights, ending in .safetensors": pipeline.weights is None
         or (Path(pipeline.weights).name == pipeline.weights and pipeline.weights.endswith(".safetensors")),
-        "pixel guards need physical units and an unchanged grid": not guarded
+        "pixel guards need physical units and an unchanged grid": not guards.look_at_pixels
         or (pipeline.units == "physical" and pipeline.same_grid),
     }
     return next((message for message, holds in checks.items() if not holds), "")

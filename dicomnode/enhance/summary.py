@@ -26,7 +26,7 @@ class GuardSummary:
 
 class _Row:
     def __init__(self) -> None:
-        self.count = self.flagged = self.withheld = 0
+        self.count = self.measured = self.flagged = self.withheld = 0
         self.total = 0.0
         self.worst: GuardFigure | None = None
         self.worst_uid = ""
@@ -35,6 +35,7 @@ class _Row:
         self.count += 1
         self.flagged += figure.verdict is Verdict.FLAG
         self.withheld += figure.verdict is Verdict.WITHHOLD
+        self.measured += figure.value is not None
         self.total += figure.value or 0.0
         if self.worst is None or _rank(figure) > _rank(self.worst):
             self.worst, self.worst_uid = figure, sop_uid
@@ -46,7 +47,7 @@ class _Row:
             "slices": self.count,
             "flagged": self.flagged,
             "withheld": self.withheld,
-            "mean": self.total / self.count,
+            "mean": self.total / self.measured if self.measured else None,
             "max": self.worst.value,
             "worst_slice": self.worst_uid,
         }

@@ -57,22 +57,25 @@ def _rounding(source: torch.Tensor) -> torch.Tensor:
 
 
 def residual_bound(
-    sigmas: float, limits: tuple[float, float]
+    sigmas: float,
+    limits: tuple[float, float],
+    noise: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]] = local_sigma,
 ) -> Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, list[GuardFigure]]]:
     """The guard for a bound of `sigmas` and (flag above, withhold above) for the share of clipped pixels.
 
-    The share is of the pixels in tiles that have noise (all pixels, if no tile has).
+    The share is of the pixels in tiles that have noise (all pixels, if no tile has). `noise` is `local_sigma`, or what
+    remembers it.
     """
 
     def guard(source: torch.Tensor, output: torch.Tensor) -> tuple[torch.Tensor, list[GuardFigure]]:
-        sigma, typical = local_sigma(source)
+        sigma, typical = noise(source)
         bound = sigmas * sigma
         residual = output - source
         clipped = residual.abs() > bound + _rounding(source)
         share = _share(clipped, sigma > 2 * _FLOOR * typical).tolist()
         bounded = source + torch.clamp(residual, -bound, bound)
-        noise = typical.flatten().tolist()
-        return bounded, [_figure(*pair, sigmas, limits) for pair in zip(share, noise, strict=True)]
+        rows = zip(share, typical.flatten().tolist(), strict=True)
+        return bounded, [_figure(*row, sigmas, limits) for row in rows]
 
     return guard
 

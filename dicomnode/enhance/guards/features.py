@@ -1,0 +1,28 @@
+"""Distance in bottleneck features: how far a slice is from the training images in the network's own eyes."""
+
+from collections.abc import Callable
+
+import torch
+
+from dicomnode.domain.verdict import GuardFigure
+from dicomnode.enhance.guards.judge import judge
+from dicomnode.enhance.limits import FeatureReference
+
+NAME = "features"
+
+
+def distance(features: torch.Tensor, reference: FeatureReference) -> torch.Tensor:
+    """(B, F) -> (B,): the RMS of the projected features, about 1 for an image of the calibration (Mahalanobis)."""
+    mean = torch.tensor(reference.mean, device=features.device)
+    projection = torch.tensor(reference.projection, device=features.device)
+    return ((features.float() - mean) @ projection.T).square().mean(1).sqrt()
+
+
+def feature_distance(
+    features: torch.Tensor, reference: FeatureReference
+) -> Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, list[GuardFigure]]]:
+    """The guard for the features (B, F) of the batch it is applied to. The output is not changed."""
+    values = distance(features, reference).tolist()
+    reason = "the image is unlike those that the model was trained on"
+    figures = [judge(NAME, value, reference.limits, unit="distance", reason=reason) for value in values]
+    return lambda source, output: (output, figures)

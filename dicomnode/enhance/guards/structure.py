@@ -1,0 +1,106 @@
+"""Structure in the residual: what a denoiser takes away should be noise, not anatomy, nor should it add any.
+
+Two numbers. The blob score: the change is averaged over about 8 px (a Gaussian of 2 px, 5 to 6 mm in a chest) and
+divided by the local noise; noise averages out, a lesion that was taken away or put in does not. Where the input has
+edges, a denoiser that moves none still leaves partial volumes behind, so the slope of the smoothed input counts as
+noise there. The edge correlation: that of the change's local energy with the slope of the input, over the body.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from dicomnode.domain.verdict import GuardFigure
+from dicomnode.enhance.guards.judge import judge
+from dicomnode.enhance.guards.smooth import low_pass
+from dicomnode.enhance.guards.too_little_too_much import Noise
+
+BLOBS = "blobs"
+EDGES = "edges"
+_HALF = 2
+_BLOB_SIGMA = 2.0
+_SLOPE_SIGMA = 3.0
+_EDGE_ALLOWANCE = 0.5
+_APART = 9
+_STEEP = 10.0
+"""Slopes in sigmas per pixel beyond which an edge counts no more: bone would decide alone."""
+
+
+@dataclass(frozen=True)
+class Structure:
+    """At half the resolution, (B, H/2, W/2): signed blob score, and the correlation (B,)."""
+
+    score: torch.Tensor
+    correlation: torch.Tensor
+
+
+def measure(source: torch.Tensor, output: torch.Tensor, sigma: torch.Tensor, body_above: float | None) -> Structure:
+    """Both numbers of (B, H, W) float32 in physical units; outside of the body the score is 0."""
+    residual, seen, noise = (_halved(image) for image in (output - source, source, sigma))
+    smooth = low_pass(seen, _SLOPE_SIGMA / _HALF)
+    slope = _slope(smooth) / _HALF
+    counted = (smooth > (-math.inf if body_above is None else body_above)) & (noise > 0)
+    floor = torch.hypot(noise, _EDGE_ALLOWANCE * slope).clamp(min=1e-6)
+    score = torch.where(counted, low_pass(residual, _BLOB_SIGMA / _HALF) / floor, 0.0)
+    energy = _halved((output - source).abs()) / noise.clamp(min=1e-6)
+    steepness = (slope / noise.clamp(min=1e-6)).clamp(max=_STEEP)
+    return Structure(score, _correlation(energy, steepness, counted))
+
+
+def _halved(image: torch.Tensor) -> torch.Tensor:
+    return functional.avg_pool2d(image[:, None], _HALF, ceil_mode=True)[:, 0]
+
+
+def _slope(smooth: torch.Tensor) -> torch.Tensor:
+    """Absolute gradient per pixel of the halved grid, by central differences."""
+    padded = functional.pad(smooth[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
+    down = padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]
+    across = padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]
+    return torch.hypot(down, across) / 2
+
+
+def _correlation(left: torch.Tensor, right: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+    """Pearson's, over what counts; 0 where there is nothing to correlate."""
+    weight = counted.flatten(1).float()
+    weight = weight / weight.sum(1, keepdim=True).clamp(min=1)
+    left, right = (image.flatten(1) - (image.flatten(1) * weight).sum(1, keepdim=True) for image in (left, right))
+    both = (weight * left * right).sum(1)
+    alone = (weight * left.square()).sum(1) * (weight * right.square()).sum(1)
+    return torch.where(alone > 0, both / alone.clamp(min=1e-20).sqrt(), 0.0)
+
+
+def structure(
+    noise: Noise,
+    blob_score: tuple[float, float] | None,
+    edge_correlation: tuple[float, float] | None,
+    body_above: float | None,
+) -> list[Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, list[GuardFigure]]]]:
+    """The guards of both numbers, or of one: each with (flag above, withhold above). The output is not changed."""
+
+    def blobs(source: torch.Tensor, output: torch.Tensor) -> tuple[torch.Tensor, list[GuardFigure]]:
+        assert blob_score is not None
+        score = measure(source, output, noise(source)[0], body_above).score.abs()
+        rows = zip(score.flatten(1).amax(1).tolist(), _peaks(score, blob_score[0]), strict=True)
+        return output, [_blob_figure(value, count, blob_score) for value, count in rows]
+
+    def edges(source: torch.Tensor, output: torch.Tensor) -> tuple[torch.Tensor, list[GuardFigure]]:
+        assert edge_correlation is not None
+        found = measure(source, output, noise(source)[0], body_above).correlation.tolist()
+        reason = "what was taken away follows the edges of the image"
+        return output, [judge(EDGES, value, edge_correlation, unit="correlation", reason=reason) for value in found]
+
+    return [guard for guard, limits in ((blobs, blob_score), (edges, edge_correlation)) if limits is not None]
+
+
+def _peaks(score: torch.Tensor, limit: float) -> list[int]:
+    """How many separate peaks of each slice are above the limit."""
+    highest = functional.max_pool2d(score[:, None], _APART, stride=1, padding=_APART // 2)[:, 0]
+    return [int(count) for count in ((score == highest) & (score > limit)).flatten(1).sum(1).tolist()]
+
+
+def _blob_figure(value: float, count: int, limits: tuple[float, float]) -> GuardFigure:
+    reason = f"{count} places changed by more than noise explains, the worst by {value:.2f} sigmas of the noise"
+    return judge(BLOBS, value, limits, unit="sigmas", reason=reason, places=count)

@@ -1,0 +1,107 @@
+"""Thresholds of the guards that look at pixels. Loads no torch."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+Band = tuple[float, float, float, float]
+"""(withhold below, flag below, flag above, withhold above)."""
+
+
+@dataclass(frozen=True)
+class FeatureReference:
+    """Where the training images lie in the space of a network's bottleneck features.
+
+    mean        (F,) what is taken off the features
+    projection  (K, F) rows of K numbers with mean 0 and variance 1 over the calibration: distance = their RMS
+    limits      the distance: (flag above, withhold above)
+    """
+
+    mean: tuple[float, ...]
+    projection: tuple[tuple[float, ...], ...]
+    limits: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        if not self.projection or any(len(row) != len(self.mean) for row in self.projection):
+            raise ValueError("the projection of the features does not fit their mean")
+
+
+@dataclass(frozen=True)
+class GuardLimits:
+    """Thresholds of the pixel guards (design: GAN guards). None switches a guard off.
+
+    residual_sigmas       residual is clipped to +- this many local noise sigmas (MAD of the high-pass)
+    clipped_share         share of clipped pixels: (flag above, withhold above)
+    low_frequency_sigma   Gaussian sigma in pixels; the residual's low-pass part is removed
+    low_frequency_bias    largest low-pass residual before removal, physical units: (flag above, withhold above)
+    body_above            pixels belong to the body where the mean around them is above this, physical units; None:
+                          the whole image is body
+    noise_sigma           noise measured in the input's flattest parts, physical units
+    noise_frequency       mean frequency of that noise, cycles per pixel
+    body_share            share of the input that is body
+    change                RMS change in the body in units of the noise, at strength 1: too little, too much
+    blob_score            largest local mean of the change (about 5 px) in units of the local noise: (flag, withhold
+                          above)
+    edge_correlation      of the change's energy with the edges of the input: (flag above, withhold above)
+    features              distance in bottleneck features from the images of the training
+    """
+
+    residual_sigmas: float | None = None
+    clipped_share: tuple[float, float] = (0.02, 0.10)
+    low_frequency_sigma: float | None = None
+    low_frequency_bias: tuple[float, float] = (10.0, 40.0)
+    body_above: float | None = None
+    noise_sigma: Band | None = None
+    noise_frequency: Band | None = None
+    body_share: Band | None = None
+    change: Band | None = None
+    blob_score: tuple[float, float] | None = None
+    edge_correlation: tuple[float, float] | None = None
+    features: FeatureReference | None = None
+
+    @property
+    def look_at_pixels(self) -> bool:
+        """Whether any guard is on that needs physical units and an unchanged grid."""
+        switches = (self.residual_sigmas, self.low_frequency_sigma, self.change, self.blob_score, self.edge_correlation)
+        inputs = (self.noise_sigma, self.noise_frequency, self.body_share)
+        return any(limit is not None for limit in (*switches, *inputs))
+
+
+def read_limits(path: Path) -> GuardLimits:
+    """The limits in a TOML file: keys as the fields of `GuardLimits`, `[features]` as those of `FeatureReference`.
+
+    Raises ValueError with one sentence: no file, not TOML, an unknown key, a value of another shape.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        return _limits(document)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"the guard limits {path.name} cannot be read: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the guard limits {path.name} are not complete: {error}") from error
+
+
+def _limits(document: Mapping[str, Any]) -> GuardLimits:
+    unknown = set(document) - {field.name for field in fields(GuardLimits)}
+    if unknown:
+        raise ValueError(f"there is no limit named {', '.join(sorted(unknown))}")
+    values = {name: _frozen(value) for name, value in document.items() if name != "features"}
+    for name, length in _LENGTHS.items():
+        if name in values and (not isinstance(values[name], tuple) or len(values[name]) != length):
+            raise ValueError(f"{name} takes {length} numbers")
+    if "features" in document:
+        table = document["features"]
+        values["features"] = FeatureReference(**{name: _frozen(value) for name, value in table.items()})
+    return GuardLimits(**values)
+
+
+_LENGTHS = {
+    **dict.fromkeys(("noise_sigma", "noise_frequency", "body_share", "change"), 4),
+    **dict.fromkeys(("clipped_share", "low_frequency_bias", "blob_score", "edge_correlation"), 2),
+}
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(each) for each in value) if isinstance(value, list) else value
