@@ -31,7 +31,7 @@ class Problem:
 
 def nearest(name: str, known: Collection[str], count: int = 3) -> tuple[str, ...]:
     """Up to `count` of the known names that resemble `name`, best first, without regard to case."""
-    by_folded = {candidate.casefold(): candidate for candidate in known}
+    by_folded = {candidate.casefold(): candidate for candidate in sorted(known)}
     return tuple(by_folded[hit] for hit in get_close_matches(name.casefold(), by_folded, n=count, cutoff=0.6))
 
 
