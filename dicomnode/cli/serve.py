@@ -16,12 +16,14 @@ from dicomnode.observe import log
 from dicomnode.receive.receiver import CannotListen
 from dicomnode.settings import CONFIG_VARIABLE
 from dicomnode.store.errors import StoreError
-from dicomnode.web.application import create_app
-from dicomnode.web.server import WebPortTaken, WebServer
 
 
 def serve(config: ConfigOption = None) -> None:
     """Run the node until SIGTERM or Ctrl-C; then drain: nothing accepted is lost, running work is given back."""
+    # Imported here: FastAPI is a sixth of the program's start, and no other command needs it.
+    from dicomnode.web.application import create_app
+    from dicomnode.web.server import WebPortTaken, WebServer
+
     settings = settings_of(config)
     if config is not None:
         os.environ[CONFIG_VARIABLE] = str(config.resolve())
