@@ -32,6 +32,7 @@ KINDS: Mapping[str, str] = {
     "enhancement.cancelled": "an operator cancelled it",
     "enhancement.retried": "an operator asked for a retry",
     "enhancement.outdated": "its source was corrected or contradicted",
+    "drift.alarm": "what a scanner sends has left its usual noise or grain",
     "delivery.created": "something is to be sent to a destination",
     "delivery.sent": "the destination answered for every instance",
     "delivery.retry": "a transient failure; tried again later",

@@ -1,14 +1,16 @@
-"""`models list|verify`."""
+"""`models list|verify|drift`."""
 
 from typing import Any
 
 import typer
 
 from dicomnode.app import build_flow
-from dicomnode.cli.common import ConfigOption, JsonOption, print_json, print_table, settings_of
+from dicomnode.cli.common import ConfigOption, JsonOption, flow_of, print_json, print_table, settings_of
+from dicomnode.db.repositories import drift as drift_rows
 from dicomnode.enhance.errors import EnhanceError
 from dicomnode.enhance.registry import Entry
 from dicomnode.enhance.weights import verify
+from dicomnode.flow.drift import summary
 
 app = typer.Typer(help="Trained weights and their model cards.", no_args_is_help=True)
 
@@ -57,3 +59,17 @@ def _verified(entry: Entry) -> dict[str, Any]:
         "ok": not reason,
         "reason": reason,
     }
+
+
+@app.command()
+def drift(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Noise and grain of what each scanner sends: the usual, the limits, and where it is now."""
+    with flow_of(config).database.read() as session:
+        rows = [summary(row) for row in drift_rows.listing(session)]
+    if not as_json:
+        rows = [{name: _short(value) for name, value in row.items()} for row in rows]
+    print_table(rows, as_json, "nothing was measured yet")
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.4g}" if isinstance(value, float) else value

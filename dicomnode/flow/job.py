@@ -28,6 +28,7 @@ from dicomnode.enhance.runner import Engine
 from dicomnode.enhance.spill import Spill
 from dicomnode.flow.context import Flow
 from dicomnode.flow.deriving import derivation_of, derive_slice, flags, vetoes
+from dicomnode.flow.drift import note_input
 from dicomnode.flow.outputs import plan_outputs
 from dicomnode.jobs import ledger
 from dicomnode.jobs.worker import Held, JobFailed
@@ -142,7 +143,7 @@ def _derive_and_commit(
     name = f"{STAGING}/{held.claim.enhancement_id}/{held.claim.attempt}.tar"
     locations = write_container(flow.root, name, files) if len(spill) else []
     held.stage("staged")
-    _commit(flow, held, result, series, list(zip(made, locations, strict=True)))
+    _commit(flow, held, plan.facts, result, series, list(zip(made, locations, strict=True)))
     checkpoint("committed")
 
 
@@ -172,6 +173,7 @@ def _derived(
 def _commit(
     flow: Flow,
     held: Held,
+    facts: SeriesFacts,
     result: Enhanced,
     series: DerivedSeries,
     made: Sequence[tuple[DerivedInstance, Location]],
@@ -181,6 +183,7 @@ def _commit(
         row = ledger.fenced(session, held.claim)
         now = database_now(session)
         _note_result(row, result)
+        note_input(session, row, facts, result.figures, flow.node, now)
         if row.deadline_at is not None and row.deadline_at < now:
             ledger.finish(session, row, "expired", "the deadline passed while it ran: originals only", flow.node)
             return
@@ -224,6 +227,7 @@ def _close(flow: Flow, held: Held, plan: _Plan, result: Enhanced | None, state: 
         row = ledger.fenced(session, held.claim)
         if result is not None:
             _note_result(row, result)
+            note_input(session, row, plan.facts, result.figures, flow.node, database_now(session))
         ledger.finish(session, row, state, reason, flow.node)
 
 

@@ -3,6 +3,7 @@
 from dicomnode.db.models.audit import AuditChain, AuditEvent
 from dicomnode.db.models.base import Base
 from dicomnode.db.models.delivery import Delivery, DeliveryItem
+from dicomnode.db.models.drift import DriftState, InputStatistic
 from dicomnode.db.models.received import Association, Container, Instance, InstanceVersion, Manifest
 from dicomnode.db.models.series import Series, SeriesFactsRow, Study
 from dicomnode.db.models.site import RuleDecision, SiteRevision
@@ -17,7 +18,9 @@ __all__ = [
     "Delivery",
     "DeliveryItem",
     "DerivedSeriesRow",
+    "DriftState",
     "Enhancement",
+    "InputStatistic",
     "Instance",
     "InstanceVersion",
     "Manifest",
