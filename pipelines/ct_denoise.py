@@ -1,6 +1,7 @@
 """CT denoising with a residual GAN; what it was trained on and how it fares is in its model card."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dicomnode.enhance.api import (
@@ -8,10 +9,10 @@ from dicomnode.enhance.api import (
     Code,
     Envelope,
     Field,
-    GuardLimits,
     Pipeline,
     PipelineParams,
     SeriesFacts,
+    read_limits,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class CTDenoise(Pipeline):
         number={"KVP": (70, 150), "SliceThickness": (0.5, 6.0), "PixelSpacing": (0.3, 1.5)},
         required=("PixelSpacing",),
     )
-    guards = GuardLimits(residual_sigmas=3.0, low_frequency_sigma=16.0, low_frequency_bias=(5.0, 20.0))
+    guards = read_limits(Path(__file__).parent / "weights" / "ct-denoise-1.0.limits.toml")
 
     class Params(PipelineParams):
         """How much of the network's change is applied, and which of its two ends it comes from."""
@@ -82,13 +83,22 @@ class CTDenoise(Pipeline):
             for end in ("pixel", "adversarial")
         )
         self._device = device
+        self._calibrated = False
         self._ready: tuple[float, Generator] | None = None
         self._network(self.Params().texture)
 
     def enhance(self, slices: "torch.Tensor", params: Any) -> "torch.Tensor":
         """(B, 3, H, W) HU -> (B, H, W) HU: the centre slice, moved towards the network's output by `strength`."""
         centre = slices[:, 1].float()
+        self._calibrated = params.texture == self.Params().texture
         return centre.lerp(self._network(params.texture)(slices), params.strength)
+
+    def features(self, slices: "torch.Tensor") -> "torch.Tensor | None":
+        """(B, F): mean and spread over the slice of each channel at the bottleneck, kept from `enhance`.
+
+        None at a texture other than the default: another network, which the limits were not calibrated on.
+        """
+        return self._bottleneck if self._calibrated else None
 
     def _network(self, texture: float) -> "Generator":
         """The generator whose weights lie `texture` of the way from the pixel end to the adversarial end."""
@@ -98,8 +108,16 @@ class CTDenoise(Pipeline):
             pixel, adversarial = self._ends
             network = Generator(width=len(pixel["enter.0.weight"]))
             network.load_state_dict({name: value.lerp(adversarial[name], texture) for name, value in pixel.items()})
+            network.down2.register_forward_hook(lambda module, inputs, output: self._keep(output))
             self._ready = texture, network.to(self._device).eval().requires_grad_(False)
         return self._ready[1]
+
+    def _keep(self, bottleneck: "torch.Tensor") -> None:
+        """(B, C, h, w) -> (B, 2 C), while the network runs: a second pass for the guard alone would cost too much."""
+        import torch
+
+        spread, mean = torch.std_mean(bottleneck.float(), dim=(2, 3))
+        self._bottleneck = torch.cat([mean, spread], 1)
 
 
 def _counts(series: SeriesFacts, name: str) -> Mapping[tuple[Any, ...], int]:

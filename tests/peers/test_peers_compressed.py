@@ -81,7 +81,7 @@ def described(name: str) -> dict[str, str]:
 
 def compressed_series(root: Path, name: str) -> list[Path]:
     make, syntax = MADE[name]
-    files = make(root / name, SLICES, rows=256, seed=len(name), description=name)
+    files = make(root / name, SLICES, rows=512, seed=len(name), description=name)
     for file in files:
         dataset = dcmread(file)
         dataset.compress(syntax, generate_instance_uid=False)

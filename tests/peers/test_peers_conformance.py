@@ -55,7 +55,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Pair]]
     """All of them went through one node and were read back from Orthanc."""
     root = tmp_path_factory.mktemp("conformance")
     sources = {name: [file_of(name)] for name in FILES}
-    sources[DENOISED] = make_ct_series(root / "ct", 4, rows=256, description=DENOISED)
+    sources[DENOISED] = make_ct_series(root / "ct", 4, rows=512, description=DENOISED)
     denoised = {"attribute": "SeriesDescription", "equals": DENOISED}
     rules = [enhancing("ct-denoise", when=denoised), enhancing("passthrough", when={"not": denoised})]
     with Orthanc(root / "orthanc") as orthanc:

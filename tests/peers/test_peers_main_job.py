@@ -49,7 +49,7 @@ class Job:
 def job(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
     """The series went through once."""
     root = tmp_path_factory.mktemp("job")
-    sources = make_ct_series(root / "ct", SLICES, rows=256, noise=25.0)
+    sources = make_ct_series(root / "ct", SLICES, rows=512, noise=25.0)
     with Orthanc(root / "orthanc") as orthanc, RecordingProxy(orthanc.dicom_port) as proxy:
         document = site([destination("pacs", orthanc.ae_title, proxy.port)], [enhancing(request.param)])
         with Node(root / "node", site_yaml=document) as node:

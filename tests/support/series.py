@@ -14,6 +14,7 @@ from pydicom.uid import (
     MRImageStorage,
     XRayRadiationDoseSRStorage,
 )
+from scipy import ndimage
 
 _NAMESPACE = UUID("0a9b7c7e-53a4-5d0b-9c55-6c1f1f5b7a10")
 
@@ -65,11 +66,17 @@ def make_ct_series(
         if images_in_acquisition:
             dataset.ImagesInAcquisition = n
         rng = np.random.default_rng([seed, series_number, index])
-        hounsfield = ct_slice(rows, (index + 0.5) / n) + rng.normal(0.0, noise, (rows, rows))
+        hounsfield = ct_slice(rows, (index + 0.5) / n) + noise * _grain(rng.normal(size=(rows, rows)))
         _set_pixels(dataset, hounsfield + 1024)
         return dataset
 
     return _write(directory, f"ct{series_number}", (instance(index) for index in range(n)))
+
+
+def _grain(white: Array) -> Array:
+    """White noise with about the grain of a body kernel, of standard deviation 1: no scanner's noise is white."""
+    blurred = ndimage.gaussian_filter(white, 0.9, mode="wrap")
+    return np.asarray(blurred / blurred.std())
 
 
 def make_mr_series(

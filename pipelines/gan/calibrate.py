@@ -1,0 +1,172 @@
+"""Calibrate the guards of ct-denoise: `python -m pipelines.gan.calibrate`.
+
+Slices of the training patients at four doses, from the full one to that which gives them the noise of the evaluation's
+quarter dose, go through the network at its default parameters and through the two guards that bound it. What is
+measured there, with a margin, becomes `weights/ct-denoise-1.0.limits.toml`, which the pipeline reads. To be repeated
+whenever the weights change. Takes about two minutes on one core.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dicomnode.enhance.api import FeatureReference, GuardLimits
+
+from ..ct_denoise import CTDenoise
+from ..data import DataError
+from ..evaluate.heldout import TUNING_I0
+from ..evaluate.methods import WEIGHTS, Network
+from ..simulate.bank import TRAINING_VOLUMES
+from ..simulate.ct_dose import FULL_DOSE_I0, Dose
+from ..simulate.doses import noisy_stacks
+from ..volume import load_volume
+
+DOSES = tuple(Dose(i0) for i0 in (FULL_DOSE_I0, FULL_DOSE_I0 / 4, 2 * TUNING_I0, TUNING_I0))
+BODY_ABOVE_HU = -400.0
+SLICES = 10
+"""Of each training patient."""
+COMPONENTS = 12
+"""Principal components of the features; the distance is measured along these."""
+BODY_SHARE = (0.02, 0.1, 0.8, 0.95)
+"""Set, not calibrated: an axial slice shows a patient, and air around the patient."""
+BASE = GuardLimits(
+    residual_sigmas=3.0, low_frequency_sigma=16.0, low_frequency_bias=(5.0, 20.0), body_above=BODY_ABOVE_HU
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the guards measured on the calibration slices: one number for each slice, and the features (N, F)."""
+
+    sigma: NDArray[np.float64]
+    frequency: NDArray[np.float64]
+    change: NDArray[np.float64]
+    blob: NDArray[np.float64]
+    edge: NDArray[np.float64]
+    features: NDArray[np.float64]
+
+
+def measure(data: Path, weights: Path) -> Measured:
+    """Run the calibration slices through network and guards. Raises DataError."""
+    network = Network(weights)
+    rows: list[tuple[float, ...]] = []
+    features = []
+    for stack in _stacks(data):
+        numbers, seen = _measured(network.pipeline, stack)
+        rows.append(numbers)
+        features.append(seen)
+    sigma, frequency, change, blob, edge = (np.array(column) for column in zip(*rows, strict=True))
+    return Measured(sigma, frequency, change, blob, edge, np.stack(features))
+
+
+def _stacks(data: Path) -> Iterator[torch.Tensor]:
+    for name in TRAINING_VOLUMES:
+        volume = load_volume(name, data, with_labels=False)
+        for z in np.linspace(3, len(volume.hu) - 4, SLICES).round().astype(int):
+            yield from noisy_stacks(volume, int(z), DOSES).values()
+
+
+@torch.inference_mode()
+def _measured(pipeline: CTDenoise, stack: torch.Tensor) -> tuple[tuple[float, ...], NDArray[np.float64]]:
+    from dicomnode.enhance.guards import input_statistics, structure
+    from dicomnode.enhance.guards.chain import apply_guards, guards_of
+    from dicomnode.enhance.guards.residual_bound import local_sigma
+    from dicomnode.enhance.guards.too_little_too_much import change
+
+    params = CTDenoise.Params()
+    source = stack[:, 1].contiguous()
+    output = pipeline.enhance(stack, params)
+    features = pipeline.features(stack)
+    assert features is not None
+    output, _ = apply_guards(guards_of(BASE), source, output)
+    noise, _ = local_sigma(source)
+    found = input_statistics.measure(source, BODY_ABOVE_HU)
+    residual = structure.measure(source, output, noise, BODY_ABOVE_HU)
+    moved = change(source, output, noise, BODY_ABOVE_HU) / params.strength
+    numbers = (found.sigma, found.frequency, moved, residual.score.abs().amax(), residual.correlation)
+    return tuple(float(number) for number in numbers), features[0].double().numpy()
+
+
+def limits_of(found: Measured) -> GuardLimits:
+    """Limits with a margin around what was measured; flags begin close to it, a series is withheld further out."""
+    low, high = np.nanmin(found.sigma), np.nanmax(found.sigma)
+    slow, fast = np.nanmin(found.frequency), np.nanmax(found.frequency)
+    least, most = found.change.min(), found.change.max()
+    return replace(
+        BASE,
+        noise_sigma=_rounded(low / 4, low / 2, high * 1.05, high * 1.25),
+        noise_frequency=_rounded(slow - 0.05, slow - 0.03, fast + 0.03, fast + 0.05),
+        body_share=BODY_SHARE,
+        change=_rounded(least / 4, least / 2, most * 1.2, most * 1.5),
+        blob_score=_rounded(found.blob.max() * 1.15, found.blob.max() * 1.5),
+        edge_correlation=_rounded(found.edge.max() + 0.15, found.edge.max() + 0.35),
+        features=reference(found.features),
+    )
+
+
+def reference(features: NDArray[np.float64]) -> FeatureReference:
+    """The first principal components of standardised features, each scaled to variance 1 over the calibration.
+
+    The limits are multiples of the distance that 95 % of the calibration lie within: another patient is always further.
+    """
+    mean, spread = features.mean(0), features.std(0) + 1e-6
+    _, singular, axes = np.linalg.svd((features - mean) / spread, full_matrices=False)
+    scale = singular[:COMPONENTS, None] / np.sqrt(len(features))
+    projection = axes[:COMPONENTS] / scale / spread
+    usual = float(np.percentile(np.sqrt((((features - mean) @ projection.T) ** 2).mean(1)), 95))
+    return FeatureReference(
+        mean=_rounded(*mean),
+        projection=tuple(_rounded(*row) for row in projection),
+        limits=(round(1.5 * usual, 2), round(3 * usual, 2)),
+    )
+
+
+def _rounded(*values: float) -> Any:
+    """Four figures are enough, and keep the file readable."""
+    return tuple(float(f"{value:.4g}") for value in values)
+
+
+def limits_text(limits: GuardLimits, weights_sha256: str) -> str:
+    """The limits file; it names the weights, since the features are theirs."""
+    document = {name: value for name, value in asdict(limits).items() if value is not None}
+    features = document.pop("features")
+    lines = [
+        "# Guard limits of ct-denoise, written by `python -m pipelines.gan.calibrate`; not to be edited.",
+        f"# Calibrated with the weights of sha256 {weights_sha256}.",
+    ]
+    lines += [f"{name} = {json.dumps(value)}" for name, value in document.items()]
+    lines += ["", "[features]", f"mean = {json.dumps(features['mean'])}", f"limits = {json.dumps(features['limits'])}"]
+    rows = ",\n".join(f"    {json.dumps(row)}" for row in features["projection"])
+    return "\n".join([*lines, f"projection = [\n{rows},\n]", ""])
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.gan.calibrate", description="Calibrate the guards.")
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    try:
+        found = measure(arguments.data, arguments.weights)
+    except (DataError, FileNotFoundError) as error:
+        print(f"calibrate: {error}", file=sys.stderr)
+        return 2
+    sha256 = hashlib.sha256(arguments.weights.read_bytes()).hexdigest()
+    path = arguments.weights.with_suffix(".limits.toml")
+    path.write_text(limits_text(limits_of(found), sha256), encoding="utf-8")
+    print(f"wrote {path} from {len(found.sigma)} slices")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
