@@ -1,7 +1,7 @@
 """Calibrate the guards of ct-denoise: `python -m pipelines.gan.calibrate`.
 
-Slices of the training patients at four doses, from the full one to that which gives them the noise of the evaluation's
-quarter dose, go through the network at its default parameters and through the two guards that bound it. What is
+Slices of the training patients as scanned and at four doses, from the full one to that which gives them the noise of
+the evaluation's quarter dose, go through the network at its default parameters and through the two guards that bound it. What is
 measured there, with a margin, becomes `weights/ct-denoise-1.0.limits.toml`, which the pipeline reads. To be repeated
 whenever the weights change. Takes about two minutes on one core.
 """
@@ -72,6 +72,7 @@ def _stacks(data: Path) -> Iterator[torch.Tensor]:
     for name in TRAINING_VOLUMES:
         volume = load_volume(name, data, with_labels=False)
         for z in np.linspace(3, len(volume.hu) - 4, SLICES).round().astype(int):
+            yield torch.from_numpy(np.ascontiguousarray(volume.hu[z - 1 : z + 2]))[None]
             yield from noisy_stacks(volume, int(z), DOSES).values()
 
 
