@@ -46,7 +46,7 @@ class CTDenoise(Pipeline):
     class Params(PipelineParams):
         """How much of the network's change is applied, and which of its two ends it comes from."""
 
-        strength: float = Field(0.75, ge=0, le=1, description="0 keeps the original, 1 is the full network output")
+        strength: float = Field(0.8, ge=0, le=1, description="0 keeps the original, 1 is the full network output")
         texture: float = Field(1.0, ge=0, le=1, description="0 is the smoothest end, 1 the end with natural texture")
 
     def accepts(self, series: SeriesFacts) -> Acceptance:
