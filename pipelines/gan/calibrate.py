@@ -1,9 +1,9 @@
 """Calibrate the guards of ct-denoise: `python -m pipelines.gan.calibrate`.
 
-Slices of the training patients as scanned and at four doses, from the full one to that which gives them the noise of
-the evaluation's quarter dose, go through the network at its default parameters and through the two guards that bound it. What is
-measured there, with a margin, becomes `weights/ct-denoise-1.0.limits.toml`, which the pipeline reads. To be repeated
-whenever the weights change. Takes about two minutes on one core.
+Slices of the training patients, as scanned and at four doses from the full one to that which gives them the noise of
+the evaluation's quarter dose, go through the network at its default parameters and through the two guards that bound
+it. What is measured there, with a margin, becomes `weights/ct-denoise-1.0.limits.toml`, which the pipeline reads. To be
+repeated whenever the weights change. Takes about a minute on one core.
 """
 
 import argparse

@@ -1,5 +1,6 @@
 """Distance in bottleneck features: how far a slice is from the training images in the network's own eyes."""
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -13,9 +14,13 @@ NAME = "features"
 
 def distance(features: torch.Tensor, reference: FeatureReference) -> torch.Tensor:
     """(B, F) -> (B,): the RMS of the projected features, about 1 for an image of the calibration (Mahalanobis)."""
-    mean = torch.tensor(reference.mean, device=features.device)
-    projection = torch.tensor(reference.projection, device=features.device)
+    mean, projection = _tensors(reference, features.device)
     return ((features.float() - mean) @ projection.T).square().mean(1).sqrt()
+
+
+@functools.lru_cache(maxsize=8)
+def _tensors(reference: FeatureReference, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.tensor(reference.mean, device=device), torch.tensor(reference.projection, device=device)
 
 
 def feature_distance(

@@ -80,23 +80,33 @@ def structure(
 ) -> list[Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, list[GuardFigure]]]]:
     """The guards of both numbers, or of one: each with (flag above, withhold above). The output is not changed."""
 
+    last: list[tuple[torch.Tensor, torch.Tensor, Structure]] = []
+
+    def found(source: torch.Tensor, output: torch.Tensor) -> Structure:
+        """Measured once for both guards, which leave the output as it is."""
+        if not last or last[0][0] is not source or last[0][1] is not output:
+            last[:] = [(source, output, measure(source, output, noise(source)[0], body_above))]
+        return last[0][2]
+
     def blobs(source: torch.Tensor, output: torch.Tensor) -> tuple[torch.Tensor, list[GuardFigure]]:
         assert blob_score is not None
-        score = measure(source, output, noise(source)[0], body_above).score.abs()
+        score = found(source, output).score.abs()
         rows = zip(score.flatten(1).amax(1).tolist(), _peaks(score, blob_score[0]), strict=True)
         return output, [_blob_figure(value, count, blob_score) for value, count in rows]
 
     def edges(source: torch.Tensor, output: torch.Tensor) -> tuple[torch.Tensor, list[GuardFigure]]:
         assert edge_correlation is not None
-        found = measure(source, output, noise(source)[0], body_above).correlation.tolist()
+        values = found(source, output).correlation.tolist()
         reason = "what was taken away follows the edges of the image"
-        return output, [judge(EDGES, value, edge_correlation, unit="correlation", reason=reason) for value in found]
+        return output, [judge(EDGES, value, edge_correlation, unit="correlation", reason=reason) for value in values]
 
     return [guard for guard, limits in ((blobs, blob_score), (edges, edge_correlation)) if limits is not None]
 
 
 def _peaks(score: torch.Tensor, limit: float) -> list[int]:
     """How many separate peaks of each slice are above the limit."""
+    if not bool((score > limit).any()):
+        return [0] * len(score)
     highest = functional.max_pool2d(score[:, None], _APART, stride=1, padding=_APART // 2)[:, 0]
     return [int(count) for count in ((score == highest) & (score > limit)).flatten(1).sum(1).tolist()]
 
