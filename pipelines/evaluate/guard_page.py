@@ -100,8 +100,9 @@ calibration than this one: the feature distance will flag first what the model h
 {missed}
 
 - A softer kernel leaves noise whose grain is that of the training scans themselves at full dose, and a quarter of the
-  training crops had other kernels: to the network it is hardly foreign. The drift watch (`dicomnode models drift`) sees
-  such a swap on a scanner; the guard of a single series can only be as narrow as the training was wide.
+  training crops had other kernels: to the network it is hardly foreign. Where headers name
+  the kernel, an envelope can list those that are allowed; where they do not, the drift watch (`dicomnode models drift`)
+  charts noise and grain of each scanner. The guard of a single series can only be as narrow as the training was wide.
 - Withheld is less than fired. The noise of a series varies fourfold over the patient: at 2.5 times the noise its thin
   parts have the noise of thick parts at a usual dose, and are flagged by the features alone. The thickest slices are
   withheld, and with them the series.
