@@ -36,7 +36,10 @@ SLICES = 10
 """Of each training patient."""
 COMPONENTS = 12
 """Principal components of the features; the distance is measured along these."""
-BODY_SHARE = (0.02, 0.1, 0.8, 0.95)
+NEVER = 1000.0
+"""A limit that nothing reaches. What is unlike two patients is flagged, on the screen and in the images; two patients
+are too few to withhold a series for being unlike them. Too much noise, and what the network does, may withhold."""
+BODY_SHARE = (-NEVER, 0.1, 0.8, NEVER)
 """Set, not calibrated: an axial slice shows a patient, and air around the patient."""
 BASE = GuardLimits(
     residual_sigmas=3.0, low_frequency_sigma=16.0, low_frequency_bias=(5.0, 20.0), body_above=BODY_ABOVE_HU
@@ -98,16 +101,16 @@ def _measured(pipeline: CTDenoise, stack: torch.Tensor) -> tuple[tuple[float, ..
 
 
 def limits_of(found: Measured) -> GuardLimits:
-    """Limits with a margin around what was measured; flags begin close to it, a series is withheld further out."""
+    """Limits with a margin around what was measured; flags begin close to it, withholding further out, if at all."""
     low, high = np.nanmin(found.sigma), np.nanmax(found.sigma)
     slow, fast = np.nanmin(found.frequency), np.nanmax(found.frequency)
     least, most = found.change.min(), found.change.max()
     return replace(
         BASE,
-        noise_sigma=_rounded(low / 4, low / 2, high * 1.05, high * 1.25),
-        noise_frequency=_rounded(slow - 0.05, slow - 0.03, fast + 0.03, fast + 0.05),
+        noise_sigma=_rounded(-NEVER, low / 2, high * 1.05, high * 1.25),
+        noise_frequency=_rounded(-NEVER, slow - 0.03, fast + 0.03, NEVER),
         body_share=BODY_SHARE,
-        change=_rounded(least / 4, least / 2, most * 1.2, most * 1.5),
+        change=_rounded(-NEVER, least / 2, most * 1.2, most * 1.5),
         blob_score=_rounded(found.blob.max() * 1.15, found.blob.max() * 1.5),
         edge_correlation=_rounded(found.edge.max() + 0.15, found.edge.max() + 0.35),
         features=reference(found.features),
@@ -117,7 +120,7 @@ def limits_of(found: Measured) -> GuardLimits:
 def reference(features: NDArray[np.float64]) -> FeatureReference:
     """The first principal components of standardised features, each scaled to variance 1 over the calibration.
 
-    The limits are multiples of the distance that 95 % of the calibration lie within: another patient is always further.
+    The limit is a multiple of the distance that 95 % of the calibration lie within: another patient is always further.
     """
     mean, spread = features.mean(0), features.std(0) + 1e-6
     _, singular, axes = np.linalg.svd((features - mean) / spread, full_matrices=False)
@@ -127,7 +130,7 @@ def reference(features: NDArray[np.float64]) -> FeatureReference:
     return FeatureReference(
         mean=_rounded(*mean),
         projection=tuple(_rounded(*row) for row in projection),
-        limits=(round(1.5 * usual, 2), round(3 * usual, 2)),
+        limits=(round(1.5 * usual, 2), NEVER),
     )
 
 
