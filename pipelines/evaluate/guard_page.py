@@ -103,9 +103,12 @@ calibration than this one: the feature distance will flag first what the model h
   training crops had other kernels: to the network it is hardly foreign. Where headers name
   the kernel, an envelope can list those that are allowed; where they do not, the drift watch (`dicomnode models drift`)
   charts noise and grain of each scanner. The guard of a single series can only be as narrow as the training was wide.
-- Withheld is less than fired. The noise of a series varies fourfold over the patient: at 2.5 times the noise its thin
-  parts have the noise of thick parts at a usual dose, and are flagged by the features alone. The thickest slices are
-  withheld, and with them the series.
+- Withheld is less than fired. What is unlike the two patients of the calibration (grain, features, share of body) is
+  flagged only: two patients are too few to withhold a series for that. Too much noise may withhold, and what the
+  network does (residual bound, low frequency, change, blobs, edges).
+- The noise of a series varies fourfold over the patient: at 2.5 times the noise its thin parts have the noise of thick
+  parts at a usual dose, and are flagged by the features alone. The thickest slices are withheld, and with them the
+  series.
 - A faint checkerboard that a network puts out is smaller than the noise it takes away; what shows it is the change
   in all, which has to leave room for strong and weak noise.
 
