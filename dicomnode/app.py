@@ -259,6 +259,7 @@ def _receiver_settings(settings: Settings) -> ReceiverSettings:
         port=dicom.port,
         check_called_aet=dicom.check_called_aet,
         allowed_calling_aets=dicom.allowed_calling_aets,
+        verbs=dict.fromkeys(dicom.echo_only_aets, ()),
         max_associations=dicom.max_associations,
         idle_seconds=dicom.network_timeout,
     )

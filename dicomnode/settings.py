@@ -49,6 +49,8 @@ class DicomSettings(_Section):
     port: int = Field(11112, ge=1, le=65535)
     check_called_aet: bool = True
     allowed_calling_aets: tuple[str, ...] = ()
+    echo_only_aets: tuple[str, ...] = ()
+    """Calling AE titles that may open associations and C-ECHO, but whose C-STORE is answered with 0124."""
     max_associations: int = Field(64, ge=1)
     network_timeout: float = Field(60.0, gt=0)
     processes: Literal["auto", 1] = "auto"

@@ -154,7 +154,9 @@ class Sender(threading.Thread):
         """Move the delivery on: sent, a dead letter, or pending until its time comes again."""
         row = session.get_one(Delivery, delivery_id)
         counts = deliveries.counts(session, delivery_id)
-        if counts.get("pending"):
+        if counts.get("pending") and not reason:
+            row.state, row.reason, row.attempts = "pending", "", 0  # they joined while the others were sent
+        elif counts.get("pending"):
             self._postpone(session, row, answered, reason)
         elif counts.get("failed"):
             self._finish(session, row, "failed", _dead_letter(session, row, counts), counts)

@@ -81,7 +81,9 @@ DELIVERY = Machine(
         Arrow("", "pending", "outputs were committed, or an original arrived that a rule forwards"),
         Arrow("pending", "sending", "its time has come and the destination's sender took it"),
         Arrow("sending", "sent", "the destination answered success or warning for every instance"),
-        Arrow("sending", "pending", "transient failure (back-off), or the node restarted: unsent instances only"),
+        Arrow(
+            "sending", "pending", "transient failure (back-off), a restart, or instances that joined: the unsent alone"
+        ),
         Arrow("sending", "failed", "what is left was refused for good: dead letter with the reason"),
         Arrow("failed", "pending", "an operator requeued it, or a late instance joined it"),
         Arrow("sent", "pending", "a late instance joined it"),

@@ -10,6 +10,7 @@ from dicomnode.db.models import Instance, Series
 from dicomnode.db.repositories import enhancements, instances
 from dicomnode.db.repositories import series as series_rows
 from dicomnode.deliver.plan import Sendable, Subject, plan_delivery
+from dicomnode.domain.provenance import is_derived_by_dicomnode
 from dicomnode.domain.site import Site
 from dicomnode.flow.context import Flow, facts_of
 from dicomnode.route.rules import decide_forwarding
@@ -23,7 +24,7 @@ def take_in(flow: Flow, session: Session, arrivals: Arrivals) -> None:
     touched = dict(arrivals.series)
     for row, header in arrivals.new:
         series = arrivals.series[row.series_uid]
-        if forwards and not series.derived_by_node:
+        if forwards and not series.derived_by_node and not is_derived_by_dicomnode(header):
             _forward(flow, session, site, row, header, series)
         for listed in note_manifest(session, header, row.calling_aet):
             mentioned = series_rows.find(session, listed)

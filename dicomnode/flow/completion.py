@@ -11,6 +11,7 @@ from dicomnode.db.models import Enhancement, RuleDecision, Series
 from dicomnode.db.repositories import instances
 from dicomnode.db.repositories import series as series_rows
 from dicomnode.domain.facts import SeriesFacts
+from dicomnode.domain.provenance import series_is_derived_by_dicomnode
 from dicomnode.domain.site import Rule
 from dicomnode.flow.context import Flow, facts_of_all
 from dicomnode.flow.outputs import plan_outputs
@@ -98,7 +99,7 @@ def _refusal(flow: Flow, series: Series, answer: RuleExplanation, facts: SeriesF
     assert answer.rule.enhance is not None
     if not answer.matched:
         return f"does not match: {answer.reason}"
-    if series.derived_by_node:
+    if series.derived_by_node or series_is_derived_by_dicomnode(facts):
         return "matches, but a dicomnode made this series: never enhanced again"
     name = answer.rule.enhance.pipeline
     entry = flow.registry.get(name)

@@ -7,7 +7,7 @@ from dicomnode.db.models.drift import DriftState, InputStatistic
 from dicomnode.db.models.received import Association, Container, Instance, InstanceVersion, Manifest
 from dicomnode.db.models.series import Series, SeriesFactsRow, Study
 from dicomnode.db.models.site import RuleDecision, SiteRevision
-from dicomnode.db.models.work import DerivedSeriesRow, Enhancement, Output, WorkerRow
+from dicomnode.db.models.work import DerivedSeriesRow, Enhancement, Output
 
 __all__ = [
     "Association",
@@ -30,5 +30,4 @@ __all__ = [
     "SeriesFactsRow",
     "SiteRevision",
     "Study",
-    "WorkerRow",
 ]

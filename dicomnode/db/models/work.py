@@ -1,4 +1,4 @@
-"""The ledger: enhancements, their outputs and the workers that make them."""
+"""The ledger: enhancements and their outputs."""
 
 from datetime import datetime
 from typing import Any
@@ -77,16 +77,3 @@ class Output(Base):
     length: Mapped[int]
     sha256: Mapped[str]
     generation: Mapped[int]
-
-
-class WorkerRow(Base):
-    """A worker process as it last reported: one device slot."""
-
-    __tablename__ = "worker"
-
-    name: Mapped[str] = mapped_column(primary_key=True)
-    node: Mapped[str]
-    device: Mapped[str]
-    process_id: Mapped[int]
-    started_at: Mapped[datetime]
-    seen_at: Mapped[datetime]

@@ -9,7 +9,7 @@ from sqlalchemy.exc import StatementError
 
 from dicomnode.db import migrate
 from dicomnode.db.database import Database, now
-from dicomnode.db.models import SiteRevision, WorkerRow
+from dicomnode.db.models import Container, SiteRevision
 
 
 @pytest.fixture
@@ -21,15 +21,13 @@ def database(tmp_path: Path) -> Database:
 
 def test_many_writers_that_read_first_lose_no_update(database: Database) -> None:
     with database.write() as session:
-        session.add(
-            WorkerRow(name="w", node="n", device="cpu", process_id=0, started_at=now(session), seen_at=now(session))
-        )
+        session.add(Container(name="c", node="n", indexed_to=0))
 
     def count_up() -> None:
         for _ in range(20):
             with database.write() as session:
-                row = session.get_one(WorkerRow, "w")
-                row.process_id += 1
+                row = session.get_one(Container, "c")
+                row.indexed_to += 1
 
     threads = [threading.Thread(target=count_up) for _ in range(4)]
     for thread in threads:
@@ -37,7 +35,7 @@ def test_many_writers_that_read_first_lose_no_update(database: Database) -> None
     for thread in threads:
         thread.join()
     with database.read() as session:
-        assert session.get_one(WorkerRow, "w").process_id == 80
+        assert session.get_one(Container, "c").indexed_to == 80
 
 
 def test_instants_come_back_in_utc_and_naive_ones_are_refused(database: Database) -> None:

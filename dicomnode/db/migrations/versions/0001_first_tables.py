@@ -101,16 +101,6 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_study_patient_id"), ["patient_id"], unique=False)
 
     op.create_table(
-        "worker",
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("node", sa.Text(), nullable=False),
-        sa.Column("device", sa.Text(), nullable=False),
-        sa.Column("process_id", sa.BigInteger(), nullable=False),
-        sa.Column("started_at", sa.DateTime(), nullable=False),
-        sa.Column("seen_at", sa.DateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("name", name=op.f("pk_worker")),
-    )
-    op.create_table(
         "audit_chain",
         sa.Column("seq", IDENTITY, nullable=False),
         sa.Column("event_id", IDENTITY, nullable=False),
