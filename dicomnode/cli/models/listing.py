@@ -1,4 +1,4 @@
-"""`models list|verify|drift`."""
+"""`models list|verify|drift`: what there is."""
 
 from typing import Any
 
