@@ -106,8 +106,8 @@ class CTDenoise(Pipeline):
 
         if self._ready is None or self._ready[0] != texture:
             pixel, adversarial = self._ends
-            network = Generator(width=len(pixel["enter.0.weight"]))
-            network.load_state_dict({name: value.lerp(adversarial[name], texture) for name, value in pixel.items()})
+            between = {name: value.lerp(adversarial[name], texture) for name, value in pixel.items()}
+            network = Generator.shaped_like(between)
             network.down2.register_forward_hook(lambda module, inputs, output: self._keep(output))
             self._ready = texture, network.to(self._device).eval().requires_grad_(False)
         return self._ready[1]

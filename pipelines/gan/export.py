@@ -12,6 +12,11 @@ from .state import State
 ENDS = ("pixel", "adversarial")
 
 
+def fold_path(weights: Path, held_out: str) -> Path:
+    """Where the network goes that was trained without the body `held_out`, to be tried on it."""
+    return weights.parent / "folds" / f"{weights.stem}-without-{held_out}.safetensors"
+
+
 def export(state: State, losses: Path, path: Path) -> None:
     """Write `pixel.*` and `adversarial.*`, with the facts of the run as JSON in the file's metadata ("training").
 
@@ -20,8 +25,8 @@ def export(state: State, losses: Path, path: Path) -> None:
     if state.stage != "adversarial" or state.step != state.plan.adversarial_steps:
         raise ValueError(f"the run stands at step {state.step} of its {state.stage} stage; only a finished one ships.")
     ends = dict(zip(ENDS, (state.pixel_end, state.average.state_dict()), strict=True))
-    tensors = {f"{end}.{name}": value.contiguous() for end, row in ends.items() for name, value in row.items()}
-    facts = asdict(state.plan) | _discriminator(losses)
+    tensors = {f"{end}.{name}": value.cpu().contiguous() for end, row in ends.items() for name, value in row.items()}
+    facts = asdict(state.plan) | {"device": state.device.type} | _discriminator(losses)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     save_file(tensors, partial, metadata={"format": "pt", "training": json.dumps(facts)})
@@ -29,15 +34,18 @@ def export(state: State, losses: Path, path: Path) -> None:
 
 
 def _discriminator(losses: Path) -> dict[str, float]:
-    """How well the discriminator told real from generated: first and second half of its stage, and its last loss."""
+    """How well the discriminator told real from generated: least, mean and most over its stage, and its last loss.
+
+    The first tenth is left out: it begins untrained, at chance.
+    """
     with losses.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["stage"] == "adversarial"]
     if not rows:
         return {}
-    accuracy = [float(row["accuracy"]) for row in rows]
-    half = len(accuracy) // 2
+    settled = [float(row["accuracy"]) for row in rows[len(rows) // 10 :]]
     return {
-        "discriminator_accuracy_first_half": round(sum(accuracy[:half]) / max(half, 1), 3),
-        "discriminator_accuracy_second_half": round(sum(accuracy[half:]) / (len(accuracy) - half), 3),
+        "discriminator_accuracy_least": min(settled),
+        "discriminator_accuracy_mean": round(sum(settled) / len(settled), 4),
+        "discriminator_accuracy_most": max(settled),
         "discriminator_loss_last": float(rows[-1]["discriminator"]),
     }

@@ -1,23 +1,22 @@
-"""The losses. Images are (B, H, W) in HU; distances are counted in units of 40 HU."""
+"""The losses. Images are (B, H, W); distances are counted in a task's `unit` (40 HU for CT)."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-_UNIT_HU = 40.0
-_CHARBONNIER = 0.75
+_CHARBONNIER = 2.0
 
 
-def charbonnier(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Weighted mean of sqrt(d^2 + e^2) - e: squared below about 30 HU, absolute above (Charbonnier et al., 1994)."""
-    distance = (output - target) / _UNIT_HU
+def charbonnier(output: Tensor, target: Tensor, weight: Tensor, unit: float) -> Tensor:
+    """Weighted mean of sqrt(d^2 + e^2) - e: squared below e = 2 units, absolute above (Charbonnier et al., 1994)."""
+    distance = (output - target) / unit
     loss = torch.sqrt(distance * distance + _CHARBONNIER**2) - _CHARBONNIER
     return (loss * weight).sum() / weight.sum()
 
 
-def gradient(output: Tensor, target: Tensor) -> Tensor:
+def gradient(output: Tensor, target: Tensor, unit: float) -> Tensor:
     """Mean absolute difference of the finite differences along rows and columns: keeps edges steep."""
-    distance = (output - target) / _UNIT_HU
+    distance = (output - target) / unit
     rows = (distance[:, 1:] - distance[:, :-1]).abs().mean()
     columns = (distance[:, :, 1:] - distance[:, :, :-1]).abs().mean()
     return rows + columns
@@ -31,6 +30,12 @@ def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
 def hinge_generator(fake: Tensor) -> Tensor:
     """The generator wants its patches scored as real."""
     return -fake.mean()
+
+
+def gradient_penalty(scores: Tensor, image: Tensor, unit: float) -> Tensor:
+    """Mean squared gradient of the scores at real images, per unit of intensity (R1; Mescheder et al., 2018)."""
+    slope: Tensor = torch.autograd.grad(scores.sum(), image, create_graph=True)[0]
+    return (slope * unit).square().sum((1, 2)).mean()
 
 
 def feature_matching(real: list[Tensor], fake: list[Tensor]) -> Tensor:

@@ -1,42 +1,63 @@
-"""Train the CT denoiser: `python -m pipelines.gan.train [--resume]`.
+"""Train a denoiser: `python -m pipelines.gan.train [--resume] [--device cuda:0]`.
 
-Pixel stage, then adversarial stage; both ends go into one safetensors file with the model card's facts beside it.
-The run keeps a checkpoint, a log of its losses and a log of its validation under `training/ct-denoise/`.
+Pixel stage, then adversarial stage; both ends go into one safetensors file with the facts of the run beside it. The
+run keeps a checkpoint, a log of its losses, a log of its validation and pictures of both under `training/<pipeline>/`.
 """
 
 import argparse
-import csv
+import contextlib
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from dicomnode.enhance.device import open_device
+from dicomnode.enhance.errors import EnhanceError
 
 from ..data import DataError
-from ..simulate.bank import Case, load_cases
-from ..simulate.crops import draw
-from .export import export
+from ..simulate.bank import HELDOUT, Case
+from .alarm import Collapsed
+from .ct_task import CTTask
+from .curves import draw_curves
+from .export import export, fold_path
+from .log import Log
 from .plan import STAGES, Plan
 from .state import State
-from .steps import Figures, adversarial_step, pixel_step
+from .steps import adversarial_step, pixel_step
+from .task import Task
 from .validate import Validation
 
-WEIGHTS = Path(__file__).parents[1] / "weights" / "ct-denoise-1.0.safetensors"
-_COLUMNS = ("stage", "step", "seconds", "pixel", "gradient", "adversarial", "features", "discriminator", "accuracy")
-LOG_EVERY = 100
+WEIGHTS = Path(__file__).parents[1] / "weights" / "ct-denoise-1.1.safetensors"
+Report = Callable[[str], None]
 
 
-def train(state: State, cases: list[Case], folder: Path, validation: Validation | None = None) -> State:
-    """Run the plan to its end from wherever the state stands, with a checkpoint every so often."""
-    plan, log, began = state.plan, _Log(folder / "losses.csv"), time.monotonic()
+def train(
+    state: State,
+    task: Task,
+    cases: list[Case],
+    folder: Path,
+    validation: Validation | None = None,
+    report: Report = print,
+    on_step: Callable[[int], None] = lambda done: None,
+) -> State:
+    """Run the plan to its end from wherever the state stands, with a checkpoint every so often.
+
+    `folder` gets `last.safetensors`, `losses.csv`, `validation.csv` and the curves. `on_step` gets the steps done in
+    both stages. Raises Collapsed if the run went wrong; the last checkpoint stays.
+    """
+    plan, log, began = state.plan, Log(folder / "losses.csv", state, report), time.monotonic()
     while True:
         if state.step == plan.steps(state.stage):
             if state.stage == "adversarial":
                 break
             state.begin_adversarial()
             continue
-        batch = draw(cases, (plan.seed, STAGES.index(state.stage), state.step), plan.batch, plan.crop)
+        batch = task.draw(cases, (plan.seed, STAGES.index(state.stage), state.step), plan.batch, plan.crop)
         figures = (pixel_step if state.stage == "pixel" else adversarial_step)(state, batch)
         state.step += 1
         state.follow()
@@ -44,68 +65,76 @@ def train(state: State, cases: list[Case], folder: Path, validation: Validation 
         if state.step % plan.checkpoint_every == 0 or state.step == plan.steps(state.stage):
             state.save(folder / "last.safetensors")
         if validation and state.step % plan.validate_every == 0:
-            validation.report(state, folder / "validation.csv")
+            report(validation.report(state, folder))
+            draw_curves(folder)
+        on_step(state.step + (plan.pixel_steps if state.stage == "adversarial" else 0))
     return state
 
 
-class _Log:
-    """Means over a hundred steps, one line each, to a CSV file and the terminal."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._rows: list[Figures] = []
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            path.write_text(",".join(_COLUMNS) + "\n", encoding="utf-8")
-
-    def add(self, state: State, figures: Figures, seconds: float) -> None:
-        self._rows.append(figures)
-        if state.step % LOG_EVERY:
-            return
-        means = {name: sum(row[name] for row in self._rows) / len(self._rows) for name in figures}
-        row = {"stage": state.stage, "step": state.step, "seconds": f"{seconds:.0f}"}
-        row |= {name: f"{value:.4f}" for name, value in means.items()}
-        with self._path.open("a", encoding="utf-8", newline="") as file:
-            csv.DictWriter(file, _COLUMNS, restval="").writerow(row)
-        print(" ".join(f"{name}={value}" for name, value in row.items()), flush=True)
-        self._rows.clear()
+def run(task: Task, plan: Plan, arguments: argparse.Namespace, folder: Path, weights: Path) -> None:
+    """A whole run as the command line asks for it. Raises DataError, ValueError, EnhanceError, Collapsed."""
+    device = open_device(arguments.device)
+    cases = [case.to(device) for case in task.cases(arguments.data, arguments.training, arguments.held_out)]
+    validation = task.validation(arguments.data, arguments.held_out)
+    state = _start(folder, plan, task.unit, device, arguments.resume)
+    with _progress(plan) as (report, on_step):
+        train(state, task, cases, folder, validation, report, on_step)
+    export(state, folder / "losses.csv", weights)
 
 
 def main() -> int:
     """The command line; 0 when the weights are written."""
-    parser = argparse.ArgumentParser(prog="python -m pipelines.gan.train", description="Train the CT denoiser.")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    parser.add_argument("--data", type=Path, default=Path("data"))
-    parser.add_argument("--training", type=Path, default=Path("training"), help="noise bank, logs, checkpoints")
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="where the weights go")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--pixel-steps", type=int, default=Plan.pixel_steps)
-    parser.add_argument("--adversarial-steps", type=int, default=Plan.adversarial_steps)
-    arguments = parser.parse_args()
+    arguments = _parser().parse_args()
     torch.set_num_threads(arguments.threads)
     os.nice(5)
+    task = CTTask()
     plan = Plan(pixel_steps=arguments.pixel_steps, adversarial_steps=arguments.adversarial_steps)
-    folder = arguments.training / "ct-denoise"
+    fold = arguments.held_out != HELDOUT
+    folder = arguments.training / (f"{task.pipeline}-without-{arguments.held_out}" if fold else task.pipeline)
+    weights = arguments.weights or (fold_path(WEIGHTS, arguments.held_out) if fold else WEIGHTS)
     try:
-        cases = load_cases(arguments.data, arguments.training)
-        validation = Validation(arguments.data)
-        state = _start(folder, plan, arguments.resume)
-    except (DataError, ValueError) as error:
+        run(task, plan, arguments, folder, weights)
+    except (DataError, ValueError, EnhanceError, Collapsed) as error:
         print(f"train: {error}", file=sys.stderr)
         return 1
-    train(state, cases, folder, validation)
-    export(state, folder / "losses.csv", arguments.weights)
-    print(f"wrote {arguments.weights}; its card is written by: python -m pipelines.evaluate.ct --write-card")
+    print(f"wrote {weights}")
     return 0
 
 
-def _start(folder: Path, plan: Plan, resume: bool) -> State:
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipelines.gan.train", description="Train the CT denoiser.")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--held-out", default=HELDOUT, help="the body that the network must not see (default: lung2)")
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--training", type=Path, default=Path("training"), help="noise bank, logs, checkpoints")
+    parser.add_argument("--weights", type=Path, help="where the weights go")
+    parser.add_argument("--device", default="auto", help="cpu, cuda:0 or auto; pairs are made on it too")
+    parser.add_argument("--threads", type=int, default=1, help="of a CPU")
+    parser.add_argument("--pixel-steps", type=int, default=Plan.pixel_steps)
+    parser.add_argument("--adversarial-steps", type=int, default=Plan.adversarial_steps)
+    return parser
+
+
+@contextlib.contextmanager
+def _progress(plan: Plan) -> Iterator[tuple[Report, Callable[[int], None]]]:
+    """A bar beneath the log's lines on a terminal; the lines alone elsewhere."""
+    console = Console()
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("training", total=plan.pixel_steps + plan.adversarial_steps)
+
+        def report(line: str) -> None:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+        yield report, lambda done: progress.update(bar, completed=done)
+
+
+def _start(folder: Path, plan: Plan, unit: float, device: torch.device, resume: bool) -> State:
     checkpoint = folder / "last.safetensors"
     if resume and checkpoint.exists():
-        return State.resume(checkpoint, plan)
+        return State.resume(checkpoint, plan, unit, device)
     for old in (checkpoint, folder / "losses.csv", folder / "validation.csv"):
         old.unlink(missing_ok=True)
-    return State(plan)
+    return State(plan, unit, device)
 
 
 if __name__ == "__main__":

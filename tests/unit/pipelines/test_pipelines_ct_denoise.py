@@ -80,8 +80,7 @@ def test_strength_zero_returns_the_input_exactly(pipeline: CTDenoise) -> None:
 @pytest.mark.torch
 @pytest.mark.parametrize(("texture", "end"), [(0.0, "pixel"), (1.0, "adversarial")])
 def test_the_ends_of_texture_are_the_shipped_networks(pipeline: CTDenoise, texture: float, end: str) -> None:
-    network = Generator()
-    network.load_state_dict(
+    network = Generator.shaped_like(
         {name.removeprefix(f"{end}."): value for name, value in load_file(WEIGHTS).items() if name.startswith(end)}
     )
     slices = torch.randn(1, 3, 48, 48) * 50

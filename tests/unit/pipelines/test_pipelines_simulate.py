@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pipelines.simulate.crops import _dose
 from pipelines.simulate.ct_dose import FULL_DOSE_I0, QUARTER_DOSE_I0, WATER_MU_PER_MM, Dose, low_dose, noise
-from pipelines.simulate.lesions import disc, random_lesions
+from pipelines.simulate.lesions import Lesions, disc, random_lesions, render
 from pipelines.simulate.parallel_beam import ParallelBeam
 
 pytestmark = pytest.mark.torch
@@ -117,10 +117,27 @@ def test_a_disc_has_the_area_of_its_radius() -> None:
 
 
 def test_lesions_stay_within_their_contrast_and_reach_the_centre_slice() -> None:
-    rng = np.random.default_rng(1)
-    added, presence = random_lesions(rng, (3, 64, 64), mean_count=8)
-    assert added.shape == (3, 64, 64)
-    assert presence.min() >= 0.0
-    assert presence.max() <= 1.0
-    assert np.abs(added[1][presence > 0.9]).max() >= 5 * 0.9
-    assert np.abs(added[1][presence == 0]).max(initial=0.0) == 0.0
+    lesions = random_lesions(np.random.default_rng(1), 4, 64, mean_count=8)
+    added, presence = render(lesions, 4, 64, torch.device("cpu"))
+    assert added.shape == (4, 3, 64, 64)
+    assert presence.shape == (4, 64, 64)
+    assert float(presence.min()) >= 0.0
+    assert float(presence.max()) <= 1.0
+    assert float(added[:, 1][presence > 0.9].abs().max()) >= 5 * 0.9
+    assert float(added[:, 1][presence < 1e-6].abs().max()) < 1e-3
+
+
+def test_a_round_lesion_is_the_disc_that_the_evaluation_uses() -> None:
+    row = [20.0, 30.0, 0.3, 1.0, 0.0, 4.0, 0.6, 0.0, 50.0, 0.0, 0.5]
+    one = Lesions(np.array([1]), np.array([row], np.float32))
+    added, presence = render(one, 2, 64, torch.device("cpu"))
+    expected = disc((64, 64), (20, 30), 4.0)
+    assert np.allclose(presence[1], expected, atol=1e-4)
+    assert float(presence[0].max()) == 0.0
+    assert np.allclose(added[1], np.stack([0 * expected, 50 * expected, 25 * expected]), atol=1e-2)
+
+
+def test_a_crop_without_lesions_is_left_alone() -> None:
+    none = random_lesions(np.random.default_rng(0), 2, 32, mean_count=0.0)
+    added, presence = render(none, 2, 32, torch.device("cpu"))
+    assert float(added.abs().sum() + presence.sum()) == 0.0
