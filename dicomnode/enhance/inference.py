@@ -1,7 +1,10 @@
-"""One batch through a network and its guards; smaller batches when the device's memory does not suffice."""
+"""Batches through a network and its guards, side by side; smaller batches when the device's memory does not suffice."""
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable
+from concurrent.futures import Future, wait
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,44 +12,87 @@ import torch
 from numpy.typing import NDArray
 
 from dicomnode.domain.verdict import GuardFigure
-from dicomnode.enhance.api import PipelineParams
+from dicomnode.enhance.api import Pipeline, PipelineParams
 from dicomnode.enhance.device import is_out_of_memory
 from dicomnode.enhance.errors import OutOfMemory, PipelineFault, SeriesRefused
 from dicomnode.enhance.guards.chain import apply_guards, guards_of
 from dicomnode.enhance.images import Pixels
+from dicomnode.enhance.lanes import Lanes
 from dicomnode.enhance.loaded import LoadedPipeline
-from dicomnode.enhance.window import Window
+from dicomnode.enhance.window import Batch
 
-Result = tuple[int, Pixels, tuple[GuardFigure, ...]]
-"""Index in the stack, output (H', W') or (H', W', 3), the guards' figures."""
+Output = tuple[Pixels, tuple[GuardFigure, ...]]
+"""One slice: (H', W') or (H', W', 3), and the figures of its guards."""
+
+_Flight = tuple[Batch, Future[list[Output] | None]]
+"""A batch under way. Out of memory is None: returned, not raised, so that no traceback keeps the tensors alive."""
 
 
-def run_stack(
-    loaded: LoadedPipeline, window: Window, indices: Sequence[int], params: PipelineParams
-) -> Iterator[list[Result]]:
-    """Enhance the slices at `indices` (ascending) batch by batch.
+def run_batches(
+    loaded: LoadedPipeline, batches: Iterable[Batch], params: PipelineParams
+) -> Generator[tuple[Batch, list[Output]], None, None]:
+    """Enhance batches, one in each lane and one that waits; they come out in the order in which they went in.
 
-    A batch that does not fit into memory is halved, and the size stays so for what follows. Raises OutOfMemory when
-    one slice alone does not fit, CannotDecode, SeriesRefused when the pipeline raises ValueError, PipelineFault.
+    What lies before a batch that fails, or that cannot be had, comes out first: as if they ran one after the other. A
+    batch that does not fit into memory is tried again with nothing beside it, then halved, and both stay so for what
+    follows. Raises what `batches` raises, OutOfMemory when one slice alone does not fit, SeriesRefused when the
+    pipeline raises ValueError, PipelineFault. Whoever stops early closes the iterator.
     """
-    todo = list(indices)
-    while todo:
-        now = todo[: loaded.batch_size]
-        done = _try_batch(loaded, window.batch(now), params)
+    flying: deque[_Flight] = deque()
+    failure: Exception | None = None
+    coming = iter(batches)
+    with Lanes(loaded.pipelines[: loaded.lanes], loaded.threads) as lanes:
+        while failure is None:
+            try:
+                batch = next(coming)
+            except StopIteration:
+                break
+            except Exception as error:
+                failure = error
+                break
+            flying.append((batch, lanes.run(partial(_try_batch, loaded, batch.slices, params))))
+            if len(flying) > loaded.lanes + 1:
+                yield _landed(loaded, lanes, flying, params)
+        while flying:
+            yield _landed(loaded, lanes, flying, params)
+    if failure is not None:
+        raise failure
+
+
+def _landed(
+    loaded: LoadedPipeline, lanes: Lanes, flying: deque[_Flight], params: PipelineParams
+) -> tuple[Batch, list[Output]]:
+    """The first batch under way, when it is done."""
+    batch, future = flying.popleft()
+    outputs = future.result()
+    if outputs is None:
+        wait([other for _, other in flying])
+        outputs = _in_less_room(loaded, lanes, batch.slices, params)
+    return batch, outputs
+
+
+def _in_less_room(loaded: LoadedPipeline, lanes: Lanes, slices: NDArray[Any], params: PipelineParams) -> list[Output]:
+    """Run a batch that did not fit while nothing else runs: as it is, then in ever smaller parts."""
+    lanes.narrow()
+    loaded.lanes = 1
+    outputs: list[Output] = []
+    while len(outputs) < len(slices):
+        now = slices[len(outputs) :][: loaded.batch_size]
+        done = lanes.run(partial(_try_batch, loaded, now, params)).result()
         if done is None:
             _make_room(loaded, len(now))
-            continue
-        todo = todo[len(now) :]
-        yield [(index, pixels, figures) for index, (pixels, figures) in zip(now, done, strict=True)]
+        else:
+            outputs += done
+    return outputs
 
 
 def _try_batch(
-    loaded: LoadedPipeline, batch: NDArray[Any], params: PipelineParams
-) -> list[tuple[Pixels, tuple[GuardFigure, ...]]] | None:
-    """None when out of memory: returned, not raised, so that no traceback keeps the tensors alive."""
+    loaded: LoadedPipeline, slices: NDArray[Any], params: PipelineParams, pipeline: Pipeline
+) -> list[Output] | None:
+    """What a lane does. None when out of memory."""
     try:
         with torch.inference_mode():
-            return _run_batch(loaded, batch, params)
+            return _run_batch(loaded, pipeline, slices, params)
     except PipelineFault:
         raise
     except ValueError as error:
@@ -59,22 +105,20 @@ def _try_batch(
 
 
 def _run_batch(
-    loaded: LoadedPipeline, batch: NDArray[Any], params: PipelineParams
-) -> list[tuple[Pixels, tuple[GuardFigure, ...]]]:
-    slices = torch.from_numpy(batch).to(loaded.device)
+    loaded: LoadedPipeline, pipeline: Pipeline, decoded: NDArray[Any], params: PipelineParams
+) -> list[Output]:
+    slices = torch.from_numpy(decoded).to(loaded.device)
     if slices.dim() == 4 and slices.is_floating_point():
         slices = slices.contiguous(memory_format=torch.channels_last)
     with torch.autocast(loaded.device.type, torch.bfloat16, enabled=loaded.precision == "bfloat16"):
-        output = loaded.pipeline.enhance(slices, params)
+        output = pipeline.enhance(slices, params)
     source = slices[:, loaded.neighbours]
     _check_shape(loaded, source, output)
     if not loaded.physical:
         if output.dtype != slices.dtype:
             raise PipelineFault(f"pipeline {loaded.entry.name} returned {output.dtype} for {slices.dtype}")
         return [(pixels, ()) for pixels in output.cpu().numpy()]
-    guards = guards_of(
-        loaded.pipeline.guards, strength=getattr(params, "strength", 1.0), features=loaded.pipeline.features(slices)
-    )
+    guards = guards_of(pipeline.guards, strength=getattr(params, "strength", 1.0), features=pipeline.features(slices))
     guarded, figures = apply_guards(guards, source.contiguous(), output.float())
     return list(zip(guarded.cpu().numpy().astype(np.float32, copy=False), figures, strict=True))
 
@@ -92,7 +136,7 @@ def _check_shape(loaded: LoadedPipeline, source: torch.Tensor, output: Any) -> N
 def _make_room(loaded: LoadedPipeline, tried: int) -> None:
     if tried == 1:
         raise OutOfMemory(f"one slice of pipeline {loaded.entry.name} does not fit into the memory of {loaded.device}")
-    loaded.batch_size = tried // 2
+    loaded.batch_size = min(loaded.batch_size, tried // 2)
     gc.collect()
     if loaded.device.type == "cuda":
         torch.cuda.empty_cache()

@@ -9,6 +9,7 @@ from dicomnode.enhance import golden
 from dicomnode.enhance.api import Pipeline
 from dicomnode.enhance.device import fast_bfloat16, is_out_of_memory
 from dicomnode.enhance.errors import EnhanceError, OutOfMemory, PipelineFault
+from dicomnode.enhance.lanes import lanes_for
 from dicomnode.enhance.registry import Entry
 from dicomnode.enhance.weights import load_weights, verify
 
@@ -18,13 +19,21 @@ _CPU_BATCH = 1
 
 @dataclass
 class LoadedPipeline:
-    """What a worker keeps warm. `batch_size` shrinks when the device ran out of memory, and stays so."""
+    """What a worker keeps warm. `batch_size` and `lanes` shrink when the device ran out of memory, and stay so."""
 
     entry: Entry
-    pipeline: Pipeline
+    pipelines: tuple[Pipeline, ...]
+    """One for each lane, all with the same network."""
     device: torch.device
     precision: Literal["float32", "bfloat16"]
     batch_size: int
+    lanes: int
+    threads: int
+    """Intra-op threads of each lane, on a CPU."""
+
+    @property
+    def pipeline(self) -> Pipeline:
+        return self.pipelines[0]
 
     @property
     def neighbours(self) -> int:
@@ -35,19 +44,25 @@ class LoadedPipeline:
         return self.pipeline.units == "physical"
 
 
-def load_pipeline(entry: Entry, device: torch.device, batch_size: int | None = None) -> LoadedPipeline:
-    """Verify the weights, build the network on `device`, check the golden case.
+def load_pipeline(
+    entry: Entry, device: torch.device, batch_size: int | None = None, lanes: int | None = None
+) -> LoadedPipeline:
+    """Verify the weights, build the network on `device` once for each lane, check the golden case.
 
-    On a CPU one slice runs at a time: a slice of 512 squared fills the cores, and its pixels then cannot depend on
-    which slices ran beside it. Raises PipelineBroken, WeightsRefused, PipelineFault or OutOfMemory with one sentence.
+    On a CPU one slice runs at a time in each lane: two of 512 squared together leave the caches, and a slice's pixels
+    cannot depend on which ran beside it. `lanes` is as many as torch may use threads unless given; they share those.
+    Raises PipelineBroken, WeightsRefused, PipelineFault or OutOfMemory with one sentence.
     """
-    pipeline = entry.create()
+    threads = torch.get_num_threads()
+    lanes = lanes or lanes_for(device, threads)
+    pipelines = tuple(entry.create() for _ in range(lanes))
     card = verify(entry)
     tensors = load_weights(entry.weights, card.weights.sha256) if card and entry.weights else {}
     try:
-        pipeline.load(tensors, device)
+        for pipeline in pipelines:
+            pipeline.load(tensors, device)
         if card and card.golden:
-            golden.check(pipeline, device, card.golden, entry.name)
+            golden.check(pipelines[0], device, card.golden, entry.name)
     except EnhanceError:
         raise
     except Exception as error:
@@ -56,10 +71,12 @@ def load_pipeline(entry: Entry, device: torch.device, batch_size: int | None = N
         raise PipelineFault(f"pipeline {entry.name} could not load its network: {_named(error)}") from error
     return LoadedPipeline(
         entry=entry,
-        pipeline=pipeline,
+        pipelines=pipelines,
         device=device,
-        precision="bfloat16" if pipeline.precision == "bfloat16" and fast_bfloat16(device) else "float32",
+        precision="bfloat16" if pipelines[0].precision == "bfloat16" and fast_bfloat16(device) else "float32",
         batch_size=batch_size or (_CUDA_BATCH if device.type == "cuda" else _CPU_BATCH),
+        lanes=lanes,
+        threads=max(1, threads // lanes),
     )
 
 

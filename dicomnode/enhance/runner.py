@@ -1,22 +1,28 @@
 """The engine: one per worker process, owner of one device, keeper of warm models. Importing it loads no torch."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from pydicom import Dataset
 
 from dicomnode.domain.facts import SeriesFacts
 from dicomnode.domain.verdict import Verdict
+from dicomnode.enhance.ahead import Ahead
 from dicomnode.enhance.api import PipelineParams
 from dicomnode.enhance.guards.envelope import check_envelope
 from dicomnode.enhance.images import Enhanced, EnhancedSlice, SourceImage
 from dicomnode.enhance.registry import Registry
 from dicomnode.enhance.selection import Selection, select
 from dicomnode.enhance.summary import GuardSummary
+from dicomnode.enhance.window import Batch, batches
 
 if TYPE_CHECKING:
     from dicomnode.enhance.loaded import LoadedPipeline
+
+_DECODED_AHEAD = 2
+"""Batches: while lanes are busy, decoding is one ahead of the one that they take next."""
 
 __all__ = ["Engine", "Enhanced", "EnhancedSlice", "SourceImage"]
 
@@ -26,7 +32,8 @@ class Engine:
 
     `device` is "cpu", "cuda:0" and so on, or "auto": the first CUDA device, else the CPU. `instance_facts` gives the
     facts of one instance, which `Pipeline.skips` and the envelope read. `batch_size` is how many slices a network
-    sees at once (default: 1 on a CPU, 8 on CUDA).
+    sees at once (default: 1 on a CPU, 8 on CUDA), `lanes` how many batches run side by side (default: one for each
+    thread that torch may use on the CPU, 1 on CUDA).
     """
 
     def __init__(
@@ -36,13 +43,14 @@ class Engine:
         *,
         instance_facts: Callable[[Dataset], SeriesFacts],
         batch_size: int | None = None,
+        lanes: int | None = None,
     ) -> None:
         from dicomnode.enhance.device import open_device
 
         self.registry = registry
         self.instance_facts = instance_facts
         self.device = open_device(device)
-        self.batch_size = batch_size
+        self.batch_size, self.lanes = batch_size, lanes
         self._warm: dict[str, LoadedPipeline] = {}
 
     def prepare(self, pipeline_name: str) -> "LoadedPipeline":
@@ -54,7 +62,7 @@ class Engine:
 
         if pipeline_name not in self._warm:
             entry = self.registry.usable(pipeline_name)
-            self._warm[pipeline_name] = load_pipeline(entry, self.device, self.batch_size)
+            self._warm[pipeline_name] = load_pipeline(entry, self.device, self.batch_size, self.lanes)
         return self._warm[pipeline_name]
 
     def enhance(
@@ -77,7 +85,9 @@ class Engine:
 
         Order: instances are selected (`skipped` has the others), the envelope is checked and may withhold the series
         with no slice computed; the first batch is decoded, `checkpoint("decoded")`; all batches run; then
-        `checkpoint("inferred")`. `on_progress` gets (slices done, slices wanted).
+        `checkpoint("inferred")`. `on_progress` gets (slices done, slices wanted). What is handed over is called in
+        the caller's thread; what it raises ends the work, and no thread is left when it comes out here. Decoding
+        (`SourceImage.load`) runs ahead in another thread, networks and guards in their lanes.
 
         Raises SeriesRefused, CannotDecode, ParamsRefused, PipelineFault or OutOfMemory with one sentence.
         """
@@ -115,21 +125,27 @@ def _run(
     on_progress: Callable[[int, int], None] | None,
     checkpoint: Callable[[str], None],
 ) -> None:
-    from dicomnode.enhance.inference import run_stack
-    from dicomnode.enhance.window import Window
+    from dicomnode.enhance.inference import run_batches
 
     plan = chosen.plan(wanted)
     total, count = sum(len(indices) for _, indices in plan), 0
-    for stack, indices in plan:
-        window = Window(stack, neighbours=loaded.neighbours, physical=loaded.physical)
-        if count == 0:
-            window.batch(indices[: loaded.batch_size])
-            checkpoint("decoded")
-        for batch in run_stack(loaded, window, indices, params):
-            for index, pixels, figures in batch:
-                seen = window.contributors(index)
-                done(EnhancedSlice(stack[index].sop_uid, pixels, loaded.pipeline.units, figures, seen))
-            count += len(batch)
+    decoded = batches(plan, neighbours=loaded.neighbours, physical=loaded.physical, size=lambda: loaded.batch_size)
+    with (
+        Ahead(decoded, _DECODED_AHEAD, "decode") as ahead,
+        closing(run_batches(loaded, _announced(ahead, checkpoint), params)) as finished,
+    ):
+        for batch, outputs in finished:
+            for uid, seen, (pixels, figures) in zip(batch.sop_uids, batch.contributors, outputs, strict=True):
+                done(EnhancedSlice(uid, pixels, loaded.pipeline.units, figures, seen))
+            count += len(outputs)
             if on_progress:
                 on_progress(count, total)
     checkpoint("inferred")
+
+
+def _announced(decoded: Iterable[Batch], checkpoint: Callable[[str], None]) -> Iterator[Batch]:
+    """The batches; `checkpoint("decoded")` when there is a first one."""
+    for number, batch in enumerate(decoded):
+        if number == 0:
+            checkpoint("decoded")
+        yield batch

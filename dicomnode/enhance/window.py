@@ -1,6 +1,7 @@
 """A moving window over a stack: each slice is decoded once, few are held at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,32 @@ from dicomnode.enhance.errors import CannotDecode
 from dicomnode.enhance.images import Pixels
 from dicomnode.enhance.modality import modality_lut
 from dicomnode.enhance.stack import Stack
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Slices of one stack, decoded, each with its neighbours: (B, 2n+1, H, W), or (B, 2n+1, H, W, 3) for colour."""
+
+    slices: NDArray[Any]
+    sop_uids: tuple[str, ...]
+    contributors: tuple[tuple[str, ...], ...]
+    """For each slice the SOP instance UIDs of those it is made from, itself included, in the order of space."""
+
+
+def batches(
+    plan: Iterable[tuple[Stack, Sequence[int]]], *, neighbours: int, physical: bool, size: Callable[[], int]
+) -> Iterator[Batch]:
+    """Decode the slices at the ascending indices of each stack, batch by batch; `size` is asked before each.
+
+    Raises CannotDecode with the slice's reason.
+    """
+    for stack, indices in plan:
+        window = Window(stack, neighbours=neighbours, physical=physical)
+        todo = list(indices)
+        while todo:
+            now, todo = todo[: (most := size())], todo[most:]
+            uids = tuple(stack[index].sop_uid for index in now)
+            yield Batch(window.batch(now), uids, tuple(window.contributors(index) for index in now))
 
 
 class Window:
@@ -32,10 +59,15 @@ class Window:
         rows = [self._around(index) for index in indices]
         lowest = min(min(row) for row in rows)
         self._held = {index: pixels for index, pixels in self._held.items() if index >= lowest}
-        try:
-            return np.stack([np.stack([self._pixels(index) for index in row]) for row in rows])
-        except ValueError as error:
-            raise CannotDecode("slices of one stack decode to different sizes") from error
+        first = self._pixels(rows[0][0])
+        batch = np.empty((len(rows), len(rows[0]), *first.shape), first.dtype.newbyteorder("="))
+        for place, row in enumerate(rows):
+            for channel, index in enumerate(row):
+                pixels = self._pixels(index)
+                if (pixels.shape, pixels.dtype.newbyteorder("=")) != (first.shape, batch.dtype):
+                    raise CannotDecode("slices of one stack decode to different sizes")
+                batch[place, channel] = pixels
+        return batch
 
     def contributors(self, index: int) -> tuple[str, ...]:
         """SOP instance UIDs of the slice at `index` and its neighbours, each once."""
