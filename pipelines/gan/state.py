@@ -84,7 +84,7 @@ class State:
         with safe_open(path, framework="pt") as file:
             notes = file.metadata()
         if notes["plan"] != _settings(plan, unit):
-            raise ValueError(f"{path} belongs to a run with other settings; delete it or train without --resume.")
+            raise ValueError(f"{path} belongs to a run with other settings; delete it or start with --afresh.")
         tensors = load_file(path, str(device))
         state = cls(plan, unit, device)
         state.stage, state.step = STAGES[STAGES.index(notes["stage"])], int(notes["step"])

@@ -1,7 +1,8 @@
-"""Train a denoiser: `python -m pipelines.gan.train [--resume] [--device cuda:0]`.
+"""Train a denoiser: `python -m pipelines.gan.train [--afresh] [--device cuda:0]`.
 
 Pixel stage, then adversarial stage; both ends go into one safetensors file with the facts of the run beside it. The
-run keeps a checkpoint, a log of its losses, a log of its validation and pictures of both under `training/<pipeline>/`.
+run keeps a checkpoint, a log of its losses, a log of its validation and pictures of both under `training/<pipeline>/`,
+and goes on from the checkpoint when it is started again.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -76,7 +78,7 @@ def run(task: Task, plan: Plan, arguments: argparse.Namespace, folder: Path, wei
     device = open_device(arguments.device)
     cases = [case.to(device) for case in task.cases(arguments.data, arguments.training, arguments.held_out)]
     validation = task.validation(arguments.data, arguments.held_out)
-    state = _start(folder, plan, task.unit, device, arguments.resume)
+    state = _start(folder, plan, task.unit, device, arguments.afresh)
     with _progress(plan) as (report, on_step):
         train(state, task, cases, folder, validation, report, on_step)
     export(state, folder / "losses.csv", weights)
@@ -88,7 +90,8 @@ def main() -> int:
     torch.set_num_threads(arguments.threads)
     os.nice(5)
     task = CTTask()
-    plan = Plan(pixel_steps=arguments.pixel_steps, adversarial_steps=arguments.adversarial_steps)
+    steps = {"pixel_steps": arguments.pixel_steps, "adversarial_steps": arguments.adversarial_steps}
+    plan = replace(task.plan, width=arguments.width, **steps)
     fold = arguments.held_out != HELDOUT
     folder = arguments.training / (f"{task.pipeline}-without-{arguments.held_out}" if fold else task.pipeline)
     weights = arguments.weights or (fold_path(WEIGHTS, arguments.held_out) if fold else WEIGHTS)
@@ -103,13 +106,14 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pipelines.gan.train", description="Train the CT denoiser.")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--afresh", action="store_true", help="forget the last checkpoint, if there is one")
     parser.add_argument("--held-out", default=HELDOUT, help="the body that the network must not see (default: lung2)")
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--training", type=Path, default=Path("training"), help="noise bank, logs, checkpoints")
     parser.add_argument("--weights", type=Path, help="where the weights go")
     parser.add_argument("--device", default="auto", help="cpu, cuda:0 or auto; pairs are made on it too")
     parser.add_argument("--threads", type=int, default=1, help="of a CPU")
+    parser.add_argument("--width", type=int, default=Plan.width, help="channels at full resolution")
     parser.add_argument("--pixel-steps", type=int, default=Plan.pixel_steps)
     parser.add_argument("--adversarial-steps", type=int, default=Plan.adversarial_steps)
     return parser
@@ -128,9 +132,9 @@ def _progress(plan: Plan) -> Iterator[tuple[Report, Callable[[int], None]]]:
         yield report, lambda done: progress.update(bar, completed=done)
 
 
-def _start(folder: Path, plan: Plan, unit: float, device: torch.device, resume: bool) -> State:
+def _start(folder: Path, plan: Plan, unit: float, device: torch.device, afresh: bool) -> State:
     checkpoint = folder / "last.safetensors"
-    if resume and checkpoint.exists():
+    if checkpoint.exists() and not afresh:
         return State.resume(checkpoint, plan, unit, device)
     for old in (checkpoint, folder / "losses.csv", folder / "validation.csv"):
         old.unlink(missing_ok=True)
