@@ -47,10 +47,10 @@ class Spill:
         emptied = replace(enhanced, pixels=pixels[:0])
         self._places.append(_Place(emptied, offset, pixels.shape, pixels.dtype.str))
 
-    def slices(self) -> Iterator[EnhancedSlice]:
-        """All slices in the order in which they came."""
+    def slices(self, start: int = 0) -> Iterator[EnhancedSlice]:
+        """The slices from number `start` on, in the order in which they came."""
         self._file.flush()
-        for place in self._places:
+        for place in self._places[start:]:
             dtype = np.dtype(place.dtype)
             self._file.seek(place.offset)
             raw = self._file.read(int(np.prod(place.shape)) * dtype.itemsize)

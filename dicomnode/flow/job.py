@@ -4,11 +4,11 @@ What is computed is staged in a container that nothing points to; the commit tha
 still counts. Whatever kills the worker, there are either all outputs or none.
 """
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from dicomnode.db.database import now as database_now
 from dicomnode.db.models import DerivedSeriesRow, Enhancement, Instance, Output, SeriesFactsRow
@@ -23,18 +23,21 @@ from dicomnode.domain.verdict import Verdict
 from dicomnode.enhance.api import Pipeline
 from dicomnode.enhance.decode import Decoder
 from dicomnode.enhance.errors import EnhanceError, SeriesRefused
-from dicomnode.enhance.images import Enhanced, Pixels, SourceImage
+from dicomnode.enhance.images import Enhanced, EnhancedSlice, Pixels, SourceImage
 from dicomnode.enhance.runner import Engine
-from dicomnode.enhance.spill import Spill
 from dicomnode.flow.context import Flow
 from dicomnode.flow.deriving import derivation_of, derive_slice, flags, vetoes
 from dicomnode.flow.drift import note_input
 from dicomnode.flow.outputs import plan_outputs
+from dicomnode.flow.prepared import Prepared, Written
 from dicomnode.jobs import ledger
 from dicomnode.jobs.worker import Held, JobFailed
 from dicomnode.observe import checkpoint
 from dicomnode.store.reading import read_dataset, read_header
 from dicomnode.store.staged import write_container
+
+if TYPE_CHECKING:
+    from dicomnode.enhance.loaded import LoadedPipeline
 
 STAGING = "derived"
 """Folder of the staged and committed outputs under the store's root."""
@@ -62,13 +65,21 @@ def run_job(flow: Flow, engine: Engine, decoder: Decoder, held: Held) -> None:
     plan = _plan(flow, held)
     sources = {row.sop_uid: _source(flow, decoder, row) for row in plan.rows}
     try:
-        with Spill(flow.root / STAGING) as spill:
-            result = _enhance(engine, plan, sources, spill, held)
+        if not sources:
+            raise SeriesRefused("the series has no instances")
+        loaded = _as_planned(engine, plan)
+        derivation = _derivation(flow, held, plan, loaded.pipeline, sources)
+        derive = partial(_derive, flow, sources, {row.sop_uid: row for row in plan.rows})
+        with Prepared(flow.root / STAGING, partial(derive, derivation)) as prepared:
+            result = _enhance(engine, loaded, plan, sources, prepared, held)
             if result.verdict is Verdict.WITHHOLD:
                 _close(flow, held, plan, result, "withheld", f"withheld: {vetoes(result)}")
                 return
-            pipeline = engine.prepare(plan.row.pipeline).pipeline
-            _derive_and_commit(flow, held, plan, result, pipeline, sources, spill)
+            reason = flags(result)
+            flagged = partial(derive, replace(derivation, flag_reason=reason)) if reason else None
+            made = _stage(flow, held, prepared, flagged)
+            _commit(flow, held, plan.facts, result, derivation.series, made)
+            checkpoint("committed")
     except (SeriesRefused, CannotDerive) as error:
         _close(flow, held, plan, None, "withheld", str(error))
     except BrokenInstance as error:
@@ -108,66 +119,71 @@ def _decode(flow: Flow, decoder: Decoder, location: Location) -> Pixels:
     return decoder.decode(read_dataset(flow.root, location))
 
 
-def _enhance(engine: Engine, plan: _Plan, sources: dict[str, SourceImage], spill: Spill, held: Held) -> Enhanced:
+def _as_planned(engine: Engine, plan: _Plan) -> "LoadedPipeline":
+    """The pipeline with its network on the device, if it is still the one that the UIDs were made for."""
     loaded = engine.prepare(plan.row.pipeline)
     entry = loaded.entry
     weights = entry.card.weights.sha256 if entry.card else ""
     if (entry.version, weights) != (plan.row.version, plan.row.weights_sha256):
         raise SeriesRefused(f"{plan.row.pipeline} {plan.row.version} is no longer installed as it was planned")
+    return loaded
+
+
+def _derivation(flow: Flow, held: Held, plan: _Plan, pipeline: Pipeline, sources: dict[str, SourceImage]) -> Derivation:
+    """How the outputs are written while nothing is flagged."""
+    generation = held.claim.generation if pipeline.scope == "volume" else 0
+    series = plan.series
+    if series is None:
+        first = next(iter(sources.values())).header
+        series = plan_series(first, plan.recipe, pipeline.title, datetime.now(UTC), generation=generation)
+    return derivation_of(flow, pipeline, plan.recipe, series, generation=generation)
+
+
+def _enhance(
+    engine: Engine,
+    loaded: "LoadedPipeline",
+    plan: _Plan,
+    sources: dict[str, SourceImage],
+    prepared: Prepared,
+    held: Held,
+) -> Enhanced:
     return engine.enhance(
         loaded,
         list(sources.values()),
         plan.row.params,
         facts=plan.facts,
         wanted=set(sources) - plan.known,
-        emit=spill.add,
+        emit=prepared.add,
         on_progress=lambda done, total: held.check(),
         checkpoint=held.stage,
     )
 
 
-def _derive_and_commit(
+def _derive(
     flow: Flow,
-    held: Held,
-    plan: _Plan,
-    result: Enhanced,
-    pipeline: Pipeline,
-    sources: dict[str, SourceImage],
-    spill: Spill,
-) -> None:
-    generation = held.claim.generation if pipeline.scope == "volume" else 0
-    series = plan.series or _name_series(plan, pipeline, sources, generation)
-    derivation = derivation_of(flow, pipeline, plan.recipe, series, flag_reason=flags(result), generation=generation)
-    made: list[DerivedInstance] = []
-    files = _derived(flow, derivation, sources, {row.sop_uid: row for row in plan.rows}, spill, made.append, held)
-    name = f"{STAGING}/{held.claim.enhancement_id}/{held.claim.attempt}.tar"
-    locations = write_container(flow.root, name, files) if len(spill) else []
-    held.stage("staged")
-    _commit(flow, held, plan.facts, result, series, list(zip(made, locations, strict=True)))
-    checkpoint("committed")
-
-
-def _name_series(plan: _Plan, pipeline: Pipeline, sources: dict[str, SourceImage], generation: int) -> DerivedSeries:
-    first = next(iter(sources.values())).header
-    return plan_series(first, plan.recipe, pipeline.title, datetime.now(UTC), generation=generation)
-
-
-def _derived(
-    flow: Flow,
-    derivation: Derivation,
     sources: dict[str, SourceImage],
     rows: dict[str, Instance],
-    spill: Spill,
-    note: Callable[[DerivedInstance], None],
-    held: Held,
-) -> Iterator[bytes]:
-    for enhanced in spill.slices():
+    derivation: Derivation,
+    enhanced: EnhancedSlice,
+) -> DerivedInstance:
+    location = instances.location(rows[enhanced.sop_uid])
+    return derive_slice(derivation, enhanced, sources, partial(read_dataset, flow.root, location))
+
+
+def _stage(
+    flow: Flow, held: Held, prepared: Prepared, flagged: Callable[[EnhancedSlice], DerivedInstance] | None
+) -> list[tuple[Written, Location]]:
+    """Write the container of this attempt; what lies in it and where."""
+    made: list[Written] = []
+
+    def note(written: Written) -> None:
         held.check()
-        instance = derive_slice(
-            derivation, enhanced, sources, partial(read_dataset, flow.root, instances.location(rows[enhanced.sop_uid]))
-        )
-        note(instance)
-        yield instance.file_bytes
+        made.append(written)
+
+    name = f"{STAGING}/{held.claim.enhancement_id}/{held.claim.attempt}.tar"
+    locations = write_container(flow.root, name, prepared.files(flagged, note)) if len(prepared) else []
+    held.stage("staged")
+    return list(zip(made, locations, strict=True))
 
 
 def _commit(
@@ -176,7 +192,7 @@ def _commit(
     facts: SeriesFacts,
     result: Enhanced,
     series: DerivedSeries,
-    made: Sequence[tuple[DerivedInstance, Location]],
+    made: Sequence[tuple[Written, Location]],
 ) -> None:
     """The fenced commit: outputs, their series' name, their deliveries and the audit, or nothing at all."""
     with flow.database.write() as session:
@@ -189,8 +205,8 @@ def _commit(
             return
         if enhancements.derived_series(session, row.id) is None and made:
             session.add(DerivedSeriesRow(enhancement_id=row.id, uid=series.series_uid, document=series.to_json()))
-        for instance, location in made:
-            session.add(_output(row.id, held.claim.generation, instance, location))
+        for written, location in made:
+            session.add(_output(row.id, held.claim.generation, written, location))
         session.flush()
         if row.generation > held.claim.generation:
             ledger.release(session, row, "instances came while it ran; their outputs are still to be made")
@@ -205,18 +221,18 @@ def _done(result: Enhanced, count: int) -> str:
     return f"{count} derived instances{skipped}" + (f"; flagged: {flagged}" if flagged else "")
 
 
-def _output(enhancement_id: int, generation: int, instance: DerivedInstance, location: Location) -> Output:
+def _output(enhancement_id: int, generation: int, written: Written, location: Location) -> Output:
     return Output(
         enhancement_id=enhancement_id,
-        source_sop_uid=instance.source_sop_uid,
+        source_sop_uid=written.source_sop_uid,
         ordinal=0,
-        sop_uid=instance.sop_instance_uid,
-        sop_class_uid=instance.sop_class_uid,
-        transfer_syntax_uid=instance.transfer_syntax_uid,
+        sop_uid=written.sop_uid,
+        sop_class_uid=written.sop_class_uid,
+        transfer_syntax_uid=written.transfer_syntax_uid,
         container=location.container,
         offset=location.offset,
         length=location.length,
-        sha256=hashlib.sha256(instance.file_bytes).hexdigest(),
+        sha256=written.sha256,
         generation=generation,
     )
 
