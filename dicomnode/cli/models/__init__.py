@@ -3,12 +3,17 @@
 - listing: what there is, whether it is what its card says, and how the inputs drift
 - candidates, instance, judging: what of a folder of DICOM may be trained from, and why the rest may not
 - patients, copies: who is held out, and the de-identified copies that training sees instead of DICOM
-- train, work, trainer: the command, its folder, the trainer in a process of its own
+- train, training, work, trainer: the command, its steps, its folder, the trainer in a process of its own
+- survey, telling: what is said of it; site_model: the weights, card and limits that come out
+- importing, said: the command, and the card; checkpoint, generator, golden_case: the tensors of a file, judged
+- variant, shelf, naming: a model as a pipeline of its own in the administrator's folder
 """
 
+from dicomnode.cli.models.importing import import_
 from dicomnode.cli.models.listing import app
 from dicomnode.cli.models.train import train
 
 app.command("train")(train)
+app.command("import")(import_)
 
 __all__ = ["app"]

@@ -1,5 +1,6 @@
 """The golden case of new weights: they are loaded into their pipeline as the node will, and what comes out is noted."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,8 +39,7 @@ def golden_of_tensors(entry: Entry, tensors: "dict[str, torch.Tensor]") -> Golde
         pipeline.load(tensors, cpu)
         found = golden.measure(pipeline, cpu, seed=_SEED, shape=shape, tolerance=_TOLERANCE, probes=_PROBES)
     except Exception as error:  # whatever a network says of weights that are not its own
-        first = " ".join(str(error).split())
-        fail(f"the weights do not fit the network of {entry.name}: {first[:200]}")
+        fail(f"the weights do not fit the network of {entry.name}: {_why(str(error))}")
     if not all(map(_finite, (found.mean, found.std, *found.probe))):
         fail("the weights give numbers that are none for a plain input")
     return Golden(
@@ -50,6 +50,21 @@ def golden_of_tensors(entry: Entry, tensors: "dict[str, torch.Tensor]") -> Golde
         probe=tuple(round(value, 4) for value in found.probe),
         tolerance=found.tolerance,
     )
+
+
+_SAYINGS = {
+    r'Missing key\(s\) in state_dict: "([^"]+)"': "{} is missing",
+    r'Unexpected key\(s\) in state_dict: "([^"]+)"': "it has no {}",
+    r"size mismatch for (\S+):": "{} has another shape",
+}
+"""What torch says at length when a network is given tensors that are not its own."""
+
+
+def _why(message: str) -> str:
+    for pattern, words in _SAYINGS.items():
+        if found := re.search(pattern, message):
+            return words.format(found.group(1))
+    return " ".join(message.split())[:200]
 
 
 def _finite(value: float) -> bool:

@@ -57,7 +57,11 @@ def _card(
         ),
         training_data=(_data(used, "training"), *(base.training_data if figures["started_from"] else ())),
         held_out_data=(_data(kept, "validation of every figure in this card"),) if kept else (),
-        training={"trained_with": f"dicomnode {__version__}", "started_from": _start(entry, figures)}
+        training={
+            "pipeline": entry.name,
+            "trained_with": f"dicomnode {__version__}",
+            "started_from": _start(entry, figures),
+        }
         | dict(figures["training"]),
         metrics={"validation_slices": figures["slices"], "table": _lines(figures["table"])},
         limits=tuple(_limits(entry, index, figures)),
