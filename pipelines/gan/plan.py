@@ -26,15 +26,15 @@ class Plan:
     discriminator_rest: float = 0.75
     """The discriminator rests while it is right more often than this: one that always wins teaches nothing."""
     penalty_every: int = 16
-    penalty_weight: float = 1.0
+    penalty_weight: float = 0.2
     """Of the squared gradient of the discriminator at real slices (R1; Mescheder et al., 2018)."""
     final_rate: float = 0.03
     """Rates fall along a cosine to this share of themselves."""
     pixel_lesion_weight: float = 16.0
     """How much more a pixel of a lesion counts than another."""
-    adversarial_lesion_weight: float = 16.0
+    adversarial_lesion_weight: float = 40.0
     gradient_weight: float = 0.1
-    adversarial_weight: float = 0.005
+    adversarial_weight: float = 0.015
     feature_weight: float = 0.05
     ema: float = 0.999
     checkpoint_every: int = 500
