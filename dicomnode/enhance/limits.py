@@ -40,11 +40,14 @@ class GuardLimits:
                           the whole image is body
     noise_sigma           noise measured in the input's flattest parts, physical units
     noise_frequency       mean frequency of that noise, cycles per pixel
+    noise_tail            its power at 0.3 to 0.4 cycles per pixel over that at 0.15 to 0.25
     body_share            share of the input that is body
     change                RMS change in the body in units of the noise, at strength 1: too little, too much
-    blob_score            largest local mean of the change (about 5 px) in units of the local noise: (flag, withhold
-                          above)
+    blob_score            largest local mean of the change (Gaussian of 1.5 px) in units of the local noise, at
+                          strength 1: (flag above, withhold above)
+    wide_blob_score       the same with a Gaussian of 4 px
     edge_correlation      of the change's energy with the edges of the input: (flag above, withhold above)
+    pattern               highest peak of the change's spectrum over its surroundings, dB: (flag above, withhold above)
     features              distance in bottleneck features from the images of the training
     """
 
@@ -55,18 +58,23 @@ class GuardLimits:
     body_above: float | None = None
     noise_sigma: Band | None = None
     noise_frequency: Band | None = None
+    noise_tail: Band | None = None
     body_share: Band | None = None
     change: Band | None = None
     blob_score: tuple[float, float] | None = None
+    wide_blob_score: tuple[float, float] | None = None
     edge_correlation: tuple[float, float] | None = None
+    pattern: tuple[float, float] | None = None
     features: FeatureReference | None = None
 
     @property
     def look_at_pixels(self) -> bool:
         """Whether any guard is on that needs physical units and an unchanged grid."""
-        switches = (self.residual_sigmas, self.low_frequency_sigma, self.change, self.blob_score, self.edge_correlation)
-        inputs = (self.noise_sigma, self.noise_frequency, self.body_share)
-        return any(limit is not None for limit in (*switches, *inputs))
+        bounds = (self.residual_sigmas, self.low_frequency_sigma)
+        inputs = (self.noise_sigma, self.noise_frequency, self.noise_tail, self.body_share)
+        blobs = (self.blob_score, self.wide_blob_score)
+        switches = (*bounds, *inputs, self.change, *blobs, self.edge_correlation, self.pattern)
+        return any(limit is not None for limit in switches)
 
 
 def read_limits(path: Path) -> GuardLimits:
@@ -98,8 +106,9 @@ def _limits(document: Mapping[str, Any]) -> GuardLimits:
 
 
 _LENGTHS = {
-    **dict.fromkeys(("noise_sigma", "noise_frequency", "body_share", "change"), 4),
-    **dict.fromkeys(("clipped_share", "low_frequency_bias", "blob_score", "edge_correlation"), 2),
+    **dict.fromkeys(("noise_sigma", "noise_frequency", "noise_tail", "body_share", "change"), 4),
+    **dict.fromkeys(("clipped_share", "low_frequency_bias", "blob_score", "wide_blob_score"), 2),
+    **dict.fromkeys(("edge_correlation", "pattern"), 2),
 }
 
 

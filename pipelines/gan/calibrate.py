@@ -1,16 +1,17 @@
 """Calibrate the guards of ct-denoise: `python -m pipelines.gan.calibrate`.
 
 Slices of the training patients, as scanned and at four doses from the full one to that which gives them the noise of
-the evaluation's quarter dose, go through the network at its default parameters and through the two guards that bound
-it. What is measured there, with a margin, becomes `weights/ct-denoise-1.0.limits.toml`, which the pipeline reads. To be
-repeated whenever the weights change. Takes about a minute on one core.
+the evaluation's quarter dose, go through the network at its default parameters and through the guards, with limits
+that nothing reaches. What the guards measure there, with a margin, becomes the file `.limits.toml` beside the weights,
+which the pipeline reads. To be repeated whenever the weights change. Takes about a minute on one core.
 """
 
 import argparse
 import hashlib
 import json
+import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,34 +45,59 @@ BODY_SHARE = (-NEVER, 0.1, 0.8, NEVER)
 BASE = GuardLimits(
     residual_sigmas=3.0, low_frequency_sigma=16.0, low_frequency_bias=(5.0, 20.0), body_above=BODY_ABOVE_HU
 )
+_OPEN = (-math.inf, -math.inf, math.inf, math.inf)
+OPEN = replace(
+    BASE,
+    noise_sigma=_OPEN,
+    noise_frequency=_OPEN,
+    noise_tail=_OPEN,
+    change=_OPEN,
+    blob_score=_OPEN[2:],
+    wide_blob_score=_OPEN[2:],
+    edge_correlation=_OPEN[2:],
+    pattern=_OPEN[2:],
+)
+"""Every guard that is calibrated, measuring only."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What the guards measured on the calibration slices: one number for each slice, and the features (N, F)."""
+    """What the guards measured on the calibration slices: one number for each slice by guard, and the features (N, F).
 
-    sigma: NDArray[np.float64]
-    frequency: NDArray[np.float64]
-    change: NDArray[np.float64]
-    blob: NDArray[np.float64]
-    edge: NDArray[np.float64]
+    A number is NaN where the guard found nothing to measure it on.
+    """
+
+    numbers: Mapping[str, NDArray[np.float64]]
     features: NDArray[np.float64]
 
-
-def measure(data: Path, weights: Path) -> Measured:
-    """Run the calibration slices through network and guards. Raises DataError."""
-    network = Network(weights)
-    rows: list[tuple[float, ...]] = []
-    features = []
-    for stack in _stacks(data):
-        numbers, seen = _measured(network.pipeline, stack)
-        rows.append(numbers)
-        features.append(seen)
-    sigma, frequency, change, blob, edge = (np.array(column) for column in zip(*rows, strict=True))
-    return Measured(sigma, frequency, change, blob, edge, np.stack(features))
+    def span(self, guard: str) -> tuple[float, float]:
+        """The smallest and the largest number of a guard."""
+        return float(np.nanmin(self.numbers[guard])), float(np.nanmax(self.numbers[guard]))
 
 
-def _stacks(data: Path) -> Iterator[torch.Tensor]:
+def measure(pipeline: CTDenoise, stacks: Iterable[torch.Tensor]) -> Measured:
+    """Run calibration slices, (1, 3, H, W) HU each, through network and guards."""
+    rows = [_measured(pipeline, stack) for stack in stacks]
+    names = rows[0][0]
+    numbers = {name: np.array([found[name] for found, _ in rows]) for name in names}
+    return Measured(numbers, np.stack([features for _, features in rows]))
+
+
+@torch.inference_mode()
+def _measured(pipeline: CTDenoise, stack: torch.Tensor) -> tuple[dict[str, float], NDArray[np.float64]]:
+    from dicomnode.enhance.guards.chain import apply_guards, guards_of
+
+    params = CTDenoise.Params()
+    output = pipeline.enhance(stack, params)
+    features = pipeline.features(stack)
+    assert features is not None
+    _, (figures,) = apply_guards(guards_of(OPEN, strength=params.strength), stack[:, 1].contiguous(), output)
+    numbers = {figure.guard: math.nan if figure.value is None else figure.value for figure in figures}
+    return numbers, features[0].double().numpy()
+
+
+def training_stacks(data: Path) -> Iterator[torch.Tensor]:
+    """The calibration slices of the training patients. Raises DataError."""
     for name in TRAINING_VOLUMES:
         volume = load_volume(name, data, with_labels=False)
         for z in np.linspace(3, len(volume.hu) - 4, SLICES).round().astype(int):
@@ -79,40 +105,27 @@ def _stacks(data: Path) -> Iterator[torch.Tensor]:
             yield from noisy_stacks(volume, int(z), DOSES).values()
 
 
-@torch.inference_mode()
-def _measured(pipeline: CTDenoise, stack: torch.Tensor) -> tuple[tuple[float, ...], NDArray[np.float64]]:
-    from dicomnode.enhance.guards import input_statistics, structure
-    from dicomnode.enhance.guards.chain import apply_guards, guards_of
-    from dicomnode.enhance.guards.residual_bound import local_sigma
-    from dicomnode.enhance.guards.too_little_too_much import change
-
-    params = CTDenoise.Params()
-    source = stack[:, 1].contiguous()
-    output = pipeline.enhance(stack, params)
-    features = pipeline.features(stack)
-    assert features is not None
-    output, _ = apply_guards(guards_of(BASE), source, output)
-    noise, _ = local_sigma(source)
-    found = input_statistics.measure(source, BODY_ABOVE_HU)
-    residual = structure.measure(source, output, noise, BODY_ABOVE_HU)
-    moved = change(source, output, noise, BODY_ABOVE_HU) / params.strength
-    numbers = (found.sigma, found.frequency, moved, residual.score.abs().amax(), residual.correlation)
-    return tuple(float(number) for number in numbers), features[0].double().numpy()
-
-
 def limits_of(found: Measured) -> GuardLimits:
-    """Limits with a margin around what was measured; flags begin close to it, withholding further out, if at all."""
-    low, high = np.nanmin(found.sigma), np.nanmax(found.sigma)
-    slow, fast = np.nanmin(found.frequency), np.nanmax(found.frequency)
-    least, most = found.change.min(), found.change.max()
+    """Limits with a margin around what was measured; flags begin close to it, withholding further out, if at all.
+
+    The margin of the wide blobs is larger: there the training patients differ by a third, elsewhere by a sixth.
+    """
+    low, high = found.span("input noise")
+    slow, fast = found.span("input grain")
+    soft, sharp = found.span("input kernel")
+    least, most = found.span("change")
+    blob, wide, edge, peak = (found.span(name)[1] for name in ("blobs", "wide blobs", "edges", "pattern"))
     return replace(
         BASE,
         noise_sigma=_rounded(-NEVER, low / 2, high * 1.05, high * 1.25),
         noise_frequency=_rounded(-NEVER, slow - 0.03, fast + 0.03, NEVER),
+        noise_tail=_rounded(-NEVER, soft / 2, sharp * 1.5, NEVER),
         body_share=BODY_SHARE,
         change=_rounded(-NEVER, least / 2, most * 1.2, most * 1.5),
-        blob_score=_rounded(found.blob.max() * 1.15, found.blob.max() * 1.5),
-        edge_correlation=_rounded(found.edge.max() + 0.15, found.edge.max() + 0.35),
+        blob_score=_rounded(blob * 1.15, blob * 1.5),
+        wide_blob_score=_rounded(wide * 1.3, wide * 1.7),
+        edge_correlation=_rounded(edge + 0.15, edge + 0.35),
+        pattern=_rounded(peak + 5, peak + 12),
         features=reference(found.features),
     )
 
@@ -161,14 +174,14 @@ def main() -> int:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     try:
-        found = measure(arguments.data, arguments.weights)
+        found = measure(Network(arguments.weights).pipeline, training_stacks(arguments.data))
     except (DataError, FileNotFoundError) as error:
         print(f"calibrate: {error}", file=sys.stderr)
         return 2
     sha256 = hashlib.sha256(arguments.weights.read_bytes()).hexdigest()
     path = arguments.weights.with_suffix(".limits.toml")
     path.write_text(limits_text(limits_of(found), sha256), encoding="utf-8")
-    print(f"wrote {path} from {len(found.sigma)} slices")
+    print(f"wrote {path} from {len(found.features)} slices")
     return 0
 
 

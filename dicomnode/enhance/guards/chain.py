@@ -16,6 +16,7 @@ from dicomnode.enhance.guards.features import feature_distance
 from dicomnode.enhance.guards.finite import finite
 from dicomnode.enhance.guards.low_frequency import low_frequency
 from dicomnode.enhance.guards.once import Once
+from dicomnode.enhance.guards.pattern import pattern
 from dicomnode.enhance.guards.residual_bound import local_sigma, residual_bound
 from dicomnode.enhance.guards.structure import structure
 from dicomnode.enhance.guards.too_little_too_much import Noise, too_little_too_much
@@ -48,14 +49,20 @@ def _of_the_input(limits: GuardLimits) -> Iterator[Guard]:
         yield input_statistics.input_noise(measured, limits.noise_sigma)
     if limits.noise_frequency is not None:
         yield input_statistics.input_grain(measured, limits.noise_frequency)
+    if limits.noise_tail is not None:
+        yield input_statistics.input_kernel(measured, limits.noise_tail)
     if limits.body_share is not None:
         yield input_statistics.body_share(measured, limits.body_share)
 
 
 def _of_the_change(limits: GuardLimits, noise: Noise, strength: float) -> Iterator[Guard]:
-    if limits.change is not None and strength > 0:
+    if strength <= 0:
+        return
+    if limits.change is not None:
         yield too_little_too_much(noise, limits.change, limits.body_above, strength)
-    yield from structure(noise, limits.blob_score, limits.edge_correlation, limits.body_above)
+    yield from structure(noise, limits, strength)
+    if limits.pattern is not None:
+        yield pattern(limits.pattern, limits.body_above)
 
 
 def apply_guards(

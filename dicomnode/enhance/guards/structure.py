@@ -1,9 +1,11 @@
 """Structure in the residual: what a denoiser takes away should be noise, not anatomy, nor should it add any.
 
-Two numbers. The blob score: the change is averaged over about 8 px (a Gaussian of 2 px, 5 to 6 mm in a chest) and
-divided by the local noise; noise averages out, a lesion that was taken away or put in does not. Where the input has
-edges, a denoiser that moves none still leaves partial volumes behind, so the slope of the smoothed input counts as
-noise there. The edge correlation: that of the change's local energy with the slope of the input, over the body.
+Three numbers. The blob scores: the change is averaged with a Gaussian of 1.5 px, for lesions of about 2 px radius, and
+with one of 4 px, for those of 4 px and more, and divided by the local noise; noise averages out, a lesion that was
+taken away or put in does not. Each scale has limits of its own: over 4 px a sixth of the noise is left that is left
+over 1.5 px. Where the input has edges, a denoiser that moves none still leaves partial volumes behind, so the slope of
+the smoothed input counts as noise there. The edge correlation: that of the change's local energy with the slope of the
+input, over the body.
 """
 
 import math
@@ -17,11 +19,17 @@ from dicomnode.domain.verdict import GuardFigure
 from dicomnode.enhance.guards.judge import judge
 from dicomnode.enhance.guards.smooth import low_pass
 from dicomnode.enhance.guards.too_little_too_much import Noise
+from dicomnode.enhance.limits import GuardLimits
+
+Guard = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, list[GuardFigure]]]
+Measured = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""(source, output) -> a number for each slice, or for each of its places."""
 
 BLOBS = "blobs"
+WIDE_BLOBS = "wide blobs"
 EDGES = "edges"
 _HALF = 2
-_BLOB_SIGMA = 2.0
+_BLOB_SIGMAS = (1.5, 4.0)
 _SLOPE_SIGMA = 3.0
 _EDGE_ALLOWANCE = 0.5
 _APART = 9
@@ -31,23 +39,24 @@ _STEEP = 10.0
 
 @dataclass(frozen=True)
 class Structure:
-    """At half the resolution, (B, H/2, W/2): signed blob score, and the correlation (B,)."""
+    """At half the resolution, (B, H/2, W/2): signed blob scores at both scales, and the correlation (B,)."""
 
     score: torch.Tensor
+    wide_score: torch.Tensor
     correlation: torch.Tensor
 
 
 def measure(source: torch.Tensor, output: torch.Tensor, sigma: torch.Tensor, body_above: float | None) -> Structure:
-    """Both numbers of (B, H, W) float32 in physical units; outside of the body the score is 0."""
+    """All numbers of (B, H, W) float32 in physical units; outside of the body the scores are 0."""
     residual, seen, noise = (_halved(image) for image in (output - source, source, sigma))
     smooth = low_pass(seen, _SLOPE_SIGMA / _HALF)
     slope = _slope(smooth) / _HALF
     counted = (smooth > (-math.inf if body_above is None else body_above)) & (noise > 0)
     floor = torch.hypot(noise, _EDGE_ALLOWANCE * slope).clamp(min=1e-6)
-    score = torch.where(counted, low_pass(residual, _BLOB_SIGMA / _HALF) / floor, 0.0)
+    fine, wide = (torch.where(counted, low_pass(residual, scale / _HALF) / floor, 0.0) for scale in _BLOB_SIGMAS)
     energy = _halved((output - source).abs()) / noise.clamp(min=1e-6)
     steepness = (slope / noise.clamp(min=1e-6)).clamp(max=_STEEP)
-    return Structure(score, _correlation(energy, steepness, counted))
+    return Structure(fine, wide, _correlation(energy, steepness, counted))
 
 
 def _halved(image: torch.Tensor) -> torch.Tensor:
@@ -72,35 +81,46 @@ def _correlation(left: torch.Tensor, right: torch.Tensor, counted: torch.Tensor)
     return torch.where(alone > 0, both / alone.clamp(min=1e-20).sqrt(), 0.0)
 
 
-def structure(
-    noise: Noise,
-    blob_score: tuple[float, float] | None,
-    edge_correlation: tuple[float, float] | None,
-    body_above: float | None,
-) -> list[Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, list[GuardFigure]]]]:
-    """The guards of both numbers, or of one: each with (flag above, withhold above). The output is not changed."""
+def structure(noise: Noise, limits: GuardLimits, strength: float) -> list[Guard]:
+    """The guards of those numbers that have limits. The output is not changed.
 
+    Both blob scores are divided by `strength`: what is taken away, noise or lesion, goes with it.
+    """
     last: list[tuple[torch.Tensor, torch.Tensor, Structure]] = []
 
     def found(source: torch.Tensor, output: torch.Tensor) -> Structure:
-        """Measured once for both guards, which leave the output as it is."""
+        """Measured once for all guards, which leave the output as it is."""
         if not last or last[0][0] is not source or last[0][1] is not output:
-            last[:] = [(source, output, measure(source, output, noise(source)[0], body_above))]
+            last[:] = [(source, output, measure(source, output, noise(source)[0], limits.body_above))]
         return last[0][2]
 
-    def blobs(source: torch.Tensor, output: torch.Tensor) -> tuple[torch.Tensor, list[GuardFigure]]:
-        assert blob_score is not None
-        score = found(source, output).score.abs()
-        rows = zip(score.flatten(1).amax(1).tolist(), _peaks(score, blob_score[0]), strict=True)
-        return output, [_blob_figure(value, count, blob_score) for value, count in rows]
+    guards: list[Guard] = []
+    if limits.blob_score is not None:
+        guards.append(_blobs(BLOBS, lambda *pair: found(*pair).score / strength, limits.blob_score))
+    if limits.wide_blob_score is not None:
+        guards.append(_blobs(WIDE_BLOBS, lambda *pair: found(*pair).wide_score / strength, limits.wide_blob_score))
+    if limits.edge_correlation is not None:
+        guards.append(_edges(lambda *pair: found(*pair).correlation, limits.edge_correlation))
+    return guards
 
-    def edges(source: torch.Tensor, output: torch.Tensor) -> tuple[torch.Tensor, list[GuardFigure]]:
-        assert edge_correlation is not None
-        values = found(source, output).correlation.tolist()
-        reason = "what was taken away follows the edges of the image"
-        return output, [judge(EDGES, value, edge_correlation, unit="correlation", reason=reason) for value in values]
 
-    return [guard for guard, limits in ((blobs, blob_score), (edges, edge_correlation)) if limits is not None]
+def _blobs(name: str, measured: Measured, limits: tuple[float, float]) -> Guard:
+    def guard(source: torch.Tensor, output: torch.Tensor) -> tuple[torch.Tensor, list[GuardFigure]]:
+        score = measured(source, output).abs()
+        rows = zip(score.flatten(1).amax(1).tolist(), _peaks(score, limits[0]), strict=True)
+        return output, [_blob_figure(name, value, count, limits) for value, count in rows]
+
+    return guard
+
+
+def _edges(measured: Measured, limits: tuple[float, float]) -> Guard:
+    reason = "what was taken away follows the edges of the image"
+
+    def guard(source: torch.Tensor, output: torch.Tensor) -> tuple[torch.Tensor, list[GuardFigure]]:
+        values = measured(source, output).tolist()
+        return output, [judge(EDGES, value, limits, unit="correlation", reason=reason) for value in values]
+
+    return guard
 
 
 def _peaks(score: torch.Tensor, limit: float) -> list[int]:
@@ -111,6 +131,6 @@ def _peaks(score: torch.Tensor, limit: float) -> list[int]:
     return [int(count) for count in ((score == highest) & (score > limit)).flatten(1).sum(1).tolist()]
 
 
-def _blob_figure(value: float, count: int, limits: tuple[float, float]) -> GuardFigure:
+def _blob_figure(name: str, value: float, count: int, limits: tuple[float, float]) -> GuardFigure:
     reason = f"{count} places changed by more than noise explains, the worst by {value:.2f} sigmas of the noise"
-    return judge(BLOBS, value, limits, unit="sigmas", reason=reason, places=count)
+    return judge(name, value, limits, unit="sigmas", reason=reason, places=count)

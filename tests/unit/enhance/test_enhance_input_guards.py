@@ -74,9 +74,20 @@ def test_noise_and_grain_are_measured_in_the_body_alone(sigma: float) -> None:
     assert float(sharper.frequency) > float(found.frequency) + 0.05
 
 
+def test_a_softer_kernel_cuts_the_tail_of_the_noise() -> None:
+    usual, softer = (input_statistics.measure(body() + noise(1, 30, grain), BODY) for grain in (0.7, 1.4))
+    assert float(softer.tail) < 0.1 * float(usual.tail)
+    limits = GuardLimits(body_above=BODY, noise_tail=(-1.0, float(usual.tail) / 2, 2 * float(usual.tail), 9.0))
+    _, (figures,) = apply_guards(guards_of(limits), body() + noise(2, 30, 1.4), body())
+    assert of(figures, input_statistics.KERNEL).verdict is Verdict.FLAG
+    _, (figures,) = apply_guards(guards_of(limits), body() + noise(2, 30, 0.7), body())
+    assert of(figures, input_statistics.KERNEL).verdict is Verdict.PASS
+
+
 @pytest.mark.parametrize("shape", [(1, 20, 40), (1, 40, 40)])
 def test_too_small_an_image_has_no_noise_to_measure(shape: tuple[int, int, int]) -> None:
-    assert math.isnan(float(input_statistics.measure(torch.zeros(shape), BODY).sigma))
+    found = input_statistics.measure(torch.zeros(shape), BODY)
+    assert all(math.isnan(float(number)) for number in (found.sigma, found.frequency, found.tail))
 
 
 def test_more_noise_another_grain_and_an_image_without_air_are_caught() -> None:
@@ -131,6 +142,37 @@ def test_a_blob_in_the_change_is_seen_noise_is_not(sign: float, cnr: float, caug
     assert figure.details["places"] == int(caught)
 
 
+@pytest.mark.parametrize(
+    ("radius", "cnr", "seen_by"), [(2.1, 5.0, {structure.BLOBS}), (7, 1.0, {structure.WIDE_BLOBS})]
+)
+def test_small_and_wide_blobs_have_a_scale_each(radius: float, cnr: float, seen_by: set[str]) -> None:
+    grain = noise(4, 25)
+    source, output = body() + grain, body() + 0.4 * grain
+    limits = GuardLimits(
+        residual_sigmas=3, low_frequency_sigma=16, body_above=BODY, blob_score=(1.4, 9), wide_blob_score=(0.6, 9)
+    )
+
+    def flagged() -> set[str]:
+        _, (figures,) = apply_guards(guards_of(limits), source, output)
+        return {figure.guard for figure in figures if figure.verdict is Verdict.FLAG}
+
+    assert flagged() == set()
+    row, column = torch.meshgrid(torch.arange(256.0), torch.arange(256.0), indexing="ij")
+    output[:, torch.hypot(row - 100, column - 110) < radius] -= cnr * 25
+    assert flagged() == seen_by
+
+
+@pytest.mark.parametrize("strength", [0.3, 1.0])
+def test_blobs_are_judged_as_if_at_full_strength(strength: float) -> None:
+    grain = noise(4, 25)
+    source, full = body() + grain, body() + 0.4 * grain
+    guards = guards_of(GuardLimits(body_above=BODY, blob_score=(9, 9), wide_blob_score=(9, 9)), strength=strength)
+    at_full = guards_of(GuardLimits(body_above=BODY, blob_score=(9, 9), wide_blob_score=(9, 9)))
+    _, (figures,) = apply_guards(guards, source, source.lerp(full, strength))
+    _, (expected,) = apply_guards(at_full, source, full)
+    assert [figure.value for figure in figures] == pytest.approx([figure.value for figure in expected], rel=1e-3)
+
+
 def test_a_network_that_blurs_edges_is_seen() -> None:
     source = body() + noise(5, 15)
     limits = GuardLimits(body_above=BODY, edge_correlation=(0.0, 0.2))
@@ -162,7 +204,7 @@ def test_a_batch_is_measured_once() -> None:
 def test_limits_are_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "limits.toml"
     path.write_text(
-        "residual_sigmas = 3.0\nnoise_sigma = [1, 2, 4, 8]\n"
+        "residual_sigmas = 3.0\nnoise_sigma = [1, 2, 4, 8]\npattern = [24, 31]\n"
         "[features]\nmean = [0.0, 1.0]\nprojection = [[1.0, 0.0]]\nlimits = [2, 3]\n"
     )
     limits = read_limits(path)
@@ -177,6 +219,7 @@ def test_limits_are_read_from_a_file(tmp_path: Path) -> None:
         ("a = ", "cannot be read"),
         ("noise = 3", "no limit named noise"),
         ("noise_sigma = [1, 2]", "noise_sigma takes 4 numbers"),
+        ("pattern = 24", "pattern takes 2 numbers"),
         ("[features]\nmean = [1.0]\nprojection = [[1.0, 2.0]]\nlimits = [1, 2]", "does not fit"),
         ("[features]\nmean = [1.0]", "not complete"),
     ],
