@@ -33,7 +33,7 @@ from ..data import DataError
 
 Image = NDArray[np.float32]
 Kernel = Literal["soft", "standard", "bone"]
-QUARTER_DOSE_MA: Mapping[Kernel, float] = {"soft": 12.0, "standard": 29.0, "bone": 60.0}
+QUARTER_DOSE_MA: Mapping[Kernel, float] = {"soft": 12.0, "standard": 29.0}
 """mA, at one rotation of 1 s, with which the held-out chest shows about as much noise as at the training simulator's
 quarter dose: 30 HU RMSE in the body. A kernel that lets more noise through gets more photons."""
 BONE_FROM_HU = 150.0
@@ -59,7 +59,7 @@ class Scan:
 def noise(hu: Image, pixel_mm: float, scan: Scan, seed: int) -> Image:
     """The noise of one scan of a slice. (N, N) HU -> (N, N) HU.
 
-    Deterministic for a seed, a machine and gecatsim's version. About 20 s for 512 squared on one core. Raises DataError
+    Deterministic for a seed, a machine and gecatsim's version. About 17 s for 512 squared on one core. Raises DataError
     without gecatsim or where it fails, ValueError if the slice is not square.
     """
     return _run(hu, pixel_mm, scan, seed, image=False)["noise"]
