@@ -102,14 +102,14 @@ FILTERS: Mapping[str, tuple[Filter, tuple[Settings, ...]]] = {
 }
 
 
-def tune(pairs: Sequence[tuple[Image, Image]], threads: int) -> list[Tuned]:
+def tune(pairs: Sequence[tuple[Image, Image]], threads: int, names: Sequence[str] = tuple(FILTERS)) -> list[Tuned]:
     """Each filter at the setting with the best mean PSNR over (noisy, clean) slices of training patients."""
 
     def tried(candidate: tuple[str, Settings]) -> Tuned:
         name, row = candidate
         return Tuned(name, row, float(np.mean([psnr(FILTERS[name][0](noisy, **row), clean) for noisy, clean in pairs])))
 
-    candidates = [(name, row) for name, (_, grid) in FILTERS.items() for row in grid]
+    candidates = [(name, row) for name in names for row in FILTERS[name][1]]
     with ThreadPoolExecutor(threads) as pool:
         all_tried = list(pool.map(tried, candidates))
-    return [max((one for one in all_tried if one.name == name), key=lambda one: one.psnr) for name in FILTERS]
+    return [max((one for one in all_tried if one.name == name), key=lambda one: one.psnr) for name in names]

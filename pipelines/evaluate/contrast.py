@@ -13,7 +13,8 @@ from scipy import ndimage
 from ..simulate.lesions import disc
 
 Image = NDArray[np.float32]
-DISCS = ((2, 20), (2, 60), (4, 20), (4, 60))
+Kind = tuple[int, int]
+DISCS: tuple[Kind, ...] = ((2, 20), (2, 60), (4, 20), (4, 60))
 """Radius in px and contrast in HU."""
 _SPACING = 28
 _FLAT_RADIUS = 9
@@ -39,7 +40,7 @@ def flat_places(hu: Image, most: int = 16) -> list[tuple[int, int]]:
     return places
 
 
-def kept(method: Callable[[Image], Image], noisy: Image, places: list[tuple[int, int]]) -> dict[tuple[int, int], float]:
+def kept(method: Callable[[Image], Image], noisy: Image, places: list[tuple[int, int]]) -> dict[Kind, float]:
     """The share of contrast kept for each kind of disc, over all places. `noisy` is (3, H, W); methods see the stack.
 
     The discs are put into the centre slice alone, as a lesion thinner than a slice would be.

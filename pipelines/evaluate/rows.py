@@ -1,16 +1,13 @@
-"""One row of the table: a method's figures over the slices."""
+"""One row of the table: a method's figures over the slices at one strength."""
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
-from .contrast import DISCS, kept
+from .contrast import DISCS, Kind
 from .figures import psnr, rmse, ssim
-from .heldout import Slice
-from .methods import Method
+from .outputs import Outputs
 from .texture import noise_texture
 
 MEASURES = ("psnr", "ssim", "rmse", "bias", "noise", "grain")
@@ -23,7 +20,7 @@ class Row:
 
     name: str
     values: dict[str, list[float]]
-    contrast: dict[tuple[int, int], float]
+    contrast: dict[Kind, float]
 
     def mean(self, measure: str) -> float:
         return float(np.mean(self.values[measure]))
@@ -32,26 +29,20 @@ class Row:
         return float(np.std(self.values[measure], ddof=1))
 
 
-def measure(name: str, method: Method, slices: Sequence[Slice], threads: int) -> Row:
-    """Run the method on every slice and on every slice with discs in it."""
-
-    def one(each: Slice) -> tuple[dict[str, float], dict[tuple[int, int], float]]:
-        image = method(each.noisy)
-        figures = {
-            "psnr": psnr(image, each.clean),
-            "ssim": ssim(image, each.clean, each.inside),
-            "rmse": rmse(image, each.clean, each.inside),
-            "bias": float((image - each.clean)[each.inside].mean()),
-        }
+def measure(name: str, outputs: Outputs, strength: float) -> Row:
+    """The figures of a method's outputs at a strength."""
+    values: dict[str, list[float]] = {key: [] for key in MEASURES}
+    for number, each in enumerate(outputs.slices):
+        image = outputs.image(number, strength)
+        values["psnr"].append(psnr(image, each.clean))
+        values["ssim"].append(ssim(image, each.clean, each.inside))
+        values["rmse"].append(rmse(image, each.clean, each.inside))
+        values["bias"].append(float((image - each.clean)[each.inside].mean()))
         if each.places:
-            figures["noise"], figures["grain"] = noise_texture(image, each.places)
-        return figures, kept(method, each.noisy, each.places) if each.places else {}
-
-    with ThreadPoolExecutor(threads) as pool:
-        results = list(pool.map(one, slices))
-    values = {key: [figures[key] for figures, _ in results if key in figures] for key in MEASURES}
-    shares = [share for _, share in results if share]
-    return Row(name, values, {kind: float(np.mean([share[kind] for share in shares])) for kind in DISCS})
+            noise, grain = noise_texture(image, each.places)
+            values["noise"].append(noise)
+            values["grain"].append(grain)
+    return Row(name, values, {kind: outputs.kept(kind, strength) for kind in DISCS})
 
 
 @dataclass(frozen=True)

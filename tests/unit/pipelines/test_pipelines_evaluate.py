@@ -5,9 +5,11 @@ import pytest
 
 from pipelines.evaluate.classical import FILTERS, bilateral, tune
 from pipelines.evaluate.contrast import DISCS, flat_places, kept
+from pipelines.evaluate.evaluation import SLAB_GAIN_DB, STRENGTHS, choose
 from pipelines.evaluate.figures import body, psnr, rmse, ssim
-from pipelines.evaluate.heldout import HELDOUT, TUNING_SLICES, Slice
+from pipelines.evaluate.heldout import HELDOUT, HELDOUT_SLICES, TUNING_SLICES, Slice
 from pipelines.evaluate.methods import filtered, unchanged
+from pipelines.evaluate.outputs import matched_strength, run
 from pipelines.evaluate.rows import Row, gain, measure
 from pipelines.evaluate.texture import noise_texture
 from pipelines.simulate.bank import TRAINING_VOLUMES, VALIDATION_SLABS, _thicker
@@ -32,7 +34,7 @@ def noisy(sigma: float = 20.0, seed: int = 0) -> np.ndarray:
 def one_slice(seed: int) -> Slice:
     clean = phantom()
     stack = np.stack([noisy(seed=seed + row) for row in range(3)])
-    return Slice(f"phantom {seed}", stack, clean, body(clean), [(60, 48), (60, 76)])
+    return Slice(f"phantom {seed}", stack, clean, body(clean), [(62, 40), (62, 60)])
 
 
 def test_the_body_has_its_lung_and_not_the_table() -> None:
@@ -119,16 +121,40 @@ def test_the_paired_gain_is_by_slice() -> None:
 
 
 def test_a_row_measures_every_slice() -> None:
-    row = measure("input", unchanged, [one_slice(0), one_slice(5)], threads=2)
+    row = measure("input", run("input", unchanged, [one_slice(0), one_slice(5)], threads=2), 1.0)
     assert len(row.values["psnr"]) == 2
     assert row.mean("rmse") == pytest.approx(20, rel=0.1)
     assert row.contrast[4, 60] == pytest.approx(1.0, abs=1e-3)
 
 
+def test_a_lower_strength_is_the_blend_that_a_method_would_have_made() -> None:
+    slices = [one_slice(0), one_slice(5)]
+    blended, whole = run("half", filtered(_blurred, 0.5), slices, 1), run("whole", filtered(_blurred), slices, 1)
+    assert whole.image(1, 0.5) == pytest.approx(blended.images[1], abs=1e-3)
+    for kind in DISCS:
+        assert whole.kept(kind, 0.5) == pytest.approx(blended.kept(kind, 1.0), abs=1e-3)
+    assert whole.noise(0.0) == pytest.approx(20, rel=0.1)
+
+
+def test_matched_noise_is_the_noise_that_was_asked_for() -> None:
+    outputs = run("blur", filtered(_blurred), [one_slice(0), one_slice(5)], 1)
+    strength = matched_strength(outputs, 10.0)
+    assert strength is not None
+    assert outputs.noise(strength) == pytest.approx(10.0, rel=1e-4)
+    assert matched_strength(outputs, outputs.noise(1.0) / 2) is None
+
+
+def test_the_strength_is_the_lowest_that_gains_enough_else_all() -> None:
+    by_strength = {strength: 40.0 + 2 * strength for strength in STRENGTHS}
+    enough = choose(by_strength, 40.0 + 1.4 - SLAB_GAIN_DB)
+    assert enough == 0.7
+    assert choose(by_strength, 45.0) == 1.0
+
+
 def test_nothing_is_chosen_on_the_held_out_patient() -> None:
     assert HELDOUT not in TRAINING_VOLUMES
-    assert HELDOUT not in TUNING_SLICES
-    assert HELDOUT not in VALIDATION_SLABS
+    assert {"cxr", "lung1"} == set(TRAINING_VOLUMES)
+    assert min(HELDOUT_SLICES) >= 1  # every slice has a neighbour on each side
 
 
 def test_validation_slices_and_their_neighbours_are_inside_their_slab() -> None:
