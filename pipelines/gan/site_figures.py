@@ -1,7 +1,9 @@
 """How weights fare on a hospital's validation slices, before and after training there."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +15,11 @@ from ..evaluate.methods import Method, Network, unchanged
 from ..evaluate.texture import noise_texture
 
 
-def figures(slices: Sequence[Slice], weights: Mapping[str, Path | None]) -> list[dict[str, str]]:
+def figures(slices: Sequence[Slice], weights: Mapping[str, Path | None]) -> list[dict[str, Any]]:
     """A row for the noisy input and for each named file of weights at the pipeline's default parameters.
 
     Means over the slices: PSNR dB, SSIM, RMSE HU in the body, noise HU and grain cycles/px in flat tissue, and the
-    share of contrast kept of small discs (radius px, contrast HU). Without flat tissue the last three are empty.
+    share of contrast kept of small discs (radius px, contrast HU). Without flat tissue the last three are None.
     """
     params = CTDenoise.Params()
     methods: dict[str, Method] = {"input": unchanged}
@@ -27,17 +29,22 @@ def figures(slices: Sequence[Slice], weights: Mapping[str, Path | None]) -> list
     return [{"network": name} | _row(method, slices) for name, method in methods.items()]
 
 
-def _row(method: Method, slices: Sequence[Slice]) -> dict[str, str]:
-    images = [method(one.noisy) for one in slices]
-    pairs = list(zip(images, slices, strict=True))
+def mean(values: Sequence[float], digits: int) -> float | None:
+    """Rounded mean; None of nothing, or where it is not finite (the PSNR of equal images), which JSON does not know."""
+    found = float(np.mean(values)) if values else math.inf
+    return round(found, digits) if math.isfinite(found) else None
+
+
+def _row(method: Method, slices: Sequence[Slice]) -> dict[str, Any]:
+    pairs = [(method(one.noisy), one) for one in slices]
     flat = [(image, one) for image, one in pairs if one.places]
     textures = [noise_texture(image, one.places) for image, one in flat]
     shares = [kept(method, one.noisy, one.places) for _, one in flat]
-    row = {
-        "psnr": f"{np.mean([psnr(image, one.clean) for image, one in pairs]):.2f}",
-        "ssim": f"{np.mean([ssim(image, one.clean, one.inside) for image, one in pairs]):.3f}",
-        "rmse": f"{np.mean([rmse(image, one.clean, one.inside) for image, one in pairs]):.1f}",
-        "noise": f"{np.mean([noise for noise, _ in textures]):.1f}" if flat else "",
-        "grain": f"{np.mean([grain for _, grain in textures]):.3f}" if flat else "",
+    return {
+        "psnr": mean([psnr(image, one.clean) for image, one in pairs], 2),
+        "ssim": mean([ssim(image, one.clean, one.inside) for image, one in pairs], 4),
+        "rmse": mean([rmse(image, one.clean, one.inside) for image, one in pairs], 2),
+        "noise": mean([noise for noise, _ in textures], 2),
+        "grain": mean([grain for _, grain in textures], 4),
+        **{f"r{r} {c} HU": mean([share[r, c] for share in shares], 3) for r, c in DISCS},
     }
-    return row | {f"r{r} {c} HU": f"{np.mean([s[r, c] for s in shares]):.2f}" if flat else "" for r, c in DISCS}

@@ -4,18 +4,21 @@ As `python -m pipelines.gan.calibrate` does with the open bodies, on the same do
 """
 
 import hashlib
+import math
+import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from dicomnode.enhance.api import GuardLimits
+
 from ..evaluate.methods import Network
 from ..simulate.doses import noisy_stacks
 from ..volume import Volume
-from .calibrate import DOSES, Measured, limits_of, limits_text
-from .calibrate import _measured as measured_by_guards
+from .calibrate import DOSES, limits_of, limits_text, measure
 
 MOST_SLICES = 20
 
@@ -23,17 +26,22 @@ MOST_SLICES = 20
 def write_limits(weights: Path, volumes: Sequence[Volume], path: Path) -> None:
     """Calibrate on slices spread over the training volumes; `path` gets the limits of the weights."""
     pipeline = Network(weights).pipeline
-    found = [measured_by_guards(pipeline, stack) for stack in _stacks(volumes)]
-    columns = [np.array(column) for column in zip(*(numbers for numbers, _ in found), strict=True)]
-    sigma, frequency, change, blob, edge = columns
-    features, shipped = np.stack([seen for _, seen in found]), pipeline.guards
-    flat = not np.isnan(sigma).all()
-    if not flat:
-        sigma, frequency = np.zeros_like(sigma), np.zeros_like(frequency)
-    limits = limits_of(Measured(sigma, frequency, change, blob, edge, features))
-    if not flat:  # nowhere flat enough to measure noise in: the shipped limits of the input hold
-        limits = replace(limits, noise_sigma=shipped.noise_sigma, noise_frequency=shipped.noise_frequency)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of numpy, where a guard found nothing to measure in any slice
+        limits = limits_of(measure(pipeline, _stacks(volumes)))
+    limits = _known(limits, pipeline.guards)
     path.write_text(limits_text(limits, hashlib.sha256(weights.read_bytes()).hexdigest()), encoding="utf-8")
+
+
+def _known(limits: GuardLimits, shipped: GuardLimits) -> GuardLimits:
+    """Limits that could not be measured (no slice was flat enough) are those of the shipped weights."""
+    values = {field.name: getattr(limits, field.name) for field in fields(limits)}
+    unknown = {
+        name: getattr(shipped, name)
+        for name, value in values.items()
+        if isinstance(value, tuple) and any(math.isnan(number) for number in value)
+    }
+    return replace(limits, **unknown)
 
 
 def _stacks(volumes: Sequence[Volume]) -> Iterator[torch.Tensor]:

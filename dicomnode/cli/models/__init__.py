@@ -6,14 +6,17 @@
 - train, training, work, trainer: the command, its steps, its folder, the trainer in a process of its own
 - survey, telling: what is said of it; site_model: the weights, card and limits that come out
 - importing, said: the command, and the card; checkpoint, generator, golden_case: the tensors of a file, judged
+- comparing: two models on the same slices
 - variant, shelf, naming: a model as a pipeline of its own in the administrator's folder
 """
 
+from dicomnode.cli.models.comparing import compare
 from dicomnode.cli.models.importing import import_
 from dicomnode.cli.models.listing import app
 from dicomnode.cli.models.train import train
 
 app.command("train")(train)
 app.command("import")(import_)
+app.command("compare")(compare)
 
 __all__ = ["app"]

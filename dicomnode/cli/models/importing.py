@@ -112,8 +112,8 @@ def _network(entry: Entry, tensors: "dict[str, torch.Tensor]") -> tuple[bytes, i
     golden = golden_of_tensors(entry, named)
     if abs(golden.mean) > _MOST_SHIFT or golden.std > _MOST_SPREAD:
         fail(
-            f"the network makes {golden.mean:.0f} +- {golden.std:.0f} of noise of 0 +- 50: it is not trained, or not for "
-            f"the units of {entry.name}"
+            f"the network makes {golden.mean:.0f} +- {golden.std:.0f} of noise of 0 +- 50: it is not trained, or not "
+            f"for the units of {entry.name}"
         )
     return save(named, metadata={"format": "pt"}), sum(each.numel() for each in named.values()), golden, own_ends
 
