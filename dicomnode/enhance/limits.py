@@ -2,12 +2,32 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 Band = tuple[float, float, float, float]
 """(withhold below, flag below, flag above, withhold above)."""
+
+LimitName = Literal[
+    "clipped_share",
+    "low_frequency_bias",
+    "noise_sigma",
+    "noise_frequency",
+    "noise_tail",
+    "body_share",
+    "change",
+    "blob_score",
+    "wide_blob_score",
+    "edge_correlation",
+    "pattern",
+    "features",
+]
+"""The limits that a rule may move: those that are held against, none that shapes what goes out."""
+GuardFactors = dict[LimitName, Annotated[float, Field(ge=0.7, le=1.5)]]
+"""For a pipeline's `Params`: a factor by which a limit lies further out (above 1) or closer in (below 1)."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +87,18 @@ class GuardLimits:
     pattern: tuple[float, float] | None = None
     features: FeatureReference | None = None
 
+    def adjusted(self, factors: Mapping[LimitName, float]) -> "GuardLimits":
+        """Limits moved by their factors; one that is switched off stays so. Without factors these very limits."""
+        moved: dict[str, Any] = {}
+        for name, factor in factors.items():
+            limit = getattr(self, name)
+            if isinstance(limit, FeatureReference):
+                flag, withhold = _moved(limit.limits, factor)
+                moved[name] = replace(limit, limits=(flag, withhold))
+            elif limit is not None:
+                moved[name] = _moved(limit, factor)
+        return replace(self, **moved) if moved else self
+
     @property
     def look_at_pixels(self) -> bool:
         """Whether any guard is on that needs physical units and an unchanged grid."""
@@ -75,6 +107,13 @@ class GuardLimits:
         blobs = (self.blob_score, self.wide_blob_score)
         switches = (*bounds, *inputs, self.change, *blobs, self.edge_correlation, self.pattern)
         return any(limit is not None for limit in switches)
+
+
+def _moved(limits: tuple[float, ...], factor: float) -> tuple[float, ...]:
+    """Each limit moved by a share of itself: the last two outwards are above, in a band the first two are below."""
+    lower = len(limits) - 2
+    signs = (-1 if row < lower else 1 for row in range(len(limits)))
+    return tuple(limit + sign * (factor - 1) * abs(limit) for limit, sign in zip(limits, signs, strict=True))
 
 
 def read_limits(path: Path) -> GuardLimits:
