@@ -8,6 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from dicomnode import __version__
 from dicomnode.cli import (
     audit,
+    bench,
     config,
     db,
     deliveries,
@@ -48,6 +49,7 @@ for name, noun in {
     "pipelines": pipelines,
     "models": models,
     "audit": audit,
+    "bench": bench,
 }.items():
     app.add_typer(noun.app, name=name)
 
