@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from .classical import Tuned
 from .heldout import Slice
@@ -18,7 +18,9 @@ Result = TypeVar("Result")
 class Finding(Protocol):
     """What a part of the evaluation found: fields for the gates and JSON, and a chapter of the page."""
 
-    title: ClassVar[str]
+    @property
+    def title(self) -> str:
+        """The heading of the chapter."""
 
     def markdown(self) -> str:
         """What was measured and how, and the figures, without the title."""

@@ -16,7 +16,7 @@ from .task import SIGNALS, Task
 
 matplotlib.use("Agg")
 
-_COLOURS = 48
+_COLOURS = 128
 _SHOWN_CONTRASTS = (100.0, 1000.0)
 
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from ..ct_denoise import CTDenoise
+from ..data import DataError
 from ..simulate.ct_dose import QUARTER_DOSE_I0
 from .bench import Bench, Finding, at_noise, at_strength, end_of, ends_with
 from .bias import measure_bias
@@ -23,6 +24,7 @@ from .methods import Method, Network, filtered
 from .noise_only import measure_noise_only
 from .outputs import Outputs, matched_strength, run
 from .patients import measure_patients
+from .phantom import PhantomFound, measure_phantom
 from .preserved import measure_preserved
 from .ring import measure_ring
 from .robustness import SLICES, Robustness, measure_robustness
@@ -83,16 +85,40 @@ class Evaluation:
         return next((one for one in self.findings.values() if isinstance(one, kind)), None)
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """A part that could not be measured, and why."""
+
+    title: str
+    reason: str
+
+    def markdown(self) -> str:
+        """One sentence."""
+        return f"Left out: {self.reason}"
+
+
+def _bank(bench: Bench) -> Path:
+    """Where simulated scans are kept, beside the data."""
+    return bench.data.parent / "training"
+
+
 def _robustness(bench: Bench) -> Robustness:
     """With noise from another simulator, and with another anatomy."""
-    training = bench.data.parent / "training"
     return measure_robustness(
         bench,
         {
-            "gecatsim's scanner": lambda: scanned(bench.data, training, chosen=SLICES),
+            "gecatsim's scanner": lambda: scanned(bench.data, _bank(bench), chosen=SLICES),
             "a head": lambda: head_slices(bench.data),
         },
     )
+
+
+def _phantom(bench: Bench) -> Finding:
+    """Left out where gecatsim is not there."""
+    try:
+        return measure_phantom(bench, _bank(bench))
+    except DataError as error:
+        return LeftOut(PhantomFound.title, str(error))
 
 
 PARTS: Mapping[str, Callable[[Bench], Finding]] = {
@@ -106,6 +132,7 @@ PARTS: Mapping[str, Callable[[Bench], Finding]] = {
     "harm": measure_harm,
     "preserved": measure_preserved,
     "robustness": _robustness,
+    "phantom": _phantom,
     "patients": measure_patients,
 }
 """What is measured beside the table, in the order of the page."""

@@ -44,7 +44,8 @@ class Ring:
         return (
             f"Fourier ring correlation with the reference in {self.patches} patches of {PATCH} x {PATCH} px inside the "
             "body: its mean over frequencies up to 0.5 cycles/px, the frequency at which the mean curve falls to one "
-            f"half, and the share of patches where the mean is lower than the input's by more than {_WORSE:g}.\n\n"
+            f"half, and the share of patches where the mean is lower than the input's by more than {_WORSE:g}. The "
+            "reference's own noise is in the input too, so that whatever removes it agrees less in fine detail.\n\n"
             + table(["method", "mean", "falls to 1/2 at c/px", "worse patches"], rows)
         )
 
