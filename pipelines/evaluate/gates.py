@@ -13,7 +13,7 @@ from .grain import Grain
 from .harm import Harm
 from .markdown import table
 from .noise_only import NoiseOnly
-from .preserved import TISSUES, Preserved
+from .preserved import Preserved
 from .ring import Ring
 from .robustness import Robustness
 from .sharpness import CONTRASTS, Sharpness
@@ -261,7 +261,7 @@ def _dice(found: Evaluation) -> Measured | None:
     own, before = kept.dice[default], kept.dice["input"]
     return Measured(
         min(own.values()),
-        ", ".join(f"{tissue} {own[tissue]:.3f} (input {before[tissue]:.3f})" for tissue in TISSUES),
+        ", ".join(f"{tissue} {own[tissue]:.3f} (input {before[tissue]:.3f})" for tissue in own),
         "plain thresholds follow the noise of the reference and of the output; the input's overlap stands beside it.",
     )
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+
 from ..simulate.bank import BODIES, HELDOUT
 from ..volume import load_volume
 from .bench import Bench, at_strength, ends_with
@@ -62,6 +64,7 @@ class Patients:
             + table(head, lines)
             + "\n\nGain in PSNR over the better NLM, paired by slice: "
             + " ".join(gains)
+            + f" Mean over {len(self.found)} bodies: {np.mean([one.gain.mean for one in self.found.values()]):+.2f} dB."
             + " The intervals are over slices of one patient each, and say nothing of other patients."
         )
 

@@ -30,7 +30,7 @@ class Preserved:
     def markdown(self) -> str:
         """How it was measured, and a row for each method."""
         rows = [
-            [label, f"{self.shift[label]:.3f}", *(f"{own[tissue]:.3f}" for tissue in TISSUES)]
+            [label, f"{self.shift[label]:.3f}", *(f"{value:.3f}" for value in own.values())]
             for label, own in self.dice.items()
         ]
         ranges = ", ".join(f"{tissue} {low:g} to {high:g} HU" for tissue, (low, high) in TISSUES.items())
@@ -38,7 +38,7 @@ class Preserved:
             f"Largest shift of the output against its input on any slice, by phase correlation in steps of "
             f"{1 / _UPSAMPLED:g} px, and the Dice overlap of plain threshold masks with those of the reference "
             f"({ranges}), mean over slices. The reference's own noise is in the masks too.\n\n"
-            + table(["method", "shift px", *TISSUES], rows)
+            + table(["method", "shift px", *self.dice["input"]], rows)
         )
 
 
@@ -51,9 +51,8 @@ def measure_preserved(bench: Bench) -> Preserved:
             bench.each(lambda pair: shift(*pair), [(s.noisy[1], i) for s, i in zip(bench.slices, images, strict=True)])
         )
         scores = [overlap(image, one.clean, one.inside) for one, image in zip(bench.slices, images, strict=True)]
-        overlaps[variant.label] = {
-            tissue: float(np.mean([score[tissue] for score in scores if tissue in score])) for tissue in TISSUES
-        }
+        present = {tissue: [score[tissue] for score in scores if tissue in score] for tissue in TISSUES}
+        overlaps[variant.label] = {tissue: float(np.mean(own)) for tissue, own in present.items() if own}
     return Preserved(shifts, overlaps)
 
 

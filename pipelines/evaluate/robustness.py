@@ -96,17 +96,18 @@ def measure_robustness(bench: Bench, others: Mapping[str, Callable[[], list[Slic
     cases = {}
     for name, dose in doses.items():
         slices = list(bench.each(lambda z, dose=dose: simulated(volume, z, dose), list(SLICES)))  # type: ignore[misc]
-        cases[name] = _case(bench, slices, variants, methods)
+        cases[name] = judged_case(bench, slices, variants, methods)
     left_out = {}
     for name, made in others.items():
         try:
-            cases[name] = _case(bench, made(), variants, methods)
+            cases[name] = judged_case(bench, made(), variants, methods)
         except DataError as error:
             left_out[name] = str(error)
     return Robustness(cases, [one.label for one in variants], sweep, left_out)
 
 
-def _case(bench: Bench, slices: list[Slice], variants: list[Variant], methods: dict[str, Method]) -> Case:
+def judged_case(bench: Bench, slices: list[Slice], variants: list[Variant], methods: dict[str, Method]) -> Case:
+    """Every variant and the guards on the slices."""
     full = {name: list(bench.each(method, [one.noisy for one in slices])) for name, method in methods.items()}
     figures = {}
     for variant in variants:

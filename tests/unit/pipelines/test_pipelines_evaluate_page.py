@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +24,12 @@ from pipelines.evaluate.markdown import columns, table
 from pipelines.evaluate.methods import ENDS, WEIGHTS, Network, filtered, unchanged
 from pipelines.evaluate.outputs import matched_strength, run
 from pipelines.evaluate.page import page
+from pipelines.evaluate.patients import measure_patients
 from pipelines.evaluate.pictures import write_pictures
 from pipelines.evaluate.preserved import Preserved, measure_preserved
 from pipelines.evaluate.record import as_json
 from pipelines.evaluate.ring import measure_ring
-from pipelines.evaluate.robustness import Case, Robustness
+from pipelines.evaluate.robustness import Case, Robustness, judged_case
 from pipelines.evaluate.rows import gain, measure
 from pipelines.simulate.bank import HELDOUT
 
@@ -154,6 +156,25 @@ def test_doing_nothing_is_what_strength_nought_does(bench: Bench) -> None:
     assert bench.outputs["pixel end"].image(0, 0.0) == pytest.approx(unchanged(one.noisy))
     image, _ = bench.network.judged(one.noisy)
     assert np.abs(image - bench.network.at(STRENGTH, 1.0)(one.noisy)).mean() < 5
+
+
+def test_a_case_has_the_figures_and_what_the_guards_say_of_its_slices(bench: Bench) -> None:
+    case = judged_case(bench, bench.slices, bench.variants(), bench.methods())
+    assert case.slices == 2
+    assert case.figures["input"].rmse == pytest.approx(30, rel=0.05)
+    assert case.figures[at_strength("pixel end", STRENGTH)].rmse < case.figures["input"].rmse
+    assert case.passed <= case.worse <= case.slices
+    assert case.flagged + case.withheld <= case.slices
+
+
+def test_a_body_without_weights_of_its_own_is_said_to_be_missing(bench: Bench, tmp_path: Path) -> None:
+    weights = tmp_path / "ct-denoise-9.9.safetensors"
+    found = measure_patients(replace(bench, weights=weights))
+    assert found.missing == ["cxr", "lung1"]
+    assert list(found.found) == [HELDOUT]
+    own = found.found[HELDOUT]
+    assert own.gain.mean == pytest.approx(own.rows[-1].mean("psnr") - own.rows[1].mean("psnr"))
+    assert "cxr or lung1" in found.markdown()
 
 
 def test_weights_that_never_saw_a_body(tmp_path: Path) -> None:
