@@ -82,3 +82,5 @@ def _doses(axes: Any, robust: Robustness) -> None:
         values = [robust.cases[name].figures[label].psnr for name in robust.sweep.values()]
         axes.plot(list(robust.sweep), values, "o-", markersize=4, label=label)
     axes.set(xlabel="dose, multiples of the quarter dose", ylabel="PSNR, dB", xscale="log", title="Dose sweep")
+    axes.set_xticks(list(robust.sweep), [f"{share:g}" for share in robust.sweep])
+    axes.minorticks_off()

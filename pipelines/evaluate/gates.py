@@ -1,5 +1,6 @@
 """What was asked for, what was measured, and whether it is reached; where it is not, why, in figures."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -73,6 +74,13 @@ def markdown(rows: list[Result]) -> str:
     return "\n\n".join(filter(None, [table(["figure", "asked for", "measured", "reached"], cells), "\n".join(reasons)]))
 
 
+_UNMATCHED = Measured(
+    -math.inf,
+    "not measured",
+    "even full strength leaves more noise in flat tissue than the best classical filter.",
+)
+
+
 def _labels(found: Evaluation) -> tuple[str, str]:
     """The rows of the network by default, and at matched noise."""
     return at_strength(found.bench.headline, found.bench.strength), at_noise(found.bench.headline)
@@ -98,7 +106,7 @@ def _kept(kind: Kind) -> Callable[[Evaluation], Measured | None]:
     def measure(found: Evaluation) -> Measured | None:
         name = found.bench.headline
         if name not in found.bench.matched:
-            return None
+            return _UNMATCHED
         own, classical = found.row(at_noise(name)).contrast[kind], found.classical.contrast[kind]
         return Measured(
             own - classical,
@@ -111,8 +119,10 @@ def _kept(kind: Kind) -> Callable[[Evaluation], Measured | None]:
 
 def _task_over_classical(found: Evaluation) -> Measured | None:
     task, (_, matched) = found.found(Task), _labels(found)
-    if task is None or matched not in task.values:
+    if task is None:
         return None
+    if matched not in task.values:
+        return _UNMATCHED
     more, low, high = task.over(matched, task.best)
     return Measured(
         more,
