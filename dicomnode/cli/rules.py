@@ -7,6 +7,9 @@ import typer
 from dicomnode.cli.common import ConfigOption, JsonOption, fail, flow_of, print_json, print_table
 from dicomnode.db.repositories import series as series_rows
 from dicomnode.domain.facts import SeriesFacts
+from dicomnode.domain.site import Rule
+from dicomnode.enhance.errors import EnhanceError
+from dicomnode.enhance.weights import verify
 from dicomnode.flow import Flow
 from dicomnode.flow.context import facts_so_far
 from dicomnode.route.rules import explain_rules, render
@@ -16,7 +19,7 @@ app = typer.Typer(help="Which series are enhanced and forwarded, and why.", no_a
 
 @app.command("list")
 def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """The rules in force."""
+    """The rules in force, and the problem of each whose pipeline cannot be used: such series get no enhancement."""
     flow = flow_of(config)
     with flow.database.read() as session:
         revision, site = flow.site.get(session)
@@ -29,10 +32,22 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
             "forward_original_to": list(rule.forward_original_to),
             "priority": rule.priority,
             "revision": revision,
+            "problem": _problem(flow, rule),
         }
         for rule in site.rules
     ]
     print_table(rows, as_json, "there are no rules: `dicomnode site import FILE.yaml` brings some")
+
+
+def _problem(flow: Flow, rule: Rule) -> str:
+    """Why the pipeline of a rule would be refused: not installed, broken, or weights that are not those of the card."""
+    if rule.enhance is None:
+        return ""
+    try:
+        verify(flow.registry.usable(rule.enhance.pipeline))
+    except EnhanceError as error:
+        return str(error)
+    return ""
 
 
 @app.command("explain")
