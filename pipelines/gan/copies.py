@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from ..data import DataError
@@ -17,7 +18,7 @@ from ..evaluate.heldout import TUNING_I0, Slice, simulate
 from ..simulate.bank import Case, cases_of
 from ..volume import Volume
 
-_VALIDATION_SLICES = 8
+VALIDATION_SLICES = 8
 _SLAB = 6
 _SMALLEST_SLAB = 3
 
@@ -48,7 +49,7 @@ class Copies:
         """Some slices at a low dose that no training step sees, spread over the volumes that may be used for it."""
         volumes = self.held_out or self.training
         places = [(volume, z) for volume in volumes for z in self._judged(volume)]
-        chosen = np.linspace(0, len(places) - 1, min(_VALIDATION_SLICES, len(places))).round().astype(int)
+        chosen = np.linspace(0, len(places) - 1, min(VALIDATION_SLICES, len(places))).round().astype(int)
         return [one for row in chosen for one in simulate(places[row][0], [places[row][1]], TUNING_I0)]
 
     def _judged(self, volume: Volume) -> range:
@@ -78,5 +79,5 @@ def _volume(path: Path) -> Volume:
         arrays = load_file(path)
         z, y, x = (float(value) for value in arrays["spacing"])
         return Volume(path.stem, arrays["hu"].astype(np.float32), (z, y, x), (0.0, 0.0, 0.0))
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, SafetensorError) as error:
         raise DataError(f"{path.name} cannot be read; delete its folder and run the same command again.") from error

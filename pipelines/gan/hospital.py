@@ -76,7 +76,7 @@ def run(
     with _progress(plan, quiet) as (report, on_step):
         cases = [case.to(device) for case in copies.cases(folder, report)]
         slices = copies.validation()
-        state = _state(folder, plan, task.unit, device, start)
+        state = state_of(folder, plan, task.unit, device, start)
         train(state, task, cases, folder, SiteValidation(slices), report, on_step)
     weights = folder / "weights.safetensors"
     export(state, folder / "losses.csv", weights)
@@ -93,7 +93,7 @@ def run(
     }
 
 
-def _state(folder: Path, plan: Plan, unit: float, device: torch.device, start: Path | None) -> State:
+def state_of(folder: Path, plan: Plan, unit: float, device: torch.device, start: Path | None) -> State:
     """From the run's checkpoint, else from the weights to start from, else from nothing."""
     checkpoint = folder / "last.safetensors"
     kind = WarmState if start else State

@@ -5,6 +5,7 @@ and a trainer is not one. A process of its own also keeps torch out of this one,
 at any time, and sees nothing of a hospital's data but the copies it is pointed to: it never opens a DICOM file.
 """
 
+import importlib.util
 import json
 import subprocess
 from collections.abc import Mapping
@@ -16,6 +17,9 @@ from dicomnode.cli.demo.process import clean_environment, python
 from dicomnode.enhance.api import Pipeline
 from dicomnode.enhance.discovery import BUNDLED_PACKAGE, bundled_folder
 from dicomnode.enhance.registry import Entry
+
+_NEEDED = ("matplotlib", "scipy", "skimage")
+"""Of the extra `train`: what the trainer and its measures import beside the node's own dependencies."""
 
 
 def trainable(entry: Entry) -> str:
@@ -38,6 +42,9 @@ def run_module(module: str, arguments: Mapping[str, Any], *, quiet: bool, lock: 
     folder = bundled_folder()
     if folder is None or not folder.joinpath(*module.split(".")).with_suffix(".py").is_file():
         fail("the bundled pipelines are not installed, and with them the trainer")
+    lacking = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if lacking:
+        fail(f"training and comparing need {', '.join(lacking)}: pip install 'dicomnode[train]'")
     command: list[str | Path] = python("-P", "-m", f"{folder.name}.{module}")
     for name, value in arguments.items():
         if value is not None:
