@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.signal import fftconvolve
 
 from ..simulate.bank import HELDOUT
 from ..volume import load_volume
@@ -85,7 +86,7 @@ def contrast(image: Image) -> Image:
     distance = np.hypot(axis[:, None], axis[None])
     disc, ring = distance <= RADIUS, (distance >= _RING[0]) & (distance <= _RING[1])
     kernel = disc / disc.sum() - ring / ring.sum()
-    found: Image = ndimage.convolve(image, kernel.astype(np.float32), mode="nearest")
+    found: Image = fftconvolve(np.pad(image, reach, mode="edge"), kernel, mode="valid").astype(np.float32)
     return found
 
 
