@@ -31,7 +31,11 @@ ADDED_SOFT = {
     "soft noise over the scan's own, dose 1/4": Dose(QUARTER_DOSE_I0, "soft"),
 }
 """No kernel swap: the noise that the scan came with, of another kernel, stays as it is. Told, not asked for."""
-INSIDE = ("as scanned", *IN_DOMAIN, "dose 1/4, strength 1")
+OTHER_PARAMS = {
+    "dose 1/4, strength 1": CTDenoise.Params(strength=1),
+    "dose 1/4, texture 0": CTDenoise.Params(texture=0),
+}
+INSIDE = ("as scanned", *IN_DOMAIN, *OTHER_PARAMS)
 NOISE_SIGMAS = (10.0, 20.0, 30.0, 60.0)
 PERIODS = (1, 2, 4, 8, 16, 32)
 CHECKER_HU = (50.0, 200.0)
@@ -57,7 +61,8 @@ def heldout_trials(data: Path, slices: range) -> Iterator[Trial]:
         yield Trial("as scanned", clean)
         for name, dose in doses.items():
             yield Trial(name, stacks[dose])
-        yield Trial("dose 1/4, strength 1", quarter, CTDenoise.Params(strength=1))
+        for name, params in OTHER_PARAMS.items():
+            yield Trial(name, quarter, params)
         yield Trial("soft kernel, as scanned", softened(clean))
         for name in ("dose 1", "dose 1/4"):
             yield Trial(f"soft kernel, {name}", softened(stacks[IN_DOMAIN[name]]))

@@ -50,7 +50,7 @@ def strongest(source: torch.Tensor, output: torch.Tensor, body_above: float | No
     level = (power + _FLOOR * power.mean(1, keepdim=True)).clamp(min=torch.finfo(power.dtype).tiny).log()
     usual = torch.zeros(len(power), _RINGS * _SECTORS, device=power.device)
     usual.index_add_(1, waves.sector, level)
-    usual /= torch.bincount(waves.sector, minlength=_RINGS * _SECTORS).clamp(min=1)
+    usual /= waves.members
     excess = torch.where(waves.counted, (level - usual[:, waves.sector]) * _DECIBELS, -math.inf)
     highest = excess.amax(1)
     heard = excess >= highest.clamp(max=above)[:, None]
@@ -69,9 +69,13 @@ def _body(source: torch.Tensor, body_above: float | None) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class _Waves:
-    """Of each frequency of `rfft2`: its sector, whether it counts, its period, and amplitude over magnitude."""
+    """Of each frequency of `rfft2`: its sector, whether it counts, its period, and amplitude over magnitude.
+
+    And of each sector how many members it has, at least 1.
+    """
 
     sector: torch.Tensor
+    members: torch.Tensor
     counted: torch.Tensor
     period: torch.Tensor
     share: torch.Tensor
@@ -85,12 +89,12 @@ def _waves(height: int, width: int, device: torch.device) -> _Waves:
     ring = ((radius * math.sqrt(2)).sqrt() * _RINGS).long().clamp(max=_RINGS - 1)
     angle = torch.atan2(down.expand_as(radius), across.expand_as(radius)) / math.pi + 0.5
     sector = (ring * _SECTORS + (angle * _SECTORS).long() % _SECTORS).flatten()
-    enough = torch.bincount(sector, minlength=_RINGS * _SECTORS)[sector] >= _FEWEST
-    counted = enough & (radius.flatten() >= _LOWEST_FREQUENCY)
+    members = torch.bincount(sector, minlength=_RINGS * _SECTORS).clamp(min=1)
+    counted = (members[sector] >= _FEWEST) & (radius.flatten() >= _LOWEST_FREQUENCY)
     alone = ((2 * down) % 1 == 0) & ((2 * across) % 1 == 0)  # all others have a mirror with half of the wave
     share = torch.where(alone, 1.0, 2.0).flatten()
     period = 1 / radius.flatten().clamp(min=1e-9)
-    return _Waves(*(each.to(device) for each in (sector, counted, period, share)))
+    return _Waves(*(each.to(device) for each in (sector, members, counted, period, share)))
 
 
 def pattern(

@@ -75,7 +75,7 @@ def test_the_calibration_measures_what_every_guard_with_a_limit_says(pipeline: C
     assert switched | {"body_share", "features"} == {name for name, value in vars(limits).items() if value is not None}
     assert all(len(numbers) == 2 for numbers in found.numbers.values())
     assert limits.noise_sigma is not None
-    assert limits.noise_sigma[1] < 15 < 40 < limits.noise_sigma[2]
+    assert limits.noise_sigma[1] < 15 < 35 < limits.noise_sigma[2]
 
 
 @pytest.mark.torch
@@ -196,7 +196,7 @@ def _discs() -> list[Planted]:
 def test_what_is_asked_for_is_reached_or_named() -> None:
     cases = _cases()
     assert all(one.reached for one in wanted(cases, _patterns(10), _discs()))
-    cases["dose 1"].fired = 6
+    cases["dose 1"].fired = 7
     cases["soft kernel, dose 1"].fired = 18
     del cases["a head, dose 1/4"]
     missed = [one.name for one in wanted(cases, _patterns(20), _discs()) if not one.reached]
@@ -212,7 +212,7 @@ def test_the_page_says_what_is_not_reached() -> None:
     text = page(cases, _patterns(10), _discs(), "ct-denoise-9.9.safetensors", Path("docs/models/pictures/discs.png"))
     assert "- soft kernel, dose 1: 50% (10/20; 27% to 73%), asked for at least 95%." in text
     assert "- soft kernel, dose 1/4" not in text
-    assert "0% (0/100; 0% to 4%) of the held-out patient's slices fired" in text
+    assert "0% (0/120; 0% to 3%) of the held-out patient's slices fired" in text
     assert "ct-denoise-9.9.limits.toml" in text
     assert "](pictures/discs.png)" in text
     assert "{" not in text
