@@ -11,6 +11,10 @@ works in the current directory, so it runs in a process and a directory of its o
 De Man et al., "CatSim: a new computer assisted tomography simulation environment", Proc SPIE 6510 (2007); Wu et al.,
 "XCIST", Phys Med Biol 67 (2022).
 
+In the middle of 300 mm of water, and 135 mm from it, the quarter dose gives 46 and 37 HU with either kernel where the
+training simulator gives 56 and 34: the bowtie evens the noise out. Its mean frequency is 0.23 to 0.25 cycles/px (soft)
+and 0.28 to 0.30 (standard) against 0.22, at pixels of 0.63 mm.
+
 Limits: a slice that does not change along the axis, a point for a focal spot, no scatter, no crosstalk, no tube current
 modulation.
 """
