@@ -37,7 +37,9 @@ def enhance_folder(
     spills: dict[str, Spill] = {}
 
     def emit(series: FolderSeries, enhanced: EnhancedSlice) -> None:
-        spills.setdefault(series.series_uid, Spill(Path(gettempdir()))).add(enhanced)
+        if series.series_uid not in spills:
+            spills[series.series_uid] = Spill(Path(gettempdir()))
+        spills[series.series_uid].add(enhanced)
 
     with Decoder() as decoder, Progress(console=Console(stderr=True), disable=quiet) as progress:
         task = progress.add_task(name, total=None)
