@@ -10,7 +10,7 @@ import pytest
 
 from dicomnode.enhance.card import read_card
 from pipelines.evaluate import gates
-from pipelines.evaluate.bench import Bench, at_noise, at_strength
+from pipelines.evaluate.bench import Bench, Finding, at_noise, at_strength
 from pipelines.evaluate.card import card_text
 from pipelines.evaluate.classical import Tuned
 from pipelines.evaluate.curves import write_curves
@@ -71,8 +71,8 @@ def found(bench: Bench) -> Evaluation:
     label = at_strength("adversarial end", STRENGTH)
     harm = Harm({label: Change(6.0, 5.0)}, 8.0)
     headline = next(row for row in rows if row.name == label)
-    findings = {"texture": measure_grain(bench), "preserved": measure_preserved(bench), "harm": harm}
-    findings["agreement"] = measure_ring(bench)
+    findings: dict[str, Finding] = {"texture": measure_grain(bench), "agreement": measure_ring(bench), "harm": harm}
+    findings["preserved"] = measure_preserved(bench)
     return Evaluation(
         bench, [bench.classical], {0.8: 40.0, 1.0: 41.0}, 1.0, rows, matched, gain(headline, rows[1]), findings, 1.0
     )

@@ -61,8 +61,8 @@ def test_noise_of_the_kernel_is_finer_than_its_blur_and_has_its_level() -> None:
 
 
 def test_a_shift_of_a_fifth_of_a_pixel_is_found() -> None:
-    image = ndimage.gaussian_filter(np.random.default_rng(1).normal(0, 100, (128, 128)), 3.0)
-    moved = np.fft.ifft2(ndimage.fourier_shift(np.fft.fft2(image), (0.2, 0.0))).real
+    image = ndimage.gaussian_filter(np.random.default_rng(1).normal(0, 100, (128, 128)), 3.0).astype(np.float32)
+    moved = np.fft.ifft2(ndimage.fourier_shift(np.fft.fft2(image), (0.2, 0.0))).real.astype(np.float32)
     assert shift(image, moved) == pytest.approx(0.2, abs=0.011)
     assert shift(image, image) == 0
 
