@@ -5,7 +5,7 @@
 - patients, copies: who is held out, and the de-identified copies that training sees instead of DICOM
 - train, training, work, trainer: the command, its steps, its folder, the trainer in a process of its own
 - survey, telling: what is said of it; site_model: the weights, card and limits that come out
-- importing, said: the command, and the card; checkpoint, generator, golden_case: the tensors of a file, judged
+- importing, said: the command, and the card; network, checkpoint, generator, golden_case: what a file holds, judged
 - comparing: two models on the same slices
 - variant, shelf, naming: a model as a pipeline of its own in the administrator's folder
 """

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from dicomnode.app import build_flow
 from dicomnode.cli.common import ConfigOption, JsonOption, fail, print_json, print_table, settings_of
 from dicomnode.cli.models.candidates import read_candidates
 from dicomnode.cli.models.copies import NoCopies, private, write_copies
@@ -40,7 +39,7 @@ def compare(
     if data is not None and not data.is_dir():
         fail(f"there is no folder {data}")
     settings = settings_of(config)
-    registry = build_flow(settings).registry
+    registry = Registry.load([settings.pipelines.path])
     asked = {"a": a, "b": b, "pipeline": pipeline, "folder": settings.pipelines.path, "slices": slices}
     if data is None:
         document = run_module("gan.compare", asked | {"data": open_data}, quiet=as_json)

@@ -2,30 +2,22 @@
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from dicomnode.app import build_flow
 from dicomnode.cli.common import ConfigOption, JsonOption, fail, print_json, settings_of
 from dicomnode.cli.models.card_text import card_text
-from dicomnode.cli.models.checkpoint import read_tensors
-from dicomnode.cli.models.generator import generator_of
-from dicomnode.cli.models.golden_case import golden_of_tensors
 from dicomnode.cli.models.naming import Naming
+from dicomnode.cli.models.network import network_of
 from dicomnode.cli.models.said import Said, imported_card
 from dicomnode.cli.models.shelf import Shelf
 from dicomnode.cli.models.variant import parent_of, variant_text
-from dicomnode.enhance.card import Golden, ModelCard, WeightsTable, read_card
+from dicomnode.enhance.card import ModelCard, WeightsTable, read_card
 from dicomnode.enhance.errors import EnhanceError
 from dicomnode.enhance.registry import Entry, Registry
 
-if TYPE_CHECKING:
-    import torch
-
 _BY = "dicomnode models import"
-_MOST_SHIFT, _MOST_SPREAD = 25.0, 100.0
-"""Of what a network makes of noise about 0 with a standard deviation of 50: beyond, it was not made for these units."""
 _Words = Annotated[str, typer.Option(help="For the card.", show_default=False)]
 _Lines = Annotated[list[str] | None, typer.Option(help="For the card; may be repeated.", show_default=False)]
 
@@ -52,22 +44,22 @@ def import_(
     said = Said(pipeline, name, version, title, licence, intended_use, not_for, data or (), limit or ())
     settings = settings_of(config)
     shelf = Shelf(settings.pipelines.path)
-    tensors, beside = read_tensors(file), _card_beside(file)
+    beside = _card_beside(file)
     said = said.completed(beside)
-    registry = build_flow(settings).registry
     naming = Naming(said.name, said.version)
-    entry = _entry(registry, said.pipeline, naming)
-    weights, parameters, golden, own_ends = _network(entry, tensors)
+    entry = _entry(Registry.load([settings.pipelines.path]), said.pipeline, naming)
+    network = network_of(entry, file, as_it_is=beside is not None)
     limits = _limits_beside(file) if beside else None
+    sha256 = hashlib.sha256(network.weights).hexdigest()
     card = imported_card(
         said,
         beside,
-        WeightsTable(file=naming.weights, sha256=hashlib.sha256(weights).hexdigest(), parameters=parameters),
-        golden,
-        _caveats(entry, own_ends, limits is not None),
+        WeightsTable(file=naming.weights, sha256=sha256, parameters=network.parameters),
+        network.golden,
+        _caveats(entry, network.own_ends, limits is not None),
     )
     text = variant_text(parent_of(entry), naming, with_limits=limits is not None)
-    path = shelf.place(naming, weights, card_text(card, _BY), limits, text)
+    path = shelf.place(naming, network.weights, card_text(card, _BY), limits, text)
     _tell(path, card, shelf.folder, as_json)
 
 
@@ -101,21 +93,6 @@ def _entry(registry: Registry, pipeline: str, naming: Naming) -> Entry:
     if entry.weights is None:
         fail(f"pipeline {pipeline} has no weights")
     return entry
-
-
-def _network(entry: Entry, tensors: "dict[str, torch.Tensor]") -> tuple[bytes, int, Golden, bool]:
-    """The weights as a safetensors file, how many numbers they are, their golden case, whether each end has its own."""
-    from safetensors.torch import load_file, save
-
-    assert entry.weights is not None
-    named, own_ends = generator_of(tensors, load_file(entry.weights))
-    golden = golden_of_tensors(entry, named)
-    if abs(golden.mean) > _MOST_SHIFT or golden.std > _MOST_SPREAD:
-        fail(
-            f"the network makes {golden.mean:.0f} +- {golden.std:.0f} of noise of 0 +- 50: it is not trained, or not "
-            f"for the units of {entry.name}"
-        )
-    return save(named, metadata={"format": "pt"}), sum(each.numel() for each in named.values()), golden, own_ends
 
 
 def _caveats(entry: Entry, own_ends: bool, own_limits: bool) -> list[str]:

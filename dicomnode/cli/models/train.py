@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from dicomnode.app import build_flow
 from dicomnode.cli.common import ConfigOption, JsonOption, fail, print_json, settings_of
 from dicomnode.cli.models import training
 from dicomnode.cli.models.naming import Naming
@@ -13,7 +12,7 @@ from dicomnode.cli.models.telling import Telling
 from dicomnode.cli.models.trainer import trainable
 from dicomnode.cli.models.work import WorkFolder
 from dicomnode.enhance.errors import EnhanceError
-from dicomnode.enhance.registry import Entry
+from dicomnode.enhance.registry import Entry, Registry
 from dicomnode.enhance.weights import verify
 from dicomnode.settings import Settings
 
@@ -69,7 +68,7 @@ def train(
 def _entry(settings: Settings, pipeline: str) -> Entry:
     """The pipeline, if it can be trained: usable, with weights that are those of their card."""
     try:
-        entry = build_flow(settings).registry.usable(pipeline)
+        entry = Registry.load([settings.pipelines.path]).usable(pipeline)
         verify(entry)
     except EnhanceError as error:
         fail(str(error))

@@ -87,6 +87,8 @@ def test_the_card_and_limits_beside_weights_are_taken_over(tmp_path: Path, run: 
     for suffix in (".safetensors", ".toml", ".limits.toml"):
         (tmp_path / f"mine{suffix}").write_bytes(source.with_suffix(suffix).read_bytes())
     assert run(tmp_path / "mine.safetensors", "--pipeline", "ct-denoise", "--name", "ct-mine")["name"] == "ct-mine"
+    placed = next((tmp_path / "site" / "weights").glob("ct-mine-*.safetensors"))
+    assert placed.read_bytes() == source.read_bytes()
     card = read_card(next((tmp_path / "site" / "weights").glob("ct-mine-*[0-9].toml")))
     assert card.limits == read_card(source.with_suffix(".toml")).limits
     guards = Registry.load([tmp_path / "site"], entry_points=False).usable("ct-mine").create().guards
@@ -103,6 +105,14 @@ def test_nothing_is_replaced_and_the_shipped_folder_is_left_alone(
     assert run(tmp_path / "w.safetensors", *taken).startswith("there is already a pipeline named ct-denoise")
     monkeypatch.setenv("DICOMNODE_PIPELINES__PATH", str(Path(__file__).parents[3] / "pipelines"))
     assert "which are never changed" in run(tmp_path / "w.safetensors", *NAMED)
+
+
+def test_a_card_of_other_weights_is_refused(tmp_path: Path, shipped: Tensors, run: Any) -> None:
+    source = Registry.load(entry_points=False).usable("ct-denoise").weights
+    assert source
+    save_file(one_end(shipped), tmp_path / "other.safetensors")
+    (tmp_path / "other.toml").write_bytes(source.with_suffix(".toml").read_bytes())
+    assert "is of other weights than other.safetensors" in run(tmp_path / "other.safetensors", *NAMED)
 
 
 def test_what_the_card_needs_is_asked_for_at_once(tmp_path: Path, shipped: Tensors, run: Any) -> None:
