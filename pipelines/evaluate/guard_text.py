@@ -34,6 +34,8 @@ Of {asked} rates; at least {least} outside of the domain.
   scan's own" is no kernel swap, and nothing is asked of it: it adds noise of the soft kernel to a scan that keeps the
   noise of its own. Scanners' own kernels differ by more: as scanned, the tail of one training patient is ten times that
   of the other, and soft noise over the first leaves it above the second. A limit that caught it would flag the second.
+  For the same reason a limit from the first patient alone would flag the second: a scanner with a kernel unlike both
+  will be flagged until the guards are calibrated on its own scans (`dicomnode models train` does).
 - *Kernel names.* ConvolutionKernel is not in the envelope. The training volumes came without headers, so no list of
   kernels seen could be given, and the names are each vendor's own. A rule can name those of its scanners
   (`match: ConvolutionKernel`); the drift watch (`dicomnode models drift`) charts noise and grain by scanner and kernel.
