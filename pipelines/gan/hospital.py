@@ -74,9 +74,9 @@ def run(
 ) -> dict[str, Any]:
     """A whole run, or the rest of one; see the module. Raises DataError, ValueError, Collapsed."""
     with _progress(plan, quiet) as (report, on_step):
+        state = state_of(folder, plan, task.unit, device, start)  # first: weights that do not fit cost no time
         cases = [case.to(device) for case in copies.cases(folder, report)]
         slices = copies.validation()
-        state = state_of(folder, plan, task.unit, device, start)
         train(state, task, cases, folder, SiteValidation(slices), report, on_step)
     weights = folder / "weights.safetensors"
     export(state, folder / "losses.csv", weights)

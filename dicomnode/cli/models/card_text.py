@@ -23,7 +23,7 @@ def card_text(card: ModelCard, written_by: str) -> str:
 
 
 def _key(name: str) -> str:
-    return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else json.dumps(name)
+    return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else _value(name)
 
 
 def _value(value: Any) -> str:
@@ -34,4 +34,7 @@ def _value(value: Any) -> str:
         return "[\n" + "".join(f"    {_value(each)},\n" for each in value) + "]"
     if isinstance(value, list):
         return "[" + ", ".join(map(_value, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)  # JSON's texts, numbers and truth values are TOML's
+    if isinstance(value, float):
+        return repr(value)  # 1e-05, inf and nan are TOML's words too
+    # JSON's texts, whole numbers and truth values are TOML's, but for one character that TOML wants escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -91,7 +91,7 @@ def _start(entry: Entry, figures: Mapping[str, Any]) -> str:
 
 def _lines(table: list[Mapping[str, Any]]) -> list[str]:
     heading = " | ".join(table[0])
-    return [heading, *(" | ".join(str(value) for value in row.values()) for row in table)]
+    return [heading, *(" | ".join("" if value is None else str(value) for value in row.values()) for row in table)]
 
 
 def _limits(entry: Entry, index: Index, figures: Mapping[str, Any]) -> list[str]:
