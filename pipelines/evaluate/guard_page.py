@@ -49,6 +49,7 @@ def page(
         asked=len(asked),
         pattern_hu=f"{LEAST_PATTERN_HU:g}",
         patterns="\n\n".join(_patterns(patterns, form) for form in FORMS),
+        faintest="\n".join(_faintest(patterns, form) for form in FORMS),
         discs=len(discs),
         curves=_curves(discs),
         reached=_reached(discs),
@@ -69,6 +70,20 @@ def _patterns(patterns: Sequence[Patterned], form: str) -> str:
             cells.append(f"{found.share:.0%} ({found.count}/{found.of})")
         rows.append([f"{height:g} HU", *cells])
     return table([form, *(f"{period} px" for period in PERIODS)], rows)
+
+
+def _faintest(patterns: Sequence[Patterned], form: str) -> str:
+    """The height from which on the share that is asked for is reached at every period."""
+    start = None
+    for height in reversed(HEIGHTS_HU):
+        kinds = [
+            [one.noticed for one in patterns if (one.form, one.period, one.height) == (form, period, height)]
+            for period in PERIODS
+        ]
+        if any(rate(noticed).share < LEAST_OUTSIDE for noticed in kinds):
+            break
+        start = height
+    return f"- {form}: " + ("nowhere" if start is None else f"from {start:g} HU on")
 
 
 def _curves(discs: Sequence[Planted]) -> str:

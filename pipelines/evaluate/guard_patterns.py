@@ -13,7 +13,7 @@ from torch import Tensor
 from ..ct_denoise import CTDenoise
 from .guard_cases import PERIODS, checkers, stripes
 
-HEIGHTS_HU = (2.0, 5.0, 10.0, 20.0, 40.0)
+HEIGHTS_HU = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0)
 FORMS: Mapping[str, Callable[[int, int], Tensor]] = {"checkerboard": checkers, "stripes": stripes}
 
 

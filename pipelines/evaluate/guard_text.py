@@ -52,8 +52,13 @@ all three doses: share in which a guard fired. Asked for from {pattern_hu} HU on
 
 {patterns}
 
+{least} or more are noticed at every width:
+
+{faintest}
+
 The guard "pattern" finds peaks in the spectrum of the change: all of a pattern's energy is in a few frequencies, that
-of noise in all. Its record names amplitude and period of the wave.
+of noise in all. Its record names amplitude and period of the wave. It withholds at ten times the amplitude at which it
+flags.
 
 ## Lesions that the network wipes out or makes up
 

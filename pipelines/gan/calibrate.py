@@ -108,7 +108,8 @@ def training_stacks(data: Path) -> Iterator[torch.Tensor]:
 def limits_of(found: Measured) -> GuardLimits:
     """Limits with a margin around what was measured; flags begin close to it, withholding further out, if at all.
 
-    The margin of the wide blobs is larger: there the training patients differ by a third, elsewhere by a sixth.
+    The margin of the wide blobs is larger: there the training patients differ by a third, elsewhere by a sixth. A
+    pattern is withheld at ten times (20 dB) the amplitude at which it is flagged: some HU, as against one or two.
     """
     low, high = found.span("input noise")
     slow, fast = found.span("input grain")
@@ -125,7 +126,7 @@ def limits_of(found: Measured) -> GuardLimits:
         blob_score=_rounded(blob * 1.15, blob * 1.5),
         wide_blob_score=_rounded(wide * 1.3, wide * 1.7),
         edge_correlation=_rounded(edge + 0.15, edge + 0.35),
-        pattern=_rounded(peak + 5, peak + 12),
+        pattern=_rounded(peak + 5, peak + 25),
         features=reference(found.features),
     )
 
