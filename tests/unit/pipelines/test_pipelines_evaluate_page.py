@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as Picture
 
 from dicomnode.enhance.card import read_card
 from pipelines.evaluate import gates
 from pipelines.evaluate.bench import Bench, Finding, at_noise, at_strength
-from pipelines.evaluate.card import card_text
 from pipelines.evaluate.classical import Tuned
-from pipelines.evaluate.curves import write_curves
+from pipelines.evaluate.ct import main, write
 from pipelines.evaluate.evaluation import Evaluation
 from pipelines.evaluate.figures import body
 from pipelines.evaluate.folds import unseen
@@ -23,9 +23,7 @@ from pipelines.evaluate.heldout import Slice
 from pipelines.evaluate.markdown import columns, table
 from pipelines.evaluate.methods import ENDS, WEIGHTS, Network, filtered, unchanged
 from pipelines.evaluate.outputs import matched_strength, run
-from pipelines.evaluate.page import page
 from pipelines.evaluate.patients import measure_patients
-from pipelines.evaluate.pictures import write_pictures
 from pipelines.evaluate.preserved import Preserved, measure_preserved
 from pipelines.evaluate.record import as_json
 from pipelines.evaluate.ring import measure_ring
@@ -132,16 +130,15 @@ def test_the_dose_sweep_lets_nothing_through_only_if_no_dose_does(found: Evaluat
 
 
 def test_page_card_and_json_hold_the_same_figures(found: Evaluation, tmp_path: Path) -> None:
-    pictures = [*write_pictures(found.bench, tmp_path / "pictures"), *write_curves(found, tmp_path / "pictures")]
-    assert {path.stem for path in pictures} == {"slice", "differences", "spectra"}
+    card, there = tmp_path / "card.toml", tmp_path / "page.md"
+    write(found, card, there)
+    pictures = sorted((tmp_path / "pictures").iterdir())
+    assert [path.stem for path in pictures] == ["differences", "slice", "spectra"]
     assert all(path.stat().st_size < 150_000 for path in pictures)
-    text = page(found, pictures, tmp_path)
-    assert "![" in text
-    assert "(pictures/slice.png)" in text
+    assert {Picture.open(path).mode for path in pictures} == {"P"}
+    text, read = there.read_text(encoding="utf-8"), read_card(card)
     gained = f"{found.gain.mean:+.2f} dB"
-    card = tmp_path / "card.toml"
-    card.write_text(card_text(found), encoding="utf-8")
-    read = read_card(card)
+    assert "(pictures/slice.png)" in text
     assert gained in text
     assert any(gained in line for line in read.limits)
     assert read.metrics["gain_over_best_classical_db"] == pytest.approx(found.gain.mean, abs=5e-4)
@@ -149,6 +146,20 @@ def test_page_card_and_json_hold_the_same_figures(found: Evaluation, tmp_path: P
     record = json.loads(json.dumps(as_json(found)))
     assert record["gain_db"]["mean"] == pytest.approx(found.gain.mean)
     assert record["rows"]["input"]["contrast"]["r2 20 HU"] == pytest.approx(1.0, abs=1e-3)
+
+
+def test_an_evaluation_of_a_part_that_is_not_known_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["ct", "--only", "elsewhere"])
+    with pytest.raises(SystemExit):
+        main()
+
+
+def test_without_data_the_command_says_what_to_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["ct", "--data", str(tmp_path), "--only", "harm"])
+    assert main() == 2
+    assert "python -m pipelines.data" in capsys.readouterr().err
 
 
 def test_doing_nothing_is_what_strength_nought_does(bench: Bench) -> None:
