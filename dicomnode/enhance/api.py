@@ -113,7 +113,10 @@ class Pipeline(ABC):
         return None
 
     def load(self, weights: Mapping[str, "torch.Tensor"], device: "torch.device") -> None:
-        """Build the network once per worker and put it on `device`, in evaluation mode. Called before `enhance`."""
+        """Build the network and put it on `device`, in evaluation mode. Called once, before `enhance`.
+
+        On a CPU a worker has several instances, each used by one thread at a time: keep what changes in `self`.
+        """
         return None
 
     @abstractmethod
