@@ -26,6 +26,7 @@ from ..evaluate.heldout import TUNING_I0, Slice, simulate, tuning
 from ..evaluate.texture import noise_texture
 from ..volume import Volume
 from .copies import read_copies
+from .parent import end_with_parent
 from .sides import Side, side
 from .site_figures import mean
 
@@ -124,6 +125,8 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; 0 when both were compared."""
     options = _parser().parse_args(arguments)
     torch.set_num_threads(1)
+    if options.end_with_stdin:
+        end_with_parent()
     try:
         document = _asked(options)
     except (DataError, ValueError, OSError) as error:
@@ -152,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, default=Path("data"), help="the open volumes")
     parser.add_argument("--slices", type=int, default=12)
     parser.add_argument("--quiet", action="store_true")
+    parser.add_argument("--end-with-stdin", action="store_true", help="end when standard input does")
     return parser
 
 

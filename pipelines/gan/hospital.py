@@ -31,6 +31,7 @@ from .alarm import Collapsed
 from .copies import Copies, read_copies
 from .ct_task import CTTask
 from .export import export
+from .parent import end_with_parent
 from .plan import Plan
 from .site_figures import figures
 from .site_limits import write_limits
@@ -124,6 +125,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     os.umask(0o077)  # whatever is written holds or shows pixels of patients
     torch.set_num_threads(options.threads)
+    if options.end_with_stdin:
+        end_with_parent()
     try:
         document = _asked(options)
     except (DataError, ValueError, EnhanceError, Collapsed, OSError) as error:
@@ -156,6 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quiet", action="store_true", help="say nothing on stderr")
+    parser.add_argument("--end-with-stdin", action="store_true", help="end when standard input does")
     return parser
 
 

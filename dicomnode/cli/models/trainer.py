@@ -37,7 +37,7 @@ def run_module(module: str, arguments: Mapping[str, Any], *, quiet: bool, lock: 
     """Run a module of the bundled pipelines; its one JSON document from stdout. Progress goes to our stderr.
 
     `arguments` are options by name; None leaves one out. Ctrl-C reaches the process as it does this one. Raises
-    CommandFailed in the words of the process, the last line it wrote to stderr.
+    CommandFailed in the words of the process.
     """
     folder = bundled_folder()
     if folder is None or not folder.joinpath(*module.split(".")).with_suffix(".py").is_file():
@@ -49,29 +49,27 @@ def run_module(module: str, arguments: Mapping[str, Any], *, quiet: bool, lock: 
     for name, value in arguments.items():
         if value is not None:
             command += [f"--{name.replace('_', '-')}", str(value)]
-    done = subprocess.Popen(
-        command + (["--quiet"] if quiet else []),
-        stdin=subprocess.DEVNULL,
+    with subprocess.Popen(
+        [*command, "--end-with-stdin", *(["--quiet"] if quiet else [])],
+        stdin=subprocess.PIPE,  # nothing is written; it closes however this process dies, and then the child ends too
         stdout=subprocess.PIPE,
         text=True,
         env=clean_environment(PYTHONPATH=str(folder.parent)),
         pass_fds=() if lock is None else (lock,),
-    )
-    try:
-        answer, _ = done.communicate()
-    except BaseException:
-        done.terminate()
-        done.wait()
-        raise
-    return _answer(answer, done.returncode)
+    ) as child:
+        assert child.stdout is not None
+        try:
+            return _answer(module, child.stdout.read(), child.wait())
+        finally:
+            child.kill()
 
 
-def _answer(text: str, status: int) -> dict[str, Any]:
+def _answer(module: str, text: str, status: int) -> dict[str, Any]:
     """The child's document: what it found, or its one sentence under "error"."""
     try:
         document: dict[str, Any] = json.loads(text)
     except ValueError:
-        fail(f"the trainer ended with status {status} and no result; the same command goes on where it stopped")
+        fail(f"the process of {module} ended with status {status} and no result; the same command tries again")
     if "error" in document:
         fail(str(document["error"]))
     return document

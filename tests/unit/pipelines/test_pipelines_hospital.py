@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -178,6 +180,16 @@ def test_a_warm_start_takes_fewer_and_smaller_steps() -> None:
     assert warm.pixel_steps < cold.pixel_steps
     assert warm.pixel_rate < cold.pixel_rate
     assert hospital.plan_of(CTTask(), True, 7, 9).pixel_steps == 7
+
+
+def test_the_trainer_ends_with_the_command_that_started_it() -> None:
+    code = "import time; from pipelines.gan.parent import end_with_parent; end_with_parent(); time.sleep(100)"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, cwd=Path(__file__).parents[3]) as child:
+        with pytest.raises(subprocess.TimeoutExpired):
+            child.wait(0.5)
+        assert child.stdin
+        child.stdin.close()
+        assert child.wait(30) == 1
 
 
 def test_errors_are_one_sentence_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
