@@ -30,6 +30,7 @@ from ..evaluate.heldout import Slice
 from .alarm import Collapsed
 from .copies import Copies, read_copies
 from .ct_task import CTTask
+from .curves import draw_curves
 from .export import export
 from .parent import end_with_parent
 from .plan import Plan
@@ -79,6 +80,7 @@ def run(
         cases = [case.to(device) for case in copies.cases(folder, report)]
         slices = copies.validation()
         train(state, task, cases, folder, SiteValidation(slices), report, on_step)
+    draw_curves(folder)
     weights = folder / "weights.safetensors"
     export(state, folder / "losses.csv", weights)
     write_limits(weights, copies.training, folder / "limits.toml")

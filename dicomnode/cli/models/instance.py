@@ -4,11 +4,16 @@ What is refused here would teach a network what no scanner measured (derived, lo
 known scale (no HU, no millimetres), or would carry a name in its pixels (burned-in annotation).
 """
 
+import re
 from collections.abc import Callable, Iterator
 
 from pydicom import Dataset
 
-_HEADS = ("HEAD", "BRAIN", "SKULL", "FACE", "ORBIT", "SINUS", "JAW", "MAXILLA", "MANDIBLE", "TEMPORAL", "HEADNECK")
+_HEAD = re.compile(
+    r"\b(HEAD(NECK)?|BRAIN|SKULL|FACE|FACIAL|ORBITS?|SINUS(ES)?|JAW|MAXILLA|MANDIBLE|TEMPORAL|DENTAL|CRANI\w*|CEREBR\w*|"
+    r"KOPF|SCH(Ä|AE)DEL|GESICHT|CR(Â|A)NE|T(Ê|E)TE|CABEZA|TESTA)\b"
+)
+_SAY_WHERE = ("BodyPartExamined", "StudyDescription", "SeriesDescription", "ProtocolName")
 
 
 def why_not(header: Dataset) -> str | None:
@@ -61,6 +66,11 @@ def _uneven_pixels(header: Dataset) -> bool:
     return abs(row - column) > 1e-3 * row or int(header.Rows) != int(header.Columns)
 
 
+def _head(header: Dataset) -> bool:
+    """Whether the header says so, in whatever words: Body Part Examined is often empty or wrong."""
+    return any(_HEAD.search(_text(header, name).replace("_", " ")) for name in _SAY_WHERE)
+
+
 def _no_place(header: Dataset) -> bool:
     return len(header.get("ImageOrientationPatient") or ()) != 6 or len(header.get("ImagePositionPatient") or ()) != 3
 
@@ -73,7 +83,7 @@ _CHECKS: tuple[tuple[str, Callable[[Dataset], bool]], ...] = (
     ("multi-frame", lambda h: int(h.get("NumberOfFrames") or 1) > 1),
     ("colour", _coloured),
     ("burned-in annotation: its pixels may name the patient", lambda h: _text(h, "BurnedInAnnotation") == "YES"),
-    ("a head: its surface shows a face", lambda h: _text(h, "BodyPartExamined").replace(" ", "") in _HEADS),
+    ("a head: its surface shows a face", _head),
     ("compressed with loss", lambda h: _text(h, "LossyImageCompression") == "01"),
     ("no Rescale Slope and Intercept to HU", _no_hounsfield),
     ("no Pixel Spacing", _no_spacing),

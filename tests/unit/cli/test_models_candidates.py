@@ -56,6 +56,22 @@ def test_an_image_is_left_out_for_its_reason(reason: str) -> None:
     assert why_not(header) == reason
 
 
+@pytest.mark.parametrize(
+    ("keyword", "text", "head"),
+    [
+        ("StudyDescription", "CT Brain w/o contrast", True),
+        ("ProtocolName", "HEAD_ROUTINE", True),
+        ("SeriesDescription", "Kopf nativ", True),
+        ("BodyPartExamined", "HEADNECK", True),
+        ("StudyDescription", "Thorax, ahead of surgery", False),
+    ],
+)
+def test_a_head_is_known_by_any_of_its_words(keyword: str, text: str, head: bool) -> None:
+    header = dcmread(get_testdata_file("CT_small.dcm", download=False), stop_before_pixels=True)
+    setattr(header, keyword, text)
+    assert why_not(header) == ("a head: its surface shows a face" if head else None)
+
+
 def test_a_broken_element_is_a_reason_and_no_crash() -> None:
     header = dcmread(get_testdata_file("CT_small.dcm", download=False), stop_before_pixels=True)
     header.PixelSpacing = ["0.7", "0.7"]

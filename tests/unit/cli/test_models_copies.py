@@ -40,7 +40,7 @@ def secrets_of(dataset: Dataset) -> set[str]:
     return {text for text in found if len(text) >= 5}
 
 
-@pytest.mark.parametrize("name", ["CT_small.dcm", "phantom"])
+@pytest.mark.parametrize("name", ["CT_small.dcm", "explicit_VR-UN.dcm", "phantom"])
 def test_no_byte_of_the_header_is_in_the_copies(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "Doe^Jane" / "1CT1"
     paths = site_series(folder, 7) if name == "phantom" else real_series(folder, name)
