@@ -17,6 +17,7 @@ from .evaluation import Evaluation
 from .gates import WANTED_GAIN_DB
 from .heldout import HELDOUT
 from .methods import Network
+from .robustness import Robustness
 from .text import HEAD, cells, verdict
 
 _GOLDEN_SEED = 7
@@ -130,11 +131,14 @@ def _metrics(found: Evaluation) -> dict[str, Any]:
 def _limits(found: Evaluation) -> list[str]:
     kept = found.headline.contrast
     missed = [row.name for row in gates.results(found) if not row.reached]
+    robust = found.found(Robustness)
+    lost = robust.lost() if robust else []
     return [
         f"Small faint structures lose contrast: a disc of 2 px radius and 20 HU keeps {kept[2, 20]:.0%} of it at the "
         "default strength and a quarter dose; compare the original before calling a lesion absent.",
         verdict(found),
         *([f"Asked for and not reached: {'; '.join(missed)}."] if missed else []),
+        *([f"{found.classical.name} does better than the network on: {', '.join(lost)}."] if lost else []),
         "The test is not blind: its dose was set knowing the held-out patient's noise, and earlier weights were "
         "measured on that patient; docs/models/ct-denoise.md tells more.",
         "It can draw small vessels that are not there; docs/models/ct-denoise.md says what was measured of that.",

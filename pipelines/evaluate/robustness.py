@@ -67,6 +67,13 @@ class Robustness:
         """Slices of the dose sweep that were worth withholding and were not withheld."""
         return sum(self.cases[name].passed for name in self.sweep.values())
 
+    def lost(self) -> list[str]:
+        """Where the classical filter, the second of the labels, has more PSNR than every network, in figures."""
+        _, classical, *ends = self.labels
+        found = {name: (own.figures[classical].psnr, max(own.figures[end].psnr for end in ends))
+                 for name, own in self.cases.items()}  # fmt: skip
+        return [f"{name} ({one:.2f} against {other:.2f} dB)" for name, (one, other) in found.items() if one > other]
+
     def markdown(self) -> str:
         """How it was measured, PSNR and RMSE of each method, and the verdicts."""
         head = ["case", *self.labels, "flagged", "withheld", "worth withholding", "of these let through"]
@@ -81,6 +88,7 @@ class Robustness:
             f"lower PSNR than its input, or a mean error beyond {WORST_BIAS_HU:g} HU. The reference has noise of its "
             "own, which counts against whatever removes it.\n\n"
             + table(head, rows)
+            + f"\n\n{self.labels[1]} does better than the network on: {', '.join(self.lost()) or 'none of these'}."
             + "".join(f"\n\nLeft out, {name}: {reason}" for name, reason in self.left_out.items())
         )
 

@@ -27,7 +27,7 @@ from pipelines.evaluate.patients import measure_patients
 from pipelines.evaluate.preserved import Preserved, measure_preserved
 from pipelines.evaluate.record import as_json
 from pipelines.evaluate.ring import measure_ring
-from pipelines.evaluate.robustness import Case, Robustness, judged_case
+from pipelines.evaluate.robustness import Case, Figures, Robustness, judged_case
 from pipelines.evaluate.rows import gain, measure
 from pipelines.simulate.bank import HELDOUT
 
@@ -127,6 +127,18 @@ def test_the_dose_sweep_lets_nothing_through_only_if_no_dose_does(found: Evaluat
     sweep = next(row for row in rows if row.name.startswith("dose sweep"))
     assert not sweep.reached
     assert "2 of 4 at 4 x" in sweep.why
+
+
+def test_where_the_classical_filter_is_better_is_said() -> None:
+    labels = ["input", "NLM", "pixel end", "adversarial end"]
+    better, worse = (
+        dict(zip(labels, (Figures(psnr, 1.0, 0.0) for psnr in row), strict=True))
+        for row in ((38.0, 41.0, 42.0, 43.0), (38.0, 43.0, 42.0, 42.5))
+    )
+    cases = {"1 x": Case(better, 4, 0, 0, 0, 0), "another scanner": Case(worse, 4, 0, 0, 0, 0)}
+    robust = Robustness(cases, labels, {1.0: "1 x"}, {})
+    assert robust.lost() == ["another scanner (43.00 against 42.50 dB)"]
+    assert robust.lost()[0] in robust.markdown()
 
 
 def test_page_card_and_json_hold_the_same_figures(found: Evaluation, tmp_path: Path) -> None:
