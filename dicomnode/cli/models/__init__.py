@@ -2,7 +2,8 @@
 
 - listing: what there is, whether it is what its card says, and how the inputs drift
 - candidates, instance, judging: what of a folder of DICOM may be trained from, and why the rest may not
-- patients, copies: who is held out, and the de-identified copies that training sees instead of DICOM
+- patients, unspoken: who is held out, and what is not repeated of a file
+- copies: the de-identified arrays that training sees instead of DICOM
 - train, training, work, trainer: the command, its steps, its folder, the trainer in a process of its own
 - survey, telling: what is said of it; site_model: the weights, card and limits that come out
 - importing, said: the command, and the card; network, checkpoint, generator, golden_case: what a file holds, judged

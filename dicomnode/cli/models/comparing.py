@@ -14,6 +14,7 @@ from dicomnode.cli.models.judging import judge
 from dicomnode.cli.models.survey import survey
 from dicomnode.cli.models.telling import Telling
 from dicomnode.cli.models.trainer import run_module
+from dicomnode.cli.models.unspoken import unspoken
 from dicomnode.enhance.decode import Decoder
 from dicomnode.enhance.errors import EnhanceError
 from dicomnode.enhance.registry import Entry, Registry
@@ -64,7 +65,7 @@ def _reader(registry: Registry, a: str, pipeline: str) -> Entry:
 
 def _copy(data: Path, entry: Entry, folder: Path, slices: int, telling: Telling) -> None:
     """De-identified copies of as many volumes as there are slices wanted, from all over the folder."""
-    with Decoder() as decoder:
+    with unspoken(), Decoder() as decoder:
         found = read_candidates(data, entry, decoder)
         if not found.candidates:
             fail(f"there are no DICOM files in {data}")

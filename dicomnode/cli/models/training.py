@@ -18,6 +18,7 @@ from dicomnode.cli.models.site_model import write_model
 from dicomnode.cli.models.survey import survey
 from dicomnode.cli.models.telling import Telling
 from dicomnode.cli.models.trainer import run_module
+from dicomnode.cli.models.unspoken import unspoken
 from dicomnode.cli.models.work import WorkFolder
 from dicomnode.enhance.decode import Decoder
 from dicomnode.enhance.registry import Entry
@@ -40,7 +41,7 @@ class Wanted:
 
 def check(wanted: Wanted, telling: Telling) -> dict[str, Any]:
     """What would be used and what not; reads everything, decodes a slice of each volume, writes nothing."""
-    with Decoder() as decoder:
+    with unspoken(), Decoder() as decoder:
         found, judged = _read(wanted, decoder, telling.quiet)
         document = survey(found, tried(judged))
     telling.survey(document)
@@ -89,7 +90,7 @@ def _copies(wanted: Wanted, folder: WorkFolder, telling: Telling) -> Index:
             )
         return index
     partial = folder.empty("copies.partial")
-    with Decoder() as decoder:
+    with unspoken(), Decoder() as decoder:
         found, judged = _read(wanted, decoder, telling.quiet)
         if not judged.volumes:
             telling.survey(survey(found, judged))

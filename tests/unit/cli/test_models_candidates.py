@@ -1,6 +1,7 @@
 """What of a folder may be trained from, and why the rest may not."""
 
 import shutil
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from dicomnode.cli.models.candidates import read_candidates
 from dicomnode.cli.models.instance import why_not
 from dicomnode.cli.models.judging import Judged, judge, tried
 from dicomnode.cli.models.survey import survey
+from dicomnode.cli.models.unspoken import unspoken
 from dicomnode.enhance.decode import Decoder
 from dicomnode.enhance.registry import Entry, Registry
 
@@ -169,6 +171,17 @@ def test_reasons_and_survey_name_nobody(tmp_path: Path, entry: Entry) -> None:
         assert secret not in told
     assert document["volumes"] == 1
     assert Counter(row["what"] for row in document["left_out"])["series"] >= 3
+
+
+def test_reading_repeats_no_broken_value(
+    tmp_path: Path, entry: Entry, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copy(get_testdata_file("bad_sequence.dcm", download=False), tmp_path / "x.dcm")
+    with unspoken(), warnings.catch_warnings(record=True) as heard, Decoder() as decoder:
+        judge(read_candidates(tmp_path, entry, decoder), entry)
+    assert not heard
+    assert not caplog.records
+    assert capfd.readouterr() == ("", "")
 
 
 def test_real_files_are_judged_without_a_crash(tmp_path: Path, entry: Entry) -> None:

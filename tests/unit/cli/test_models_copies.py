@@ -46,7 +46,7 @@ def test_no_byte_of_the_header_is_in_the_copies(tmp_path: Path, name: str) -> No
     paths = site_series(folder, 7) if name == "phantom" else real_series(folder, name)
     copied(tmp_path / "Doe^Jane", tmp_path / "work")
     secrets = {"Doe", "Jane"}.union(*(secrets_of(dcmread(path)) for path in paths))
-    assert len(secrets) > 20
+    assert len(secrets) > 15  # there was something to find
     for path in (tmp_path / "work").rglob("*"):
         data = path.read_bytes().lower()
         for secret in secrets:
