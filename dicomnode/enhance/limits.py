@@ -15,6 +15,7 @@ LimitName = Literal[
     "clipped_share",
     "low_frequency_bias",
     "noise_sigma",
+    "typical_noise",
     "noise_frequency",
     "noise_tail",
     "body_share",
@@ -59,6 +60,7 @@ class GuardLimits:
     body_above            pixels belong to the body where the mean around them is above this, physical units; None:
                           the whole image is body
     noise_sigma           noise measured in the input's flattest parts, physical units
+    typical_noise         median over the slice of the local noise, physical units
     noise_frequency       mean frequency of that noise, cycles per pixel
     noise_tail            its power at 0.3 to 0.4 cycles per pixel over that at 0.15 to 0.25
     body_share            share of the input that is body
@@ -77,6 +79,7 @@ class GuardLimits:
     low_frequency_bias: tuple[float, float] = (10.0, 40.0)
     body_above: float | None = None
     noise_sigma: Band | None = None
+    typical_noise: Band | None = None
     noise_frequency: Band | None = None
     noise_tail: Band | None = None
     body_share: Band | None = None
@@ -103,9 +106,9 @@ class GuardLimits:
     def look_at_pixels(self) -> bool:
         """Whether any guard is on that needs physical units and an unchanged grid."""
         bounds = (self.residual_sigmas, self.low_frequency_sigma)
-        inputs = (self.noise_sigma, self.noise_frequency, self.noise_tail, self.body_share)
+        noise = (self.noise_sigma, self.typical_noise, self.noise_frequency, self.noise_tail)
         blobs = (self.blob_score, self.wide_blob_score)
-        switches = (*bounds, *inputs, self.change, *blobs, self.edge_correlation, self.pattern)
+        switches = (*bounds, *noise, self.body_share, self.change, *blobs, self.edge_correlation, self.pattern)
         return any(limit is not None for limit in switches)
 
 
@@ -145,7 +148,8 @@ def _limits(document: Mapping[str, Any]) -> GuardLimits:
 
 
 _LENGTHS = {
-    **dict.fromkeys(("noise_sigma", "noise_frequency", "noise_tail", "body_share", "change"), 4),
+    **dict.fromkeys(("noise_sigma", "typical_noise", "noise_frequency", "noise_tail"), 4),
+    **dict.fromkeys(("body_share", "change"), 4),
     **dict.fromkeys(("clipped_share", "low_frequency_bias", "blob_score", "wide_blob_score"), 2),
     **dict.fromkeys(("edge_correlation", "pattern"), 2),
 }

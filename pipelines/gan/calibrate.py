@@ -49,6 +49,7 @@ _OPEN = (-math.inf, -math.inf, math.inf, math.inf)
 OPEN = replace(
     BASE,
     noise_sigma=_OPEN,
+    typical_noise=_OPEN,
     noise_frequency=_OPEN,
     noise_tail=_OPEN,
     change=_OPEN,
@@ -112,6 +113,7 @@ def limits_of(found: Measured) -> GuardLimits:
     pattern is withheld at ten times (20 dB) the amplitude at which it is flagged: some HU, as against one or two.
     """
     low, high = found.span("input noise")
+    quiet, loud = found.span("typical noise")
     slow, fast = found.span("input grain")
     soft, sharp = found.span("input kernel")
     least, most = found.span("change")
@@ -119,6 +121,7 @@ def limits_of(found: Measured) -> GuardLimits:
     return replace(
         BASE,
         noise_sigma=_rounded(-NEVER, low / 2, high * 1.05, high * 1.25),
+        typical_noise=_rounded(-NEVER, quiet / 2, loud * 1.05, loud * 1.25),
         noise_frequency=_rounded(-NEVER, slow - 0.03, fast + 0.03, NEVER),
         noise_tail=_rounded(-NEVER, soft / 2, sharp * 1.5, NEVER),
         body_share=BODY_SHARE,

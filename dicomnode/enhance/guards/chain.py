@@ -20,6 +20,7 @@ from dicomnode.enhance.guards.pattern import pattern
 from dicomnode.enhance.guards.residual_bound import local_sigma, residual_bound
 from dicomnode.enhance.guards.structure import structure
 from dicomnode.enhance.guards.too_little_too_much import Noise, too_little_too_much
+from dicomnode.enhance.guards.typical_noise import typical_noise
 from dicomnode.enhance.limits import GuardLimits
 
 Guard = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, list[GuardFigure]]]
@@ -33,7 +34,7 @@ def guards_of(limits: GuardLimits, *, strength: float = 1.0, features: torch.Ten
     `features` (B, F) are those of the batch that the guards will see; without them their distance is not judged.
     """
     noise = Once(local_sigma)
-    guards: list[Guard] = [finite, *_of_the_input(limits)]
+    guards: list[Guard] = [finite, *_of_the_input(limits, noise)]
     if limits.features is not None and features is not None:
         guards.append(feature_distance(features, limits.features))
     if limits.residual_sigmas is not None:
@@ -43,10 +44,12 @@ def guards_of(limits: GuardLimits, *, strength: float = 1.0, features: torch.Ten
     return [*guards, *_of_the_change(limits, noise, strength)]
 
 
-def _of_the_input(limits: GuardLimits) -> Iterator[Guard]:
+def _of_the_input(limits: GuardLimits, noise: Noise) -> Iterator[Guard]:
     measured = Once(partial(input_statistics.measure, body_above=limits.body_above))
     if limits.noise_sigma is not None:
         yield input_statistics.input_noise(measured, limits.noise_sigma)
+    if limits.typical_noise is not None:
+        yield typical_noise(noise, limits.typical_noise)
     if limits.noise_frequency is not None:
         yield input_statistics.input_grain(measured, limits.noise_frequency)
     if limits.noise_tail is not None:

@@ -9,7 +9,7 @@ import torch
 from scipy import ndimage
 
 from dicomnode.domain.verdict import GuardFigure, Verdict
-from dicomnode.enhance.guards import input_statistics, structure
+from dicomnode.enhance.guards import input_statistics, structure, typical_noise
 from dicomnode.enhance.guards.chain import apply_guards, guards_of
 from dicomnode.enhance.guards.features import distance
 from dicomnode.enhance.guards.judge import judge_band
@@ -72,6 +72,18 @@ def test_noise_and_grain_are_measured_in_the_body_alone(sigma: float) -> None:
     assert float(found.body_share) == pytest.approx(math.pi * 0.42**2, rel=0.03)
     sharper = input_statistics.measure(body() + noise(1, sigma, grain=0.3), BODY)
     assert float(sharper.frequency) > float(found.frequency) + 0.05
+
+
+def test_more_noise_shows_where_the_flattest_part_is_quiet() -> None:
+    quiet_part = torch.where(torch.arange(256) < 100, 0.4, 1.0)
+    limits = GuardLimits(body_above=BODY, noise_sigma=(2, 5, 45, 60), typical_noise=(2, 5, 45, 60))
+    for sigma, verdict in ((30, Verdict.PASS), (75, Verdict.WITHHOLD)):
+        source = body() + noise(2, sigma) * quiet_part
+        _, (figures,) = apply_guards(guards_of(limits), source, source)
+        assert of(figures, typical_noise.NAME).verdict is verdict
+    nothing = torch.full((1, 64, 64), -1000.0)
+    _, (figures,) = apply_guards(guards_of(limits), nothing, nothing)
+    assert of(figures, typical_noise.NAME).verdict is Verdict.WITHHOLD, "an image without any noise is no scan"
 
 
 def test_a_softer_kernel_cuts_the_tail_of_the_noise() -> None:

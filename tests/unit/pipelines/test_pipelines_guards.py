@@ -52,7 +52,8 @@ def test_the_limits_were_calibrated_with_the_shipped_weights() -> None:
 
 def test_what_the_calibration_writes_is_what_the_pipeline_reads(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
-    names = ("input noise", "input grain", "input kernel", "change", "blobs", "wide blobs", "edges", "pattern")
+    noise = ("input noise", "typical noise", "input grain", "input kernel")
+    names = (*noise, "change", "blobs", "wide blobs", "edges", "pattern")
     columns = {name: rng.uniform(0.2, 0.5, 40) for name in names}
     columns["input noise"][3] = np.nan
     limits = limits_of(Measured(columns, features=rng.normal(5, 2, (40, 16))))
