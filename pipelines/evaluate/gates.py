@@ -154,11 +154,12 @@ def _frequency(found: Evaluation) -> Measured | None:
         return None
     off, before = grain.off(default), grain.off("input")
     level = grain.levels[default]
+    full = grain.off(at_strength(found.bench.headline, 1.0))
     return Measured(
         abs(off),
         f"{level.frequency:.3f} cycles/px, {off:+.1f} %",
-        f"the input itself is {before:+.1f} % off: simulated noise has a finer grain than the scanner's, and a blend "
-        f"keeps {1 - found.bench.strength:.0%} of it.",
+        f"at full strength it is {full:+.1f} % off, the input itself {before:+.1f} %; the blend keeps "
+        f"{1 - found.bench.strength:.0%} of the input.",
     )
 
 
