@@ -1,8 +1,9 @@
 """A child process that ends with the command that started it."""
 
 import os
-import sys
 import threading
+
+_STDIN = 0
 
 
 def end_with_parent() -> None:
@@ -15,5 +16,6 @@ def end_with_parent() -> None:
 
 
 def _wait() -> None:
-    sys.stdin.buffer.read()
+    while os.read(_STDIN, 4096):  # not through sys.stdin: its lock would be held when the interpreter ends
+        pass
     os._exit(1)

@@ -192,6 +192,17 @@ def test_the_trainer_ends_with_the_command_that_started_it() -> None:
         assert child.wait(30) == 1
 
 
+def test_the_trainer_can_end_before_the_command() -> None:
+    code = "from pipelines.gan.parent import end_with_parent; end_with_parent(); print('done')"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=Path(__file__).parents[3]
+    ) as child:
+        assert child.stdout
+        assert child.stderr
+        assert (child.stdout.read(), child.stderr.read(), child.wait(30)) == (b"done\n", b"", 0)
+
+
 def test_errors_are_one_sentence_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["--copies", str(tmp_path), "--run", str(tmp_path / "run"), "--quiet"]
     assert hospital.main(["--pipeline", "mr-superres", *asked]) == 1
