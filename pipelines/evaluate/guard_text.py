@@ -44,7 +44,7 @@ Of {asked} rates; at least {least} outside of the domain.
   the network does (residual bound, low frequency, change, blobs, edges, pattern).
 - *Noise.* In flat tissue it varies fourfold over a patient: at 2.5 times the noise the thin parts are as quiet there as
   thick parts at a usual dose. "Typical noise", the median over the whole slice, varies half as much. It was added when
-  the features of newer weights no longer told 2.5 times the noise by themselves, and its limits were set on the training
+  the features of newer weights no longer told 2.5 times the noise by themselves; its limits were set on the training
   patients. It counts air, where scanners that cut it at -1024 HU show less noise than the simulation.
 
 ## Patterns that a network puts out
