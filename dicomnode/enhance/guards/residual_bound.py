@@ -11,6 +11,7 @@ edge of the source is never cut, because only the change is clipped.
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -48,8 +49,16 @@ def _tile_sigma(source: torch.Tensor) -> torch.Tensor:
     noise = mirror_pad((source - low_pass(source, HIGH_PASS_SIGMA)).abs(), TILE)
     batch, height, width = noise.shape
     tiles = noise.view(batch, height // TILE, TILE, width // TILE, TILE).transpose(2, 3).flatten(3)
-    sigma = _MAD_TO_SIGMA * tiles.median(dim=-1).values
+    sigma = _MAD_TO_SIGMA * _median(tiles)
     return torch.where(sigma > _rounding(source), sigma, 0.0)
+
+
+def _median(tiles: torch.Tensor) -> torch.Tensor:
+    """Over the last axis, the lower of two; NumPy's partition is several times as fast on a CPU, and as exact."""
+    if tiles.device.type != "cpu":
+        return tiles.median(dim=-1).values
+    middle = (tiles.shape[-1] - 1) // 2
+    return torch.from_numpy(np.partition(tiles.numpy(), middle, axis=-1)[..., middle])
 
 
 def _rounding(source: torch.Tensor) -> torch.Tensor:

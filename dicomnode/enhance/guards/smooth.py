@@ -9,6 +9,8 @@ from torch.nn import functional
 _REACH = 4.0
 """Kernel half-width in sigmas; what lies beyond is below 1e-4 of the whole."""
 
+_BLOCK = 64
+
 
 def low_pass(image: torch.Tensor, sigma: float) -> torch.Tensor:
     """Gaussian of `sigma` pixels over (B, H, W), the image continued by its mirror (edge pixels twice).
@@ -16,11 +18,26 @@ def low_pass(image: torch.Tensor, sigma: float) -> torch.Tensor:
     A symmetric kernel and this boundary make a doubly stochastic matrix for each axis, so that the mean of the
     result is the mean of the image, and a constant stays what it is.
     """
-    return _along_rows(_along_rows(image, sigma).mT, sigma).mT
+    return _along_columns(_along_rows(image, sigma), sigma)
 
 
 def _along_rows(image: torch.Tensor, sigma: float) -> torch.Tensor:
-    return image @ _matrix(image.shape[-1], sigma, image.device)
+    matrix = _matrix(image.shape[-1], sigma, image.device)
+    return torch.cat([image[..., near] @ matrix[near, own] for own, near in _bands(len(matrix), sigma)], -1)
+
+
+def _along_columns(image: torch.Tensor, sigma: float) -> torch.Tensor:
+    matrix = _matrix(image.shape[-2], sigma, image.device)
+    return torch.cat([matrix[own, near] @ image[..., near, :] for own, near in _bands(len(matrix), sigma)], -2)
+
+
+def _bands(size: int, sigma: float) -> list[tuple[slice, slice]]:
+    """Blocks of the output, and what of the input each can see: the rest of the matrix is zero."""
+    reach = math.ceil(_REACH * sigma)
+    starts = range(0, size, _BLOCK)
+    return [
+        (slice(at, min(at + _BLOCK, size)), slice(max(at - reach, 0), min(at + _BLOCK + reach, size))) for at in starts
+    ]
 
 
 @functools.lru_cache(maxsize=16)
