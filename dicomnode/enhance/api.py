@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dicomnode.domain.facts import AttributeFacts, SeriesFacts
 from dicomnode.domain.verdict import GuardFigure, Verdict
-from dicomnode.enhance.limits import FeatureReference, GuardLimits, read_limits
+from dicomnode.enhance.limits import FeatureReference, GuardFactors, GuardLimits, read_limits
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +25,7 @@ __all__ = [
     "Envelope",
     "FeatureReference",
     "Field",
+    "GuardFactors",
     "GuardFigure",
     "GuardLimits",
     "Pipeline",

@@ -118,7 +118,8 @@ def _run_batch(
         if output.dtype != slices.dtype:
             raise PipelineFault(f"pipeline {loaded.entry.name} returned {output.dtype} for {slices.dtype}")
         return [(pixels, ()) for pixels in output.cpu().numpy()]
-    guards = guards_of(pipeline.guards, strength=getattr(params, "strength", 1.0), features=pipeline.features(slices))
+    limits = pipeline.guards.adjusted(getattr(params, "guards", {}))
+    guards = guards_of(limits, strength=getattr(params, "strength", 1.0), features=pipeline.features(slices))
     guarded, figures = apply_guards(guards, source.contiguous(), output.float())
     return list(zip(guarded.cpu().numpy().astype(np.float32, copy=False), figures, strict=True))
 

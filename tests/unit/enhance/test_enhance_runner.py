@@ -242,3 +242,26 @@ def test_a_network_that_cannot_be_built_is_a_fault_of_the_pipeline(run, write_pi
 def test_a_device_that_is_not_there_is_said_plainly(header_facts, name: str) -> None:
     with pytest.raises(RuntimeError, match="device"):
         Engine(Registry([]), name, instance_facts=header_facts)
+
+
+MEASURED = """
+precision = "float32"
+guards = GuardLimits(typical_noise=(-1000.0, 0.0, {limit}, 1000.0))
+
+class Params(PipelineParams):
+    guards: GuardFactors = {{}}
+
+def enhance(self, slices, params):
+    return slices[:, 0]
+"""
+
+
+def test_a_rule_moves_a_guards_limit_and_the_verdict_with_it(run, write_pipeline, make_sources, ct_volume) -> None:
+    sources = make_sources(ct_volume)
+    found = run(write_pipeline(MEASURED.format(limit=900.0)), sources)[1].figures
+    noise = max(figure.value for figure in found if figure.guard == "typical noise")
+    folder = write_pipeline(MEASURED.format(limit=noise * 1.1))
+    assert run(folder, sources)[1].verdict is Verdict.PASS
+    assert run(folder, sources, params={"guards": {"typical_noise": 0.8}})[1].verdict is Verdict.FLAG
+    with pytest.raises(ParamsRefused, match="typical_noise"):
+        run(folder, sources, params={"guards": {"typical_noise": 0.1}})
