@@ -194,14 +194,14 @@ def test_a_child_that_crashes_costs_one_image(number: signal.Signals, reason: st
 @pytest.mark.faults
 def test_a_child_that_hangs_is_ended_in_time() -> None:
     image = read("MR_small_RLE.dcm")
-    with Decoder(DecodeLimits(wall_seconds=2)) as decoder:
+    with Decoder(DecodeLimits(wall_seconds=8)) as decoder:  # starting the child again counts, and CI may be busy
         decoder.decode(image)
         assert decoder.process.pid is not None
         os.kill(decoder.process.pid, signal.SIGSTOP)
         started = time.monotonic()
-        with pytest.raises(CannotDecode, match="took longer than 2 s"):
+        with pytest.raises(CannotDecode, match="took longer than 8 s"):
             decoder.decode(image)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 12
         assert np.array_equal(decoder.decode(image), image.pixel_array)
 
 
