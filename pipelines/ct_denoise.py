@@ -9,6 +9,7 @@ from dicomnode.enhance.api import (
     Code,
     Envelope,
     Field,
+    GuardFactors,
     Pipeline,
     PipelineParams,
     SeriesFacts,
@@ -28,9 +29,9 @@ class CTDenoise(Pipeline):
     """Three neighbouring CT slices in, the centre one with less noise out."""
 
     name = "ct-denoise"
-    version = "1.0.0"
+    version = "1.1.0"
     title = "AI denoise"
-    weights = "ct-denoise-1.0.safetensors"
+    weights = "ct-denoise-1.1.safetensors"
     neighbours = 1
     derivation = (
         Code("113087", "DCM", "Smoothing"),
@@ -41,13 +42,14 @@ class CTDenoise(Pipeline):
         number={"KVP": (70, 150), "SliceThickness": (0.5, 6.0), "PixelSpacing": (0.3, 1.5)},
         required=("PixelSpacing",),
     )
-    guards = read_limits(Path(__file__).parent / "weights" / "ct-denoise-1.0.limits.toml")
+    guards = read_limits(Path(__file__).parent / "weights" / "ct-denoise-1.1.limits.toml")
 
     class Params(PipelineParams):
-        """How much of the network's change is applied, and which of its two ends it comes from."""
+        """How much of the change is applied, which of the two ends it comes from, and how strict the guards are."""
 
-        strength: float = Field(0.8, ge=0, le=1, description="0 keeps the original, 1 is the full network output")
+        strength: float = Field(0.9, ge=0, le=1, description="0 keeps the original, 1 is the full network output")
         texture: float = Field(1.0, ge=0, le=1, description="0 is the smoothest end, 1 the end with natural texture")
+        guards: GuardFactors = Field({}, description="Factors on guard limits: above 1 laxer, below 1 stricter")
 
     def accepts(self, series: SeriesFacts) -> Acceptance:
         """CT images with at least three slices beside localizers; the envelope looks at the rest."""

@@ -11,7 +11,7 @@ not_for = "..."
 licence = "Apache-2.0"
 
 [weights]
-file = "ct-denoise-1.0.safetensors"    # beside the card
+file = "ct-denoise-1.1.safetensors"    # beside the card
 sha256 = "..."
 parameters = 150000
 

@@ -8,6 +8,7 @@ all was measured, whatever the figures say; with `--strict` it is 1 if a gate is
 
 import argparse
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -49,6 +50,9 @@ def main() -> int:
 def write(found: Evaluation, card: Path, to: Path) -> None:
     """The card, the page and its pictures."""
     pictures = [*write_pictures(found.bench, to.parent / PICTURES), *write_curves(found, to.parent / PICTURES)]
+    curves = card.with_suffix(".curves.png")
+    if curves.exists():
+        pictures.append(Path(shutil.copyfile(curves, to.parent / PICTURES / "training.png")))
     card.write_text(card_text(found), encoding="utf-8")
     to.write_text(page(found, pictures, to.parent), encoding="utf-8")
     print(f"wrote {card}, {to} and {len(pictures)} pictures", file=sys.stderr)

@@ -19,6 +19,7 @@ from .ring import Ring
 from .robustness import Robustness
 from .sharpness import CONTRASTS, Sharpness
 from .task import FULL_DOSE, Task
+from .training import BAND, Training
 
 WANTED_GAIN_DB = 2.0
 """Over the best classical filter, on the held-out patient, at the default strength."""
@@ -277,6 +278,18 @@ def _dice(found: Evaluation) -> Measured | None:
     )
 
 
+def _even(found: Evaluation) -> Measured | None:
+    training = found.found(Training)
+    if training is None or training.accuracy is None or training.outside is None:
+        return None
+    least, mean, most = training.accuracy
+    return Measured(
+        training.outside,
+        f"{least:.0%} to {most:.0%}, mean {mean:.0%}",
+        "one of the two networks had the upper hand for a while.",
+    )
+
+
 GATES = (
     Gate("PSNR over the best tuned classical filter", f"{WANTED_GAIN_DB:+.1f} dB", WANTED_GAIN_DB, _gain),
     *(
@@ -297,4 +310,6 @@ GATES = (
     Gate("pure noise in", "no more structure out than noise of that spectrum has", 1.0, _noise_only, at_least=False),
     Gate("shift", "at most 0.05 px", 0.05, _shift, at_least=False),
     Gate("Dice of threshold masks", "at least .98", 0.98, _dice),
+    Gate("accuracy of the discriminator", f"{BAND[0]:.0%} to {BAND[1]:.0%} of its patches", 0.0, _even,
+         at_least=False),
 )  # fmt: skip

@@ -14,6 +14,7 @@ _CAPTIONS = {
     "spectra": "Noise power spectra in flat tissue.",
     "detectability": "Detectability of faint discs, with 95 % intervals over slices.",
     "transfer": "Task transfer of disc edges, faint (dashed) and strong.",
+    "training": "The training: losses, the discriminator's accuracy with the band asked for, its penalty, validation.",
     "doses": "PSNR over dose; the reference has noise of its own.",
 }
 

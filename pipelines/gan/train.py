@@ -8,6 +8,7 @@ and goes on from the checkpoint when it is started again.
 import argparse
 import contextlib
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -82,6 +83,8 @@ def run(task: Task, plan: Plan, arguments: argparse.Namespace, folder: Path, wei
     with _progress(plan) as (report, on_step):
         train(state, task, cases, folder, validation, report, on_step)
     export(state, folder / "losses.csv", weights)
+    shutil.copyfile(folder / "losses.csv", weights.with_suffix(".losses.csv"))
+    draw_curves(folder, weights.with_suffix(".curves.png"))
 
 
 def main() -> int:

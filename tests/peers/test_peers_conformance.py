@@ -133,7 +133,7 @@ def test_once_lossy_always_lossy(pairs: dict[str, Pair]) -> None:
 def test_what_the_network_did_is_said_in_words_and_codes(pairs: dict[str, Pair]) -> None:
     for source, result in pairs[DENOISED]:
         assert result.SeriesDescription == f"{source.SeriesDescription} [AI denoise]"
-        assert "ct-denoise 1.0.0 (deep learning, weights sha256 " in result.DerivationDescription
+        assert "ct-denoise 1.1.0 (deep learning, weights sha256 " in result.DerivationDescription
         said = [(item.CodeValue, item.CodingSchemeDesignator) for item in result.DerivationCodeSequence]
         assert said == [("113087", "DCM"), ("DENOISE", "99DICOMNODE")]
         purposes = {item.PurposeOfReferenceCodeSequence[0].CodeValue for item in result.SourceImageSequence}

@@ -39,7 +39,7 @@ def tell_noise(comparison: Comparison, number: int, pixel_mm: float) -> Iterator
 
 
 def _enhancement(story: Story) -> Iterator[Line]:
-    params = ", ".join(f"{name} {value}" for name, value in story.params.items())
+    params = ", ".join(f"{name} {value}" for name, value in story.params.items() if value != {})
     what = f"{story.pipeline} ({params})" if params else story.pipeline
     yield "enhanced", f"by {what} on {story.device or 'no device'} in {story.network_seconds:.1f} s"
     for number, guard in enumerate(story.guards):

@@ -23,7 +23,7 @@ def comparison() -> Comparison:
 
 def panels(path: Path) -> list[np.ndarray]:
     """The four images under their captions, in reading order."""
-    draw(comparison(), "ct-denoise 1.0.0", path)
+    draw(comparison(), "ct-denoise 1.1.0", path)
     picture = Picture.open(path)
     assert (picture.format, picture.mode) == ("PNG", "L")
     sheet = np.asarray(picture)

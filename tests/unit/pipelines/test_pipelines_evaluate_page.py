@@ -29,6 +29,7 @@ from pipelines.evaluate.record import as_json
 from pipelines.evaluate.ring import measure_ring
 from pipelines.evaluate.robustness import Case, Figures, Robustness, judged_case
 from pipelines.evaluate.rows import gain, measure
+from pipelines.evaluate.training import Training, measure_training
 from pipelines.simulate.bank import HELDOUT
 
 pytestmark = pytest.mark.torch
@@ -213,3 +214,18 @@ def test_weights_that_never_saw_a_body(tmp_path: Path) -> None:
 def test_tables_have_a_column_for_every_cell() -> None:
     assert table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
     assert columns(["a", "b"], [["100", "2"]]) == "a    b\n100  2"
+
+
+@pytest.mark.parametrize(("least", "most", "reached"), [(0.56, 0.84, True), (0.54, 0.7, False), (0.6, 0.9, False)])
+def test_the_game_of_the_two_networks_is_a_gate(found: Evaluation, least: float, most: float, reached: bool) -> None:
+    values = {"least": least, "mean": 0.7, "most": most}
+    facts = {f"discriminator_accuracy_{name}": value for name, value in values.items()}
+    trained = replace(found, findings={"training": Training(facts)})
+    (own,) = (row for row in gates.results(trained) if row.name == "accuracy of the discriminator")
+    assert own.reached is reached
+
+
+def test_what_the_weights_say_of_their_training_is_read(bench: Bench) -> None:
+    training = measure_training(bench)
+    assert training.accuracy is not None
+    assert f"{training.facts['adversarial_steps']} adversarial steps" in training.markdown()
