@@ -56,8 +56,8 @@ def configure_logging(format: str, level: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        cache_logger_on_first_use=False,  # a command that a program calls may run under another stderr next time
     )
     logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr)
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # it quotes what peers send

@@ -87,7 +87,7 @@ def chest(size: int, z: float) -> NDArray[np.float64]:
 def grain(rng: np.random.Generator, size: int) -> NDArray[np.float64]:
     """Noise of standard deviation 1 with about the grain of a body kernel: no scanner's noise is white."""
     noise = rng.normal(size=(size, size))
-    for axis in (0, 1, 0, 1):
+    for axis in (0, 1):
         noise = 0.25 * np.roll(noise, 1, axis) + 0.5 * noise + 0.25 * np.roll(noise, -1, axis)
     return np.asarray(noise / noise.std())
 
