@@ -36,7 +36,7 @@ train-ct: $(VENV)/dev.stamp data  ## train, export, calibrate and evaluate ct-de
 	@$(BIN)/python -m pipelines.evaluate.ct --write-card
 	@$(BIN)/python -m pipelines.evaluate.guards --write-page
 
-evaluate-ct: $(VENV)/dev.stamp data  ## the table of ct-denoise's model card, on the held-out patient
+evaluate-ct: $(VENV)/dev.stamp data  ## ct-denoise against its gates; ARGS=--write-card writes card, page and pictures
 	@$(BIN)/python -m pipelines.evaluate.ct $(ARGS)
 
 faults: $(VENV)/dev.stamp data/.heldout.stamp  ## the long fault tests: kills, full disks, a PACS away for minutes

@@ -5,7 +5,7 @@ PAGE = """\
 
 Written by `python -m pipelines.evaluate.guards --write-page` with the weights `{weights}`; not to be edited by hand.
 The limits are in `pipelines/weights/{limits}`, which `python -m pipelines.gan.calibrate` writes from the training
-patients. The command ends with status 1 where a rate that is asked for is not reached.
+patients. The command names every rate that is asked for and not reached.
 
 A guard passes, flags (delivered, and said in the image) or withholds (originals only). "Fired" is either of the last
 two. Figures are for single slices. **In the node the worst slice decides for its series**, so a rate of 5 % of slices

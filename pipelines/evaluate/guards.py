@@ -1,8 +1,9 @@
 """How often the guards of ct-denoise fire where they should not, and where they should.
 
-`python -m pipelines.evaluate.guards [--quick] [--json] [--write-page]`: the held-out patient at the doses of the
-domain, and what lies outside of it, among it the head of `make data`. Ends with status 1 where a rate that is asked for
-is not reached. Figures are for single slices; in the node the worst slice decides for its series.
+`python -m pipelines.evaluate.guards [--quick] [--json] [--write-page] [--strict]`: the held-out patient at the doses of
+the domain, and what lies outside of it, among it the head of `make data`. Rates that are asked for and not reached are
+named; with `--strict` they end it with status 1. Figures are for single slices; in the node the worst slice decides for
+its series.
 """
 
 import argparse
@@ -127,6 +128,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a few slices only, to see that it works")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON")
     parser.add_argument("--write-page", action="store_true", help=f"write {PAGE} and its picture")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 if a rate is not reached")
     arguments = parser.parse_args()
     if arguments.quick and arguments.write_page:
         parser.error("--quick is too little for the page")
@@ -150,7 +152,7 @@ def main() -> int:
         "\n".join(["guards: not reached:", *missed]) if missed else f"guards: all {len(asked)} rates reached",
         file=sys.stderr,
     )
-    return 1 if missed else 0
+    return 1 if missed and arguments.strict else 0
 
 
 def _document(cases: dict[str, Case], asked: Iterable[Any]) -> dict[str, Any]:

@@ -37,7 +37,8 @@ def survey_rows(document: Mapping[str, Any]) -> Iterator[str]:
     if not document["volumes"]:
         yield "nothing can be used"
         return
-    used = f"{document['volumes']} volumes of {document['patients']} patients, {document['slices']} slices"
+    patients = "1 patient" if document["patients"] == 1 else f"{document['patients']} patients"
+    used = f"{document['volumes']} volumes of {patients}, {document['slices']} slices"
     yield f"would be used: {used}"
     yield f"  slices {_span(document['slice_distance_mm'])} mm apart, pixels of {_span(document['pixel_mm'])} mm"
     if document["patients_held_out"]:
