@@ -3,8 +3,8 @@
 Slices of the training patients, as scanned and at four doses from the full one to that which gives them the noise of
 the evaluation's quarter dose, go through the network at its default parameters and through the guards, with limits
 that nothing reaches. What the guards measure there, with a margin, becomes the file `.limits.toml` beside the weights,
-which the pipeline reads. To be repeated whenever the weights change; under a new name they need a copy of the old limits
-first, since the pipeline reads them when it is imported. Takes some minutes of one core.
+which the pipeline reads. To be repeated whenever the weights change; under a new name they need a copy of the old
+limits first, since the pipeline reads them when it is imported. Takes some minutes of one core.
 """
 
 import argparse
