@@ -8,6 +8,7 @@ all was measured, whatever the figures say; with `--strict` it is 1 if a gate is
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -78,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pipelines.evaluate.ct", description="Evaluate the CT denoiser.")
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 2)
     parser.add_argument(
         "--only", nargs="*", choices=list(PARTS), metavar="PART", help=f"beside the table: {', '.join(PARTS)}"
     )

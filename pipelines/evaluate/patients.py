@@ -59,8 +59,9 @@ class Patients:
         )
         return (
             "Each body at the dose that gives it the noise of the held-out patient's quarter dose, by a network "
-            "trained on the others, against NLM tuned on the others. The networks of cxr and lung1 had a shorter "
-            f"training than the shipped one. ± is the SD over slices.{absent}\n\n"
+            "trained on the others, against NLM tuned on the others. The networks of cxr and lung1 come from "
+            "`python -m pipelines.gan.train --held-out NAME`, a shorter training than the shipped one. "
+            f"± is the SD over slices.{absent}\n\n"
             + table(head, lines)
             + "\n\nGain in PSNR over the better NLM, paired by slice: "
             + " ".join(gains)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..evaluate.heldout import tuning
 from ..simulate.bank import Case, load_cases
 from ..simulate.crops import Batch, draw
 from .plan import Plan
@@ -22,4 +23,4 @@ class CTTask:
         return draw(cases, seed, count, size)
 
     def validation(self, data: Path, held_out: str) -> Validation:
-        return Validation(data, held_out)
+        return Validation(tuning(data, held_out))

@@ -12,11 +12,6 @@ from .state import State
 ENDS = ("pixel", "adversarial")
 
 
-def fold_path(weights: Path, held_out: str) -> Path:
-    """Where the network goes that was trained without the body `held_out`, to be tried on it."""
-    return weights.parent / "folds" / f"{weights.stem}-without-{held_out}.safetensors"
-
-
 def export(state: State, losses: Path, path: Path) -> None:
     """Write `pixel.*` and `adversarial.*`, with the facts of the run as JSON in the file's metadata ("training").
 
@@ -29,7 +24,8 @@ def export(state: State, losses: Path, path: Path) -> None:
     facts = asdict(state.plan) | {"device": state.device.type} | _discriminator(losses)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"format": "pt", "training": json.dumps(facts)})
+    # one entry: safetensors writes several in any order, and the same weights are to have the same sha256
+    save_file(tensors, partial, metadata={"training": json.dumps(facts)})
     partial.replace(path)
 
 

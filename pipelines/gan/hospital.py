@@ -7,26 +7,23 @@ document: the figures, or `{"error": one plain sentence}`.
 """
 
 import argparse
-import contextlib
 import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import Progress
 from safetensors import safe_open
 
 from dicomnode.enhance.device import open_device
 from dicomnode.enhance.errors import EnhanceError
 
 from ..data import DataError
-from ..evaluate.heldout import Slice
 from .alarm import Collapsed
 from .copies import Copies, read_copies
 from .ct_task import CTTask
@@ -34,6 +31,7 @@ from .curves import draw_curves
 from .export import export
 from .parent import end_with_parent
 from .plan import Plan
+from .progress import shown
 from .site_figures import figures
 from .site_limits import write_limits
 from .state import State
@@ -45,13 +43,6 @@ from .warm_start import WarmState
 TASKS: dict[str, Callable[[], Task]] = {CTTask.pipeline: CTTask}
 """The trainers there are, by the name of their pipeline."""
 _FEWER_PIXEL_STEPS, _FEWER_ADVERSARIAL_STEPS, _LOWER_RATE = 5, 3, 5
-
-
-class SiteValidation(Validation):
-    """The validation of the shipped run, on a hospital's own slices."""
-
-    def __init__(self, slices: list[Slice]) -> None:
-        self._slices = slices
 
 
 def plan_of(task: Task, warm: bool, pixel_steps: int | None, adversarial_steps: int | None) -> Plan:
@@ -75,11 +66,11 @@ def run(
     task: Task, plan: Plan, copies: Copies, folder: Path, start: Path | None, device: torch.device, quiet: bool
 ) -> dict[str, Any]:
     """A whole run, or the rest of one; see the module. Raises DataError, ValueError, Collapsed."""
-    with _progress(plan, quiet) as (report, on_step):
+    with shown(plan, Console(stderr=True, quiet=quiet)) as (report, on_step):  # stdout is the answer
         state = state_of(folder, plan, task.unit, device, start)  # first: weights that do not fit cost no time
         cases = [case.to(device) for case in copies.cases(folder, report)]
         slices = copies.validation()
-        train(state, task, cases, folder, SiteValidation(slices), report, on_step)
+        train(state, task, cases, folder, Validation(slices), report, on_step)
     draw_curves(folder)
     weights = folder / "weights.safetensors"
     export(state, folder / "losses.csv", weights)
@@ -107,19 +98,6 @@ def state_of(folder: Path, plan: Plan, unit: float, device: torch.device, start:
         else:
             state.begin(start)
     return state
-
-
-@contextlib.contextmanager
-def _progress(plan: Plan, quiet: bool) -> Iterator[tuple[Callable[[str], None], Callable[[int], None]]]:
-    """A bar beneath the log's lines on a terminal, the lines alone elsewhere; on stderr, since stdout is the answer."""
-    console = Console(stderr=True, quiet=quiet)
-    with Progress(console=console, disable=quiet or not console.is_terminal) as progress:
-        bar = progress.add_task("training", total=plan.pixel_steps + plan.adversarial_steps)
-
-        def report(line: str) -> None:
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-        yield report, lambda done: progress.update(bar, completed=done)
 
 
 def main(arguments: list[str] | None = None) -> int:

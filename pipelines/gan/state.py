@@ -85,11 +85,11 @@ class State:
             notes = file.metadata()
         if notes["plan"] != _settings(plan, unit):
             raise ValueError(f"{path} belongs to a run with other settings; delete it or start with --afresh.")
-        tensors = load_file(path, str(device))
+        tensors = load_file(path)
         state = cls(plan, unit, device)
         state.stage, state.step = STAGES[STAGES.index(notes["stage"])], int(notes["step"])
         state.accuracy = float(notes["accuracy"])
-        state.pixel_end = _under(tensors, "pixel_end")
+        state.pixel_end = {name: value.to(device) for name, value in _under(tensors, "pixel_end").items()}
         for name, module in state._modules().items():
             module.load_state_dict(_under(tensors, name))
         if state.stage == "adversarial":

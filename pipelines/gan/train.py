@@ -6,37 +6,38 @@ and goes on from the checkpoint when it is started again.
 """
 
 import argparse
-import contextlib
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.progress import Progress
 
 from dicomnode.enhance.device import open_device
 from dicomnode.enhance.errors import EnhanceError
 
 from ..data import DataError
+from ..evaluate.folds import fold_path
+from ..evaluate.methods import WEIGHTS
 from ..simulate.bank import HELDOUT, Case
 from .alarm import Collapsed
 from .ct_task import CTTask
 from .curves import draw_curves
-from .export import export, fold_path
+from .export import export
 from .log import Log
 from .plan import STAGES, Plan
+from .progress import Report, shown
 from .state import State
 from .steps import adversarial_step, pixel_step
 from .task import Task
 from .validate import Validation
 
-WEIGHTS = Path(__file__).parents[1] / "weights" / "ct-denoise-1.1.safetensors"
-Report = Callable[[str], None]
+FOLD_STEPS = {"pixel_steps": 10_000, "adversarial_steps": 3_000}
+"""Of the networks that are only made to be tried on a body which the shipped one has seen."""
 
 
 def train(
@@ -80,7 +81,7 @@ def run(task: Task, plan: Plan, arguments: argparse.Namespace, folder: Path, wei
     cases = [case.to(device) for case in task.cases(arguments.data, arguments.training, arguments.held_out)]
     validation = task.validation(arguments.data, arguments.held_out)
     state = _start(folder, plan, task.unit, device, arguments.afresh)
-    with _progress(plan) as (report, on_step):
+    with shown(plan, Console()) as (report, on_step):
         train(state, task, cases, folder, validation, report, on_step)
     export(state, folder / "losses.csv", weights)
     shutil.copyfile(folder / "losses.csv", weights.with_suffix(".losses.csv"))
@@ -93,9 +94,9 @@ def main() -> int:
     torch.set_num_threads(arguments.threads)
     os.nice(5)
     task = CTTask()
-    steps = {"pixel_steps": arguments.pixel_steps, "adversarial_steps": arguments.adversarial_steps}
-    plan = replace(task.plan, width=arguments.width, **steps)
     fold = arguments.held_out != HELDOUT
+    asked = {name: getattr(arguments, name) for name in FOLD_STEPS if getattr(arguments, name) is not None}
+    plan = replace(task.plan, width=arguments.width, **(FOLD_STEPS if fold else {}) | asked)
     folder = arguments.training / (f"{task.pipeline}-without-{arguments.held_out}" if fold else task.pipeline)
     weights = arguments.weights or (fold_path(WEIGHTS, arguments.held_out) if fold else WEIGHTS)
     try:
@@ -117,22 +118,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="auto", help="cpu, cuda:0 or auto; pairs are made on it too")
     parser.add_argument("--threads", type=int, default=1, help="of a CPU")
     parser.add_argument("--width", type=int, default=Plan.width, help="channels at full resolution")
-    parser.add_argument("--pixel-steps", type=int, default=Plan.pixel_steps)
-    parser.add_argument("--adversarial-steps", type=int, default=Plan.adversarial_steps)
+    parser.add_argument("--pixel-steps", type=int, help="instead of the plan's")
+    parser.add_argument("--adversarial-steps", type=int, help="instead of the plan's")
     return parser
-
-
-@contextlib.contextmanager
-def _progress(plan: Plan) -> Iterator[tuple[Report, Callable[[int], None]]]:
-    """A bar beneath the log's lines on a terminal; the lines alone elsewhere."""
-    console = Console()
-    with Progress(console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("training", total=plan.pixel_steps + plan.adversarial_steps)
-
-        def report(line: str) -> None:
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-        yield report, lambda done: progress.update(bar, completed=done)
 
 
 def _start(folder: Path, plan: Plan, unit: float, device: torch.device, afresh: bool) -> State:

@@ -9,9 +9,8 @@ from PIL import Image as Picture
 
 from ..evaluate.contrast import DISCS, Image, kept
 from ..evaluate.figures import psnr, rmse
-from ..evaluate.heldout import tuning
+from ..evaluate.heldout import Slice
 from ..evaluate.texture import noise_texture
-from ..simulate.bank import HELDOUT
 from .state import State
 
 _STRIP_HU = (-160.0, 240.0)
@@ -21,9 +20,8 @@ _STRIP = 128
 class Validation:
     """A few slices at a low dose."""
 
-    def __init__(self, data: Path, held_out: str = HELDOUT) -> None:
-        """Simulate the slices. Raises DataError."""
-        self._slices = tuning(data, held_out)
+    def __init__(self, slices: list[Slice]) -> None:
+        self._slices = slices
 
     def report(self, state: State, folder: Path) -> str:
         """The figures of the averaged generator: a row of `validation.csv`, a sample strip, and a line to print."""

@@ -9,12 +9,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from pipelines.evaluate.folds import fold_path
 from pipelines.gan import losses
 from pipelines.gan.alarm import Alarm, Collapsed
 from pipelines.gan.ct_task import CTTask
 from pipelines.gan.curves import draw_curves
 from pipelines.gan.discriminator import Discriminator
-from pipelines.gan.export import export, fold_path
+from pipelines.gan.export import export
 from pipelines.gan.generator import Generator
 from pipelines.gan.log import LOG_EVERY
 from pipelines.gan.plan import Plan
@@ -160,6 +161,14 @@ def test_the_export_holds_both_ends_and_no_discriminator(cases: list[Case], tmp_
     export(state, tmp_path / "losses.csv", tmp_path / "w.safetensors")
     names = set(load_file(tmp_path / "w.safetensors"))
     assert names == {f"{end}.{name}" for end in ("pixel", "adversarial") for name in state.average.state_dict()}
+
+
+def test_the_same_weights_are_exported_to_the_same_bytes(cases: list[Case], tmp_path: Path) -> None:
+    state = end(begin(), cases, tmp_path)
+    files = [tmp_path / f"{number}.safetensors" for number in range(12)]
+    for path in files:
+        export(state, tmp_path / "losses.csv", path)
+    assert len({path.read_bytes() for path in files}) == 1
 
 
 def test_an_unfinished_run_is_not_exported(tmp_path: Path) -> None:
