@@ -13,9 +13,9 @@ from dicomnode.cli.common import JsonOption, fail, print_json
 from dicomnode.cli.demo.folder import DemoFolder
 from dicomnode.cli.demo.node import AE_TITLE, DemoNode
 from dicomnode.cli.demo.pacs import Pacs, start_pacs
-from dicomnode.cli.demo.process import LOOPBACK
 from dicomnode.cli.demo.run import prepare, run
 from dicomnode.cli.demo.voice import Voice
+from dicomnode.cli.process import LOOPBACK
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dicomnode.cli.common import fail
 from dicomnode.cli.demo.pacs import Pacs
-from dicomnode.cli.demo.process import LOOPBACK, Child, clean_environment, free_ports, python
+from dicomnode.cli.process import LOOPBACK, Child, clean_environment, free_ports, python
 from dicomnode.db.database import Database
 
 AE_TITLE = "DICOMNODE"

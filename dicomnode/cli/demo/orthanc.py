@@ -13,7 +13,7 @@ from typing import Any
 
 from pydicom import Dataset, dcmread
 
-from dicomnode.cli.demo.process import LOOPBACK, Child, free_ports, listens
+from dicomnode.cli.process import LOOPBACK, Child, free_ports, listens
 
 _START_SECONDS = 30.0
 _DOWNLOAD_SECONDS = 120.0

@@ -8,7 +8,7 @@ from pydicom import dcmread
 
 from dicomnode.cli.common import fail
 from dicomnode.cli.demo.node import AE_TITLE
-from dicomnode.cli.demo.process import LOOPBACK
+from dicomnode.cli.process import LOOPBACK
 from dicomnode.deliver.destination import Destination
 from dicomnode.deliver.outcome import AssociationFailed
 from dicomnode.deliver.scu import Outgoing, open_association

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dicomnode.cli.common import fail
-from dicomnode.cli.demo.process import clean_environment, python
+from dicomnode.cli.process import clean_environment, python
 from dicomnode.enhance.discovery import bundled_folder
 
 

@@ -12,7 +12,7 @@ from pydicom.uid import UID
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
 from pynetdicom.events import Event
 
-from dicomnode.cli.demo.process import LOOPBACK, Child, free_ports, listens, python
+from dicomnode.cli.process import LOOPBACK, Child, free_ports, listens, python
 
 _START_SECONDS = 30.0
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dicomnode.cli.common import fail
-from dicomnode.cli.demo.process import Child
+from dicomnode.cli.process import Child
 from dicomnode.db.database import Database
 from dicomnode.db.repositories import deliveries, enhancements
 from dicomnode.db.repositories import series as series_rows

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dicomnode.cli.common import fail
-from dicomnode.cli.demo.process import clean_environment, python
+from dicomnode.cli.process import clean_environment, python
 from dicomnode.enhance.api import Pipeline
 from dicomnode.enhance.discovery import BUNDLED_PACKAGE, bundled_folder
 from dicomnode.enhance.registry import Entry

@@ -13,7 +13,7 @@ import yaml
 from dicomnode.cli.common import CommandFailed
 from dicomnode.cli.demo.folder import DemoFolder
 from dicomnode.cli.demo.node import site_document
-from dicomnode.cli.demo.process import Child, clean_environment, free_ports, listens, python
+from dicomnode.cli.process import Child, clean_environment, free_ports, listens, python
 from dicomnode.domain.site import Site
 
 

@@ -8,8 +8,8 @@ import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
-from dicomnode.cli.demo.process import listens
 from dicomnode.cli.demo.stand_in import StandIn
+from dicomnode.cli.process import listens
 from dicomnode.deliver.destination import Destination
 from dicomnode.deliver.part10 import data_set_bytes
 from dicomnode.deliver.scu import Outgoing, open_association

@@ -1,4 +1,4 @@
-"""Processes the demo starts, and stops again by their own IDs whatever happens."""
+"""Processes that a command starts, and stops again by their own IDs whatever happens."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ _PATIENCE = 30.0
 
 
 class Child:
-    """A program in a session of its own, so that Ctrl-C reaches the demo alone and stopping reaches its workers too."""
+    """A program in a session of its own, so that Ctrl-C reaches us alone and stopping reaches its workers too."""
 
     def __init__(self, name: str, command: Sequence[str | Path], log: Path, lock: int | None = None) -> None:
         """`lock`: a file descriptor that the child holds open for as long as it lives."""
