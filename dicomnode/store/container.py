@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import json
 import os
 import threading
 from collections.abc import Sequence
@@ -32,6 +31,21 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def open_new(path: Path, flags: int) -> int:
+    """Create a file that was not there, for its owner alone, and make its name durable. Raises StoreError."""
+    try:
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise store_error(error) from error
+    try:
+        sync_directory(path.parent)
+    except OSError as error:
+        os.close(descriptor)
+        path.unlink(missing_ok=True)
+        raise store_error(error) from error
+    return descriptor
+
+
 def write_all(descriptor: int, buffers: Sequence[part10.Buffer]) -> int:
     """Write every byte of the buffers, without joining them; returns their number. Raises OSError."""
     left = [memoryview(buffer) for buffer in buffers if len(buffer)]
@@ -55,7 +69,6 @@ class Container:
     def __init__(self, root: Path, name: str) -> None:
         """Create `root/name` and make its name durable. Raises StoreError."""
         self.name = name
-        self._path = root / name
         self._writing = threading.Lock()
         self._state = threading.Condition()
         self._end = 0
@@ -63,17 +76,7 @@ class Container:
         self._members = 0
         self._syncing = False
         self._failure: str | None = None
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        try:
-            self._descriptor = os.open(self._path, flags, 0o600)
-        except OSError as error:
-            raise store_error(error) from error
-        try:
-            sync_directory(self._path.parent)
-        except OSError as error:
-            os.close(self._descriptor)
-            self._path.unlink(missing_ok=True)
-            raise store_error(error) from error
+        self._descriptor = open_new(root / name, os.O_WRONLY | os.O_APPEND)
 
     @property
     def size(self) -> int:
@@ -91,7 +94,7 @@ class Container:
         Raises StoreFull or StoreFailed; then nothing of the instance is left to be found.
         """
         prefix = part10.prefix(receipt)
-        attested = _json(receipt.to_json())
+        attested = receipt.to_json()
         length = len(prefix) + len(data_set)
         with self._writing:
             number, start = self._members, self._end
@@ -101,9 +104,7 @@ class Container:
                     prefix,
                     data_set,
                     tar.padding(length),
-                    tar.pack(f"{number}.receipt", len(attested)),
-                    attested,
-                    tar.padding(len(attested)),
+                    *tar.document(f"{number}.receipt", attested),
                 )
             )
             end = self._end
@@ -112,9 +113,8 @@ class Container:
 
     def note(self, event: dict[str, Any]) -> None:
         """Write one event; it becomes durable with the next sync. Raises StoreError."""
-        told = _json(event)
         with self._writing:
-            self._write((tar.pack(f"{self._members}.event", len(told)), told, tar.padding(len(told))))
+            self._write(tar.document(f"{self._members}.event", event))
 
     def sync(self) -> None:
         """Make all that was written durable. Raises StoreFailed."""
@@ -183,7 +183,3 @@ class Container:
             # Where this fails too: none of the bytes behind were acknowledged, and a reader may keep them all the same.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, self._durable)
-
-
-def _json(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

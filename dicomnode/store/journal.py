@@ -11,7 +11,8 @@ from dicomnode.domain.instance import Location, Receipt
 from dicomnode.store.container import Container
 from dicomnode.store.free_space import FreeSpace
 from dicomnode.store.open_containers import OpenContainers
-from dicomnode.store.part10 import Buffer
+from dicomnode.store.part10 import Buffer, FileMeta
+from dicomnode.store.streamed import StreamedInstance
 
 CONTAINERS = "containers"
 """The folder under the store's root in which journals put their containers."""
@@ -64,6 +65,16 @@ class Journal:
         with self._series.lend(receipt.series_uid) as container:
             return container.append(receipt, data_set)
 
+    def stream(
+        self, *, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, calling_aet: str
+    ) -> StreamedInstance:
+        """Begin an instance that is written while it arrives, into a container of its own: memory stays flat.
+
+        Whoever begins it finishes or discards it. Raises StoreError.
+        """
+        file_meta = FileMeta(sop_class_uid, sop_instance_uid, transfer_syntax_uid, calling_aet)
+        return StreamedInstance(self._root, self._next_name(), file_meta, self._free_space)
+
     def note(self, event: dict[str, Any], *, sync: bool = False) -> None:
         """Write an event of this process (JSON values) for the indexer; durable at once with `sync`.
 
@@ -91,9 +102,12 @@ class Journal:
             container.close()
 
     def _create(self) -> Container:
+        return Container(self._root, self._next_name())
+
+    def _next_name(self) -> str:
         with self._serials_lock:
             serial = next(self._serials)
-        return Container(self._root, f"{CONTAINERS}/{self._stem}-{serial:06d}.tar")
+        return f"{CONTAINERS}/{self._stem}-{serial:06d}.tar"
 
 
 def _plain(word: str) -> str:

@@ -58,13 +58,14 @@ def members(root: Path, container: str, offset: int = 0, *, verify: bool = True)
 
     Syncs the file first and looks no further than its size of that moment: an index must not outlive what it points
     to, and its writer may not have synced the last member yet. Stops without complaint at the end, at a torn tail,
-    and at an instance whose receipt is not there yet. `verify` holds every data set against the sha256 of its
-    receipt; a mismatch is a DamagedMember. Raises OSError.
+    at an instance that still streams in, and at one whose receipt is not there yet. `verify` holds every data set
+    against the sha256 of its receipt; a mismatch is a DamagedMember. Raises OSError.
     """
     with (root / container).open("rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
-        if size > offset:
-            os.fdatasync(file.fileno())
+        if not any(os.pread(file.fileno(), tar.BLOCK, offset)):
+            return  # an instance that still streams in is not worth a sync, which would hold up its writer
+        os.fdatasync(file.fileno())
         reader = _Reader(file.fileno(), container, size, verify)
         while (member := reader.member_at(offset)) is not None:
             yield member

@@ -1,7 +1,9 @@
 """The tar form of containers: POSIX.1-1988 (ustar) headers, 512-byte blocks; any tar reads them."""
 
+import json
 import time
 from dataclasses import dataclass
+from typing import Any
 
 BLOCK = 512
 END_OF_ARCHIVE = bytes(2 * BLOCK)
@@ -51,6 +53,12 @@ def pack(name: str, size: int) -> bytes:
         )
     ).ljust(BLOCK, b"\0")
     return fields[: _CHECKSUM.start] + b"%06o\0 " % sum(fields) + fields[_CHECKSUM.stop :]
+
+
+def document(name: str, content: dict[str, Any]) -> tuple[bytes, bytes, bytes]:
+    """A whole member that holds a JSON object: its header block, its bytes, their padding."""
+    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    return pack(name, len(body)), body, padding(len(body))
 
 
 def unpack(block: bytes) -> Header | None:
