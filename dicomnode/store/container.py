@@ -11,6 +11,7 @@ from typing import Any
 from dicomnode.domain.instance import Location, Receipt
 from dicomnode.store import part10, tar
 from dicomnode.store.errors import StoreError, StoreFailed, StoreFull
+from dicomnode.store.hold import hold
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Errors of the file system that room would mend."""
@@ -32,7 +33,7 @@ def sync_directory(directory: Path) -> None:
 
 
 def open_new(path: Path, flags: int) -> int:
-    """Create a file that was not there, for its owner alone, and make its name durable. Raises StoreError."""
+    """Create a file for its owner alone, make its name durable, and hold it while it is open. Raises StoreError."""
     try:
         descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -43,6 +44,7 @@ def open_new(path: Path, flags: int) -> int:
         os.close(descriptor)
         path.unlink(missing_ok=True)
         raise store_error(error) from error
+    hold(descriptor)
     return descriptor
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dicomnode.db.models.base import Base
+from dicomnode.db.models.stored import Stored
 from dicomnode.db.types import Identity
 
 
@@ -34,10 +35,12 @@ class Container(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     node: Mapped[str] = mapped_column(index=True)
     indexed_to: Mapped[int] = mapped_column(default=0)
+    removed_at: Mapped[datetime | None]
+    """When retention removed the file, all of whose instances it had given up."""
 
 
-class Instance(Base):
-    """A stored SOP instance: the first bytes that came under its UID. Also the row that says where they are."""
+class Instance(Stored, Base):
+    """A stored SOP instance: the first bytes that came under its UID, or came again after those were given up."""
 
     __tablename__ = "instance"
 
@@ -45,9 +48,6 @@ class Instance(Base):
     series_uid: Mapped[str] = mapped_column(ForeignKey("series.uid"), index=True)
     sop_class_uid: Mapped[str]
     transfer_syntax_uid: Mapped[str]
-    container: Mapped[str] = mapped_column(index=True)
-    offset: Mapped[int]
-    length: Mapped[int]
     sha256: Mapped[str]
     instance_number: Mapped[int | None]
     acquisition_number: Mapped[int | None]
@@ -60,7 +60,7 @@ class Instance(Base):
     """The first generation of the series that holds this instance; null until the series completed with it."""
 
 
-class InstanceVersion(Base):
+class InstanceVersion(Stored, Base):
     """Other bytes that came under a known UID: a variant, a correction or a conflict (the last one quarantined)."""
 
     __tablename__ = "instance_version"
@@ -70,13 +70,12 @@ class InstanceVersion(Base):
     sop_uid: Mapped[str] = mapped_column(ForeignKey("instance.sop_uid"))
     kind: Mapped[str]
     transfer_syntax_uid: Mapped[str]
-    container: Mapped[str]
-    offset: Mapped[int]
-    length: Mapped[int]
     sha256: Mapped[str]
     association: Mapped[str]
     received_at: Mapped[datetime]
     differences: Mapped[list[Any]]
+    settled_at: Mapped[datetime | None]
+    """When somebody said that this conflict has been looked at; until then retention keeps the whole series."""
 
 
 class Manifest(Base):

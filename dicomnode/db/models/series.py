@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey
+from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dicomnode.db.models.base import Base
@@ -27,6 +27,7 @@ class Series(Base):
     """A series and when it falls due. State and arrows: `domain.states.SERIES`."""
 
     __tablename__ = "series"
+    __table_args__ = (Index("ix_series_retention", "purged_at", "last_arrival_at"),)
 
     uid: Mapped[str] = mapped_column(primary_key=True)
     study_uid: Mapped[str] = mapped_column(ForeignKey("study.uid"), index=True)
@@ -47,6 +48,10 @@ class Series(Base):
     completed_at: Mapped[datetime | None]
     derived_by_node: Mapped[bool] = mapped_column(default=False)
     """A dicomnode made it (loop guard): neither enhanced nor forwarded."""
+    kept_by: Mapped[str] = mapped_column(default="")
+    """Who said that retention must leave it alone; empty: nobody."""
+    purged_at: Mapped[datetime | None]
+    """When retention gave up its bytes; null again once an instance of it came after that."""
 
 
 class SeriesFactsRow(Base):

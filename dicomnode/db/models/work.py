@@ -7,6 +7,7 @@ from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dicomnode.db.models.base import Base
+from dicomnode.db.models.stored import Stored
 from dicomnode.db.types import Identity
 
 
@@ -59,7 +60,7 @@ class DerivedSeriesRow(Base):
     """SeriesNumber, SeriesDescription, date and time as `derive.DerivedSeries` has them."""
 
 
-class Output(Base):
+class Output(Stored, Base):
     """One derived instance. The first committed bytes win; the row outlives the bytes."""
 
     __tablename__ = "output"
@@ -72,8 +73,5 @@ class Output(Base):
     sop_uid: Mapped[str] = mapped_column(unique=True)
     sop_class_uid: Mapped[str]
     transfer_syntax_uid: Mapped[str]
-    container: Mapped[str]
-    offset: Mapped[int]
-    length: Mapped[int]
     sha256: Mapped[str]
     generation: Mapped[int]
