@@ -11,9 +11,11 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy.engine import make_url
+
+from dicomnode.domain import peer
 
 CONFIG_VARIABLE = "DICOMNODE_CONFIG"
 DEFAULT_FILE = "dicomnode.toml"
@@ -41,6 +43,61 @@ class NodeSettings(_Section):
         return name
 
 
+class TlsPortSettings(_Section):
+    """The TLS port. `ca` vouches for clients; `client`: whether they must show a certificate. `only`: no other port."""
+
+    port: int = Field(2762, ge=1, le=65535)
+    cert: Path
+    key: Path
+    ca: Path | None = None
+    client: Literal["require", "request", "none"] = "require"
+    only: bool = False
+
+    @model_validator(mode="after")
+    def _vouched_for(self) -> "TlsPortSettings":
+        if self.client != "none" and self.ca is None:
+            raise ValueError('`ca` is missing: the file of certificates that vouch for clients, or client = "none"')
+        return self
+
+
+class TlsIdentitySettings(_Section):
+    """What the node shows to, and wants from, destinations that name it. Without `cert` it shows no certificate."""
+
+    ca: Path
+    cert: Path | None = None
+    key: Path | None = None
+
+    @model_validator(mode="after")
+    def _both(self) -> "TlsIdentitySettings":
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("`cert` and `key` go together: a certificate and its private key")
+        return self
+
+
+class PeerSettings(_Section):
+    """What a calling AE title must show, and may do. What is left out demands nothing; of a list, one suffices."""
+
+    addresses: tuple[str, ...] = ()
+    fingerprints: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    tls: bool = False
+    verbs: tuple[Literal["store", "echo"], ...] = Field(("store", "echo"), min_length=1)
+
+    @field_validator("addresses")
+    @classmethod
+    def _ranges(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(peer.address_range(text)) for text in texts)
+
+    @field_validator("fingerprints")
+    @classmethod
+    def _digests(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(peer.fingerprint(text) for text in texts)
+
+    @property
+    def needs_certificate(self) -> bool:
+        return bool(self.fingerprints or self.names)
+
+
 class DicomSettings(_Section):
     """The DICOM listener."""
 
@@ -55,13 +112,36 @@ class DicomSettings(_Section):
     network_timeout: float = Field(60.0, gt=0)
     processes: Literal["auto", 1] = "auto"
     """Receiving processes; this version has one."""
+    tls: TlsPortSettings | None = None
+    peers: dict[str, PeerSettings] = Field(default_factory=dict)
+    """Rules per calling AE title; "*" for every other."""
 
     @field_validator("ae_title")
     @classmethod
     def _ae_title(cls, title: str) -> str:
-        if not re.fullmatch(r"[ -\[\]-~]{1,16}", title) or not title.strip():
-            raise ValueError("an AE title has 1 to 16 printable ASCII characters and no backslash (PS3.5 6.2)")
+        peer.ae_title(title)
         return title
+
+    @field_validator("peers")
+    @classmethod
+    def _titles(cls, peers: dict[str, PeerSettings]) -> dict[str, PeerSettings]:
+        by_title = {peer.ae_title(title): rule for title, rule in peers.items()}
+        if len(by_title) < len(peers):
+            raise ValueError("two titles differ by spaces at their ends only: they are the same (PS3.5 6.2)")
+        return by_title
+
+    @model_validator(mode="after")
+    def _hold_together(self) -> "DicomSettings":
+        if self.tls is not None and self.tls.port == self.port and not self.tls.only:
+            raise ValueError(f"port {self.port} is the plain and the TLS port: set tls.port, or tls.only = true")
+        for title, rule in self.peers.items():
+            if title in self.echo_only_aets:
+                raise ValueError(f"{title} is in echo_only_aets and has a rule: set peers.{title}.verbs instead")
+            if (rule.tls or rule.needs_certificate) and self.tls is None:
+                raise ValueError(f"peers.{title} asks for TLS, and there is no [dicom.tls]: it could never call")
+            if rule.needs_certificate and self.tls is not None and self.tls.client == "none":
+                raise ValueError(f'peers.{title} asks for a certificate, and tls.client is "none": it could never call')
+        return self
 
 
 class DatabaseSettings(_Section):
@@ -158,6 +238,8 @@ class Settings(BaseSettings):
     web: WebSettings = WebSettings()
     audit: AuditSettings = AuditSettings()
     log: LogSettings = LogSettings()
+    tls: dict[str, TlsIdentitySettings] = Field(default_factory=dict)
+    """The node's identities towards destinations, by the name that site data call them."""
 
     @classmethod
     def settings_customise_sources(
@@ -215,8 +297,18 @@ def _resolve(settings: Settings, base: Path) -> Settings:
         url = url.set(database=str(base / url.database))
     return settings.model_copy(
         update={
+            "dicom": settings.dicom.model_copy(update={"tls": _based(settings.dicom.tls, base)}),
+            "tls": {name: _based(identity, base) for name, identity in settings.tls.items()},
             "database": settings.database.model_copy(update={"url": url.render_as_string(hide_password=False)}),
             "store": settings.store.model_copy(update={"root": base / settings.store.root}),
             "pipelines": settings.pipelines.model_copy(update={"path": base / settings.pipelines.path}),
         }
     )
+
+
+def _based(files: TlsPortSettings | TlsIdentitySettings | None, base: Path) -> BaseModel | None:
+    """The same with absolute paths."""
+    if files is None:
+        return None
+    paths = {name: getattr(files, name) for name in ("ca", "cert", "key")}
+    return files.model_copy(update={name: base / path for name, path in paths.items() if path is not None})

@@ -6,9 +6,13 @@ Titles are judged without their leading and trailing spaces, which mean nothing 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dicomnode.receive.peer_rules import ANY_OTHER, VERBS, PeerRule
+from dicomnode.domain.peer import ANY_OTHER
+from dicomnode.receive.peer_rules import ECHO, VERBS, PeerRule
+
+if TYPE_CHECKING:
+    from dicomnode.settings import DicomSettings
 
 _PERMANENT, _SERVICE_USER = 1, 1
 _CALLING_AET_NOT_RECOGNIZED, _CALLED_AET_NOT_RECOGNIZED = 3, 7
@@ -54,6 +58,18 @@ class Admission:
     """The titles that may call, beside those with a rule of their own; empty: see `knows`."""
     rules: tuple[PeerRule, ...] = ()
     """At most one for each calling AE title."""
+    echo_only_aets: tuple[str, ...] = ()
+    """Titles that may do nothing but C-ECHO, whatever the rule for any other says."""
+
+    @classmethod
+    def of(cls, dicom: "DicomSettings") -> "Admission":
+        """The rules as the settings have them."""
+        return cls(
+            called_aets=(dicom.ae_title.strip(),) if dicom.check_called_aet else (),
+            calling_aets=tuple(title.strip() for title in dicom.allowed_calling_aets),
+            rules=tuple(PeerRule.of(title, peer) for title, peer in dicom.peers.items()),
+            echo_only_aets=tuple(title.strip() for title in dicom.echo_only_aets),
+        )
 
     def judge(self, applicant: Applicant) -> Rejection | None:
         """None lets in.
@@ -64,15 +80,17 @@ class Admission:
         rule = self.rule_for(applicant.calling_aet)
         fault = _fault(rule, applicant) if rule is not None else ""
         if rule is not None and fault and rule.calling_aet != ANY_OTHER:
-            return _stranger(f"calling AE title {rule.calling_aet} is spoofed: {fault}", SPOOFED)
+            return _stranger(f"calling AE title {rule.calling_aet} spoofed: {fault}", SPOOFED)
         if self.called_aets and applicant.called_aet.strip() not in self.called_aets:
             return Rejection(_PERMANENT, _SERVICE_USER, _CALLED_AET_NOT_RECOGNIZED, "called AE title not recognized")
         if not self.knows(applicant.calling_aet):
             return _stranger("calling AE title not recognized")
-        return _stranger(fault) if fault else None
+        return _stranger(f"calling AE title not recognized: {fault}") if fault else None
 
     def may(self, calling_aet: str, verb: str) -> bool:
         """Whether a title that was let in may use `store` or `echo`."""
+        if calling_aet.strip() in self.echo_only_aets:
+            return verb == ECHO
         rule = self.rule_for(calling_aet)
         return verb in (rule.verbs if rule is not None else VERBS)
 
@@ -99,6 +117,7 @@ class Admission:
             "called_aets": list(self.called_aets),
             "calling_aets": list(self.calling_aets),
             "rules": [rule.to_document() for rule in self.rules],
+            "echo_only_aets": list(self.echo_only_aets),
         }
 
     @classmethod
@@ -107,6 +126,7 @@ class Admission:
             tuple(document["called_aets"]),
             tuple(document["calling_aets"]),
             tuple(PeerRule.from_document(rule) for rule in document["rules"]),
+            tuple(document["echo_only_aets"]),
         )
 
 
@@ -115,17 +135,17 @@ def _stranger(reason: str, alert: str = "") -> Rejection:
 
 
 def _fault(rule: PeerRule, applicant: Applicant) -> str:
-    """What the applicant lacks by the rule, in words; empty: nothing."""
+    """What speaks against the applicant by the rule, in words; empty: nothing."""
     if not rule.lets_in(applicant.address):
-        return "it does not call from there"
+        return "the address is outside its ranges"
     if (rule.tls or rule.needs_certificate) and not applicant.tls:
-        return "it calls over TLS only"
+        return "the connection is without TLS"
     if rule.needs_certificate and applicant.certificate is None:
-        return "it showed no certificate"
+        return "no certificate was shown"
     if rule.fingerprints and hashlib.sha256(applicant.certificate or b"").hexdigest() not in rule.fingerprints:
-        return "it showed another certificate"
+        return "the certificate is another one"
     if rule.names and not _folded(rule.names) & _folded(applicant.certificate_names):
-        return "its certificate is for another name"
+        return "the certificate is for another name"
     return ""
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-ANY_OTHER = "*"
-"""Stands for every calling AE title without a rule of its own."""
+if TYPE_CHECKING:
+    from dicomnode.settings import PeerSettings
 
 ECHO = "echo"
 STORE = "store"
@@ -39,6 +39,12 @@ class PeerRule:
             return True
         peer = address_of(address)
         return peer is not None and any(peer in network for network in self.addresses)
+
+    @classmethod
+    def of(cls, calling_aet: str, peer: "PeerSettings") -> "PeerRule":
+        """The rule as the settings have it."""
+        networks = tuple(ip_network(text) for text in peer.addresses)
+        return cls(calling_aet, networks, peer.fingerprints, peer.names, peer.tls, peer.verbs)
 
     def to_document(self) -> dict[str, Any]:
         """Plain JSON, for `from_document` in another process."""

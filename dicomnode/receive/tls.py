@@ -2,9 +2,12 @@
 
 import ssl
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dicomnode.domain.tls import TlsFiles, strict_context
+
+if TYPE_CHECKING:
+    from dicomnode.settings import TlsPortSettings
 
 _CLIENT = {"require": ssl.CERT_REQUIRED, "request": ssl.CERT_OPTIONAL, "none": ssl.CERT_NONE}
 
@@ -18,6 +21,11 @@ class ServerTls:
     ca: str = ""
     client: str = "require"
     """`require` or `request` a client certificate, or `none`. One that is shown must be valid in any case."""
+
+    @classmethod
+    def of(cls, tls: "TlsPortSettings") -> "ServerTls":
+        """The files as the settings name them."""
+        return cls(str(tls.cert), str(tls.key), str(tls.ca or ""), tls.client)
 
     def to_document(self) -> dict[str, Any]:
         """Plain JSON: the arguments of another such object."""
