@@ -66,6 +66,16 @@ NESTING_SEQUENCES = frozenset(
 )  # fmt: skip
 """Sequences that hold others. Implicit VR does not say what is a sequence; of these the scan knows it."""
 
+CHARACTER_SETS = frozenset(
+    {"", "ISO_IR 192", "GB18030", "GBK"}
+    | {f"ISO_IR {number}" for number in (6, 13, 100, 101, 109, 110, 126, 127, 138, 144, 148, 166)}
+    | {
+        f"ISO 2022 IR {number}"
+        for number in (6, 13, 58, 87, 100, 101, 109, 110, 126, 127, 138, 144, 148, 149, 159, 166)
+    }
+)
+"""Values of SpecificCharacterSet (PS3.3 C.12.1.1.2). Of others, at any depth, pydicom says what becomes of them."""
+
 _SHORT = frozenset(
     map(
         _number,
@@ -174,10 +184,10 @@ def _explicit(buffer: Buffer, position: int, end: int, depth: int, values: _Valu
             position = _sequence(buffer, begin, depth, _explicit)
         else:
             raise _Declined
-        if tag in WANTED and not depth:
+        if tag in WANTED and (not depth or tag == SPECIFIC_CHARACTER_SET):
             if WANTED[tag] != vr:
                 raise _Declined
-            values[tag] = _copy(buffer, begin, position)
+            values[tag] = _kept(tag, buffer, begin, position)
     if position != end:
         raise _Declined
     return position
@@ -207,10 +217,10 @@ def _implicit(buffer: Buffer, position: int, end: int, depth: int, values: _Valu
                 and _copy(buffer, begin, position).find(_SEQUENCE_END_BYTES) + 8 < position - begin
             ):
                 raise _Declined
-        if tag in WANTED and not depth:
+        if tag in WANTED and (not depth or tag == SPECIFIC_CHARACTER_SET):
             if length == _UNDEFINED and WANTED[tag] != _SQ:
                 raise _Declined
-            values[tag] = _copy(buffer, begin, position)
+            values[tag] = _kept(tag, buffer, begin, position)
     if position != end:
         raise _Declined
     return position
@@ -258,6 +268,18 @@ def _is_sequence(tag: int) -> bool:
     delimiter, wherever that stands.
     """
     return bool(tag >> 16 & 1) or tag in NESTING_SEQUENCES
+
+
+def _kept(tag: int, buffer: Buffer, begin: int, end: int) -> bytes:
+    value = _copy(buffer, begin, end)
+    if tag == SPECIFIC_CHARACTER_SET and not CHARACTER_SETS.issuperset(character_sets(value)):
+        raise _Declined
+    return value
+
+
+def character_sets(value: bytes) -> list[str]:
+    """The values of a SpecificCharacterSet."""
+    return value.decode("latin-1").rstrip(" \0").split("\\")
 
 
 def _copy(buffer: Buffer, begin: int, end: int) -> bytes:
