@@ -140,7 +140,7 @@ def scan(buffer: Buffer, transfer_syntax_uid: str) -> Scanned | None:
     walk = _implicit if transfer_syntax_uid == _IMPLICIT_VR_LITTLE_ENDIAN else _explicit
     values: _Values = {}
     try:
-        if _implicit_head(buffer, 0)[0] < _FIRST_GROUP:
+        if not _FIRST_GROUP <= _implicit_head(buffer, 0)[0] < _PIXEL_GROUP:
             return None
         walk(buffer, 0, len(buffer), 0, values)
         return Scanned(

@@ -207,7 +207,7 @@ def test_bogus_lengths_cost_neither_time_nor_memory() -> None:
         assert scan(pack("<HH2sHL", 0x0009, 0x0010, b"UN", 0, length) + bytes(64), EXPLICIT) is None
 
 
-@pytest.mark.parametrize("data", [b"", b"\0", b"\x08\0\x05\0", bytes(64)])
+@pytest.mark.parametrize("data", [b"", b"\0", b"\x08\0\x05\0", bytes(64), b"\xe0\x7f\x10\0OW\0\0" + bytes(4)])
 def test_nothing_is_declined(data: bytes) -> None:
     assert scan(data, EXPLICIT) is None
     assert scan(data, IMPLICIT) is None
