@@ -47,30 +47,27 @@ def plan_delivery(
 ) -> int:
     """See to it that `destination` gets these instances once. Returns how many were not planned before.
 
-    A finished delivery that gains an instance (a late slice) is pending again, for that instance alone.
+    A finished delivery that gains an instance (a late slice) is pending again, for that instance alone. Bytes that lie
+    elsewhere than when they were planned came again after the first were given up: a new arrival, sent like one.
     """
     row = deliveries.by_subject(session, destination, str(subject))
-    known = deliveries.item_uids(session, row.id) if row else set()
-    fresh = [instance for instance in instances if instance.sop_uid not in known]
+    known = deliveries.locations(session, row.id) if row else {}
+    fresh = [instance for instance in instances if known.get(instance.sop_uid) != instance.location]
     if not fresh:
         return 0
     if row is None:
         row = _create(session, destination, subject, rule, node, now)
     elif row.state in ("sent", "failed"):
         row.state, row.not_before, row.finished_at = "pending", now, None
+    again = any(instance.sop_uid in known for instance in fresh)
+    planned = {item.sop_uid: item for item in deliveries.items(session, row.id)} if again else {}
     for instance in fresh:
-        session.add(
-            DeliveryItem(
-                delivery_id=row.id,
-                sop_uid=instance.sop_uid,
-                sop_class_uid=instance.sop_class_uid,
-                transfer_syntax_uid=instance.transfer_syntax_uid,
-                container=instance.location.container,
-                offset=instance.location.offset,
-                length=instance.location.length,
-                state="pending",
-            )
-        )
+        item = planned.get(instance.sop_uid) or DeliveryItem(delivery_id=row.id, sop_uid=instance.sop_uid)
+        item.sop_class_uid, item.transfer_syntax_uid = instance.sop_class_uid, instance.transfer_syntax_uid
+        location = instance.location
+        item.container, item.offset, item.length = location.container, location.offset, location.length
+        item.state = "pending"
+        session.add(item)
     session.flush()
     return len(fresh)
 

@@ -13,7 +13,7 @@ from dicomnode.db.repositories import series as series_rows
 from dicomnode.domain.facts import SeriesFacts
 from dicomnode.domain.provenance import series_is_derived_by_dicomnode
 from dicomnode.domain.site import Rule
-from dicomnode.flow.context import Flow, facts_of_all
+from dicomnode.flow.context import Flow, facts_of_all, gone_words
 from dicomnode.flow.outputs import plan_outputs
 from dicomnode.jobs.ledger import PRIORITIES, SHADOW_PRIORITY, Work, enter
 from dicomnode.observe import COMPLETED
@@ -74,7 +74,7 @@ def _route(flow: Flow, session: Session, series: Series, generation: int, facts:
     for answer in explain_rules(site, facts):
         if answer.rule.enhance is None or answer.rule.state == "draft":
             continue
-        refusal = _refusal(flow, series, answer, facts)
+        refusal = _refusal(flow, session, series, answer, facts)
         row = None if refusal else _enter(flow, session, series, generation, answer.rule, now)
         words = "matches as a shadow, nothing is sent" if answer.rule.state == "shadow" else "matches"
         outcome = refusal or f"{words}: {answer.rule.enhance.pipeline}"
@@ -94,13 +94,15 @@ def _route(flow: Flow, session: Session, series: Series, generation: int, facts:
     )
 
 
-def _refusal(flow: Flow, series: Series, answer: RuleExplanation, facts: SeriesFacts) -> str:
+def _refusal(flow: Flow, session: Session, series: Series, answer: RuleExplanation, facts: SeriesFacts) -> str:
     """Why this rule's answer leads to no work, in words for an administrator; empty when it does."""
     assert answer.rule.enhance is not None
     if not answer.matched:
         return f"does not match: {answer.reason}"
     if series.derived_by_node or series_is_derived_by_dicomnode(facts):
         return "matches, but a dicomnode made this series: never enhanced again"
+    if gone := instances.gone(session, series.uid):
+        return f"matches, but the series is not whole: {gone_words(gone)}"
     name = answer.rule.enhance.pipeline
     entry = flow.registry.get(name)
     if entry is None or not entry.usable:

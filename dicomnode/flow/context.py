@@ -1,6 +1,6 @@
 """What every step of the flow needs. Holds no state of its own: that is in SQL."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,6 +62,11 @@ def _header(flow: Flow, row: Instance) -> Dataset:
     except (UnreadableHeader, EOFError) as error:
         log.error("a stored header cannot be read", container=row.container, offset=row.offset, error=str(error))
         return Dataset()
+
+
+def gone_words(gone: Mapping[str, int]) -> str:
+    """What became of instances that are known but not stored (`instances.gone`): "3 purged, 1 missing"."""
+    return ", ".join(f"{count} {why}" for why, count in sorted(gone.items())) + " of its instances"
 
 
 def facts_so_far(flow: Flow, series: Series) -> SeriesFacts:

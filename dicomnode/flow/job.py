@@ -25,7 +25,7 @@ from dicomnode.enhance.decode import Decoder
 from dicomnode.enhance.errors import EnhanceError, SeriesRefused
 from dicomnode.enhance.images import Enhanced, EnhancedSlice, Pixels, SourceImage
 from dicomnode.enhance.runner import Engine
-from dicomnode.flow.context import Flow
+from dicomnode.flow.context import Flow, gone_words
 from dicomnode.flow.deriving import derivation_of, derive_slice, flags, vetoes
 from dicomnode.flow.drift import note_input
 from dicomnode.flow.outputs import plan_outputs
@@ -49,6 +49,7 @@ class _Plan:
 
     row: Enhancement
     rows: Sequence[Instance]
+    gone: dict[str, int]
     facts: SeriesFacts
     known: set[str]
     series: DerivedSeries | None
@@ -65,6 +66,8 @@ def run_job(flow: Flow, engine: Engine, decoder: Decoder, held: Held) -> None:
     plan = _plan(flow, held)
     sources = {row.sop_uid: _source(flow, decoder, row) for row in plan.rows}
     try:
+        if plan.gone:
+            raise SeriesRefused(f"the series is not whole: {gone_words(plan.gone)}")
         if not sources:
             raise SeriesRefused("the series has no instances")
         loaded = _as_planned(engine, plan)
@@ -100,6 +103,7 @@ def _plan(flow: Flow, held: Held) -> _Plan:
         return _Plan(
             row=row,
             rows=[one for one in instances.of_series(session, row.series_uid) if _within(one, held.claim.generation)],
+            gone=instances.gone(session, row.series_uid),
             facts=SeriesFacts.from_json(facts.facts),
             known={output.source_sop_uid for output in enhancements.outputs(session, row.id)},
             series=DerivedSeries.from_json(named.document) if named else None,

@@ -14,7 +14,7 @@ from dicomnode.flow.context import Flow
 
 
 def plan_outputs(flow: Flow, session: Session, row: Enhancement, now: datetime) -> None:
-    """Plan the delivery of everything that is committed. What is planned already stays as it is."""
+    """Plan the delivery of everything that is committed and kept. What is planned already stays as it is."""
     series = series_rows.find(session, row.series_uid)
     assert series is not None
     subject = Subject(series.uid, series.study_uid, row.id)
@@ -26,6 +26,7 @@ def plan_outputs(flow: Flow, session: Session, row: Enhancement, now: datetime) 
             Location(output.container, output.offset, output.length),
         )
         for output in enhancements.outputs(session, row.id)
+        if not output.gone
     ]
     for decision in site_rows.matches_of(session, row.id):
         for destination in decision.deliver_to:

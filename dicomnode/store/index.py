@@ -4,11 +4,12 @@ SQL is only the index: a member that was applied twice changes nothing, and what
 containers again.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from pydicom import Dataset
 from sqlalchemy.orm import Session
@@ -22,6 +23,7 @@ from dicomnode.domain.instance import Location
 from dicomnode.domain.provenance import is_derived_by_dicomnode
 from dicomnode.observe import INDEXED
 from dicomnode.store import association_events
+from dicomnode.store.again import comes_again, note_return
 from dicomnode.store.header import UnreadableHeader
 from dicomnode.store.header_fields import integer, is_image, text
 from dicomnode.store.members import DamagedMember, EventMember, InstanceMember, Member, members
@@ -117,11 +119,26 @@ class Indexer:
         known = instances.find(session, receipt.sop_instance_uid)
         if known is None:
             return self._apply_new(session, member, arrivals)
-        if known.sha256 == receipt.sha256 or instances.version_known(session, known.sop_uid, receipt.sha256):
+        same = known.sha256 == receipt.sha256
+        if comes_again(known, same, receipt):
+            return self._apply_again(session, known, member, arrivals)
+        version = None if same else instances.version(session, known.sop_uid, receipt.sha256)
+        if same or known.gone == "purged" or (version is not None and not comes_again(version, True, receipt)):
             return "duplicate"
-        return self._apply_version(session, known, member, arrivals)
+        return self._apply_version(session, known, version, member, arrivals)
 
-    def _apply_new(self, session: Session, member: InstanceMember, arrivals: Arrivals) -> str:
+    def _apply_again(self, session: Session, known: Instance, member: InstanceMember, arrivals: Arrivals) -> str:
+        """Stored anew under its old row; other bytes in the same encoding may be a correction, so we say that it is."""
+        receipt, gone, same = member.receipt, known.gone, known.sha256 == member.receipt.sha256
+        if not same and known.transfer_syntax_uid == receipt.transfer_syntax_uid:
+            arrivals.contradicted[known.series_uid] = Version.CORRECTION
+        self._apply_new(session, member, arrivals, known)
+        note_return(session, arrivals.series[receipt.series_uid], receipt, gone, same, self._node)
+        return "again"
+
+    def _apply_new(
+        self, session: Session, member: InstanceMember, arrivals: Arrivals, known: Instance | None = None
+    ) -> str:
         receipt, location = member.receipt, member.location
         header = self._header(location)
         at = datetime.fromisoformat(receipt.received_at)
@@ -142,8 +159,10 @@ class Indexer:
             association=receipt.association,
             calling_aet=receipt.calling_aet,
             received_at=at,
+            **_STORED,
+            generation=None,
         )
-        session.add(row)
+        session.add(row := session.merge(row) if known else row)
         session.flush()  # a second copy in this very batch must find the first
         arrivals.new.append((row, header))
         arrivals.series[series.uid] = series
@@ -191,12 +210,19 @@ class Indexer:
             )
             session.flush()
 
-    def _apply_version(self, session: Session, known: Instance, member: InstanceMember, arrivals: Arrivals) -> str:
+    def _apply_version(
+        self,
+        session: Session,
+        known: Instance,
+        version: InstanceVersion | None,
+        member: InstanceMember,
+        arrivals: Arrivals,
+    ) -> str:
         receipt, location = member.receipt, member.location
-        differing = differences(self._header(instances.location(known)), self._header(location))
-        kind = classify(differing, lambda: self._same_pixels(instances.location(known), location))
-        session.add(
+        kind, differing = self._compare(known, location)
+        session.merge(
             InstanceVersion(
+                id=version.id if version else None,
                 sop_uid=known.sop_uid,
                 kind=kind.value,
                 transfer_syntax_uid=receipt.transfer_syntax_uid,
@@ -207,6 +233,8 @@ class Indexer:
                 association=receipt.association,
                 received_at=datetime.fromisoformat(receipt.received_at),
                 differences=list(differing),
+                **_STORED,
+                settled_at=None,
             )
         )
         session.flush()
@@ -223,6 +251,12 @@ class Indexer:
         if kind is not Version.VARIANT:
             arrivals.contradicted[known.series_uid] = kind
         return kind.value
+
+    def _compare(self, known: Instance, location: Location) -> tuple[Version, list[str]]:
+        if known.gone:
+            return Version.CONFLICT, []  # nothing to compare with, so nobody can say that it is the same
+        differing = differences(self._header(instances.location(known)), self._header(location))
+        return classify(differing, lambda: self._same_pixels(instances.location(known), location)), differing
 
     def _header(self, location: Location) -> Dataset:
         """The receiver refuses what cannot be read; should it slip through, an empty header still gets its row."""
@@ -252,6 +286,9 @@ class Indexer:
             subject=f"container:{member.location.container}@{member.location.offset}",
         )
 
+
+_STORED: Mapping[str, Any] = {"purged_at": None, "fault": ""}
+"""What says of a row that its bytes are kept, whatever became of earlier ones."""
 
 _VERSION_WORDS = {
     Version.VARIANT: "the same image came in another encoding; kept beside the first",

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Mapped, mapped_column
 
 
@@ -15,3 +16,13 @@ class Stored:
     """When retention gave the bytes up; null while they are kept."""
     fault: Mapped[str] = mapped_column(default="")
     """Empty, `missing` or `damaged`: what the doctor found of bytes that should be there. Nothing reads them then."""
+
+    @classmethod
+    def kept(cls) -> ColumnElement[bool]:
+        """The rows whose bytes are here and can be trusted."""
+        return cls.purged_at.is_(None) & (cls.fault == "")
+
+    @property
+    def gone(self) -> str:
+        """Why nothing may read the bytes: `purged`, `missing`, `damaged`; empty when they are kept."""
+        return self.fault if self.purged_at is None else "purged"

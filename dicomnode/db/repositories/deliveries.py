@@ -7,6 +7,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.db.models import Delivery, DeliveryItem
+from dicomnode.domain.instance import Location
 
 
 def find(session: Session, id: int) -> Delivery | None:
@@ -18,8 +19,11 @@ def by_subject(session: Session, destination: str, subject: str) -> Delivery | N
     return session.scalar(query)
 
 
-def item_uids(session: Session, delivery_id: int) -> set[str]:
-    return set(session.scalars(select(DeliveryItem.sop_uid).where(DeliveryItem.delivery_id == delivery_id)))
+def locations(session: Session, delivery_id: int) -> dict[str, Location]:
+    """Where the bytes of each instance lie that is planned already, by its UID."""
+    query = select(DeliveryItem.sop_uid, DeliveryItem.container, DeliveryItem.offset, DeliveryItem.length)
+    rows = session.execute(query.where(DeliveryItem.delivery_id == delivery_id))
+    return {sop_uid: Location(container, offset, length) for sop_uid, container, offset, length in rows}
 
 
 def due(session: Session, destination: str, now: datetime) -> Delivery | None:

@@ -80,8 +80,8 @@ def outputs(session: Session, enhancement_id: int) -> Sequence[Output]:
 
 
 def containers_of_outputs(session: Session) -> set[str]:
-    """Containers that committed outputs point into: all others in the staging area are left-overs."""
-    return set(session.scalars(select(Output.container).distinct()))
+    """Containers that outputs point into and that retention has not given up: all others may be swept."""
+    return set(session.scalars(select(Output.container).where(Output.purged_at.is_(None)).distinct()))
 
 
 def staged_by_running(session: Session, folder: str) -> set[str]:

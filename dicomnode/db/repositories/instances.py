@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import func, select, update
+from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.db.models import Instance, InstanceVersion
@@ -18,37 +18,48 @@ def find(session: Session, sop_uid: str) -> Instance | None:
     return session.get(Instance, sop_uid)
 
 
-def version_known(session: Session, sop_uid: str, sha256: str) -> bool:
-    """Whether these very bytes were already kept as another version of the instance."""
-    query = select(InstanceVersion.id).where(InstanceVersion.sop_uid == sop_uid, InstanceVersion.sha256 == sha256)
-    return session.scalar(query) is not None
+def version(session: Session, sop_uid: str, sha256: str) -> InstanceVersion | None:
+    """These very bytes, if they came before as another version of the instance."""
+    query = select(InstanceVersion).where(InstanceVersion.sop_uid == sop_uid, InstanceVersion.sha256 == sha256)
+    return session.scalar(query)
 
 
 def of_series(session: Session, series_uid: str) -> Sequence[Instance]:
-    """All instances of a series, in order of arrival."""
-    query = select(Instance).where(Instance.series_uid == series_uid).order_by(Instance.received_at, Instance.sop_uid)
-    return session.scalars(query).all()
+    """The instances of a series that are stored, in order of arrival."""
+    query = select(Instance).where(Instance.series_uid == series_uid, Instance.kept())
+    return session.scalars(query.order_by(Instance.received_at, Instance.sop_uid)).all()
 
 
 def sop_uids(session: Session, series_uid: str) -> set[str]:
-    return set(session.scalars(select(Instance.sop_uid).where(Instance.series_uid == series_uid)))
+    return set(session.scalars(select(Instance.sop_uid).where(Instance.series_uid == series_uid, Instance.kept())))
 
 
 def count(session: Session, series_uid: str) -> int:
-    return session.scalar(select(func.count()).where(Instance.series_uid == series_uid)) or 0
+    """Number of stored instances."""
+    return session.scalar(select(func.count()).where(Instance.series_uid == series_uid, Instance.kept())) or 0
+
+
+def gone(session: Session, series_uid: str) -> dict[str, int]:
+    """Number of instances whose rows outlived their bytes, by what became of those: purged, missing, damaged."""
+    known = Instance.series_uid == series_uid
+    why = case((Instance.purged_at.is_not(None), "purged"), else_=Instance.fault)
+    query = select(why, func.count()).where(known, ~Instance.kept()).group_by(why)
+    return dict(session.execute(query).all())
 
 
 def announced(session: Session, series_uid: str) -> tuple[int, int | None]:
     """(number of images, the largest number of images that any of them announces)."""
     query = select(func.count(), func.max(Instance.images_in_acquisition))
-    images, largest = session.execute(query.where(Instance.series_uid == series_uid, Instance.is_image)).one()
+    images, largest = session.execute(
+        query.where(Instance.series_uid == series_uid, Instance.is_image, Instance.kept())
+    ).one()
     return images, largest
 
 
 def numbering(session: Session, series_uid: str) -> Sequence[tuple[int | None, int | None, int | None]]:
     """(instance number, acquisition number, images in acquisition) of every image: what completion evidence reads."""
     query = select(Instance.instance_number, Instance.acquisition_number, Instance.images_in_acquisition)
-    return session.execute(query.where(Instance.series_uid == series_uid, Instance.is_image)).all()
+    return session.execute(query.where(Instance.series_uid == series_uid, Instance.is_image, Instance.kept())).all()
 
 
 def join_generation(session: Session, sop_uids: Iterable[str], generation: int) -> None:

@@ -29,6 +29,15 @@ def complete(session: Session, uid: str, seen_arrival: datetime, now: datetime) 
     return session.scalar(select(Series.generation).where(Series.uid == uid))
 
 
+def returned(session: Session, row: Series) -> None:
+    """An instance came after retention had given up the series: it is stored again.
+
+    Written by a statement of its own: `row` may have been read before another node's retention set the column.
+    """
+    session.execute(update(Series).where(Series.uid == row.uid).values(purged_at=None))
+    session.refresh(row, ["purged_at"])
+
+
 def add_facts(
     session: Session, uid: str, generation: int, facts: SeriesFacts, *, reason: str, count: int, at: datetime
 ) -> None:
