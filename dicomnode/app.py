@@ -197,9 +197,7 @@ class Node:
     def _destinations(self) -> Sequence[Destination]:
         with self.flow.database.read() as session:
             _, site = self.flow.site.get(session)
-        return [
-            Destination(each.name, each.ae_title, each.host, each.port) for each in site.destinations if each.enabled
-        ]
+        return [Destination.of(each, self.settings.tls) for each in site.destinations if each.enabled]
 
     def _sender(self, destination: Destination) -> Sender:
         delivery = self.settings.delivery

@@ -28,6 +28,7 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
             "ae_title": each.ae_title,
             "host": each.host,
             "port": each.port,
+            "tls": each.tls,
             "enabled": each.enabled,
             "deliveries": {state: count for (name, state), count in counts.items() if name == each.name},
         }
@@ -48,7 +49,7 @@ def echo(
         found = flow.site.get(session)[1].destination(name)
     if found is None:
         fail(f"there is no destination {name!r}")
-    destination = Destination(found.name, found.ae_title, found.host, found.port)
+    destination = Destination.of(found, flow.settings.tls)
     started = time.monotonic()
     try:
         status = c_echo(destination, flow.settings.dicom.ae_title, timeouts=timeouts_of(flow.settings))

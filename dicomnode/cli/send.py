@@ -74,7 +74,7 @@ def _named(config: Path | None, name: str) -> Destination:
         found = flow.site.get(session)[1].destination(name)
     if found is None:
         fail(f"there is no destination {name!r}; --to takes a destination's name or HOST:PORT")
-    return Destination(found.name, found.ae_title, found.host, found.port)
+    return Destination.of(found, flow.settings.tls)
 
 
 def _outgoings(folder: Path) -> Iterator[Outgoing]:

@@ -29,7 +29,7 @@ def import_(
     except (OSError, UnicodeDecodeError) as error:
         fail(f"cannot read {file}: {error}")
     try:
-        site = read_site(text, flow.registry.params_models(), flow.registry.broken())
+        site = read_site(text, flow.registry.params_models(), flow.registry.broken(), flow.settings.tls)
     except SiteRefused as refused:
         _refuse(refused, as_json)
     with flow.database.write() as session:

@@ -1,6 +1,12 @@
 """Where deliveries go: a DICOM peer and how long the node waits for it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from dicomnode.deliver.tls import ClientTls
+from dicomnode.domain import site
+from dicomnode.domain.tls import TlsFiles
+from dicomnode.settings import TlsIdentitySettings
 
 
 @dataclass(frozen=True)
@@ -11,6 +17,21 @@ class Destination:
     ae_title: str
     host: str
     port: int
+    tls: ClientTls | None = None
+    """None: in plain text."""
+
+    @classmethod
+    def of(cls, entry: site.Destination, identities: Mapping[str, TlsIdentitySettings]) -> "Destination":
+        """The destination as site data have it, with the TLS identity of this node that it names.
+
+        Where the settings have lost that identity the connection fails; it never falls back to plain text.
+        """
+        tls = None
+        if entry.tls is not None:
+            identity = identities.get(entry.tls)
+            files = TlsFiles(f"tls.{entry.tls}", *(_path(identity, name) for name in ("ca", "cert", "key")))
+            tls = ClientTls(files, entry.server_name or "")
+        return cls(entry.name, entry.ae_title, entry.host, entry.port, tls)
 
     def __str__(self) -> str:
         return f"{self.name} ({self.ae_title} at {self.host}:{self.port})"
@@ -27,3 +48,7 @@ class Timeouts:
     connect: float = 10.0
     acse: float = 30.0
     dimse: float = 60.0
+
+
+def _path(identity: TlsIdentitySettings | None, name: str) -> str:
+    return str(getattr(identity, name, None) or "")

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import socket
+import ssl
 import struct
 import sys
 import termios
@@ -14,6 +15,8 @@ from typing import TypeVar
 
 from dicomnode.deliver.destination import Destination
 from dicomnode.deliver.outcome import AssociationFailed, FailureKind
+from dicomnode.deliver.tls import client_context, in_words
+from dicomnode.domain.tls import TlsUnusable
 
 MAX_PDU_LENGTH = 131_072
 """The longest P-DATA-TF we take (announced) and, towards a peer that sets no limit, write."""
@@ -22,6 +25,7 @@ _PDU_HEADER = struct.Struct(">BxI")
 _PDV_HEADER = struct.Struct(">IBB")
 _P_DATA_TF = 0x04
 _BUFFERS_PER_CALL = 512  # below Linux' IOV_MAX of 1024
+_TLS_BYTES_PER_CALL = 65_536  # four records
 _STOP_LATENCY = 0.2
 _TCP_QUICKACK = getattr(socket, "TCP_QUICKACK", None)  # Linux only
 
@@ -29,7 +33,7 @@ _T = TypeVar("_T")
 
 
 class Wire:
-    """A connected TCP socket that reads and writes whole PDUs.
+    """A connected TCP socket, with TLS or without, that reads and writes whole PDUs.
 
     Every method raises AssociationFailed: TIMEOUT where the peer was silent, CONNECTION where the connection broke,
     STOPPED within a fraction of a second of `stop` being set.
@@ -40,13 +44,18 @@ class Wire:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.settimeout(_STOP_LATENCY)
         self._socket, self._stop = sock, stop
+        self._send = partial(_send_joined, sock) if isinstance(sock, ssl.SSLSocket) else sock.sendmsg
         self._inside_pdu = False
 
     @classmethod
     def connect(cls, destination: Destination, timeout: float, stop: threading.Event) -> "Wire":
         """Open the connection, or raise AssociationFailed in words that name the destination."""
         try:
-            return cls(socket.create_connection((destination.host, destination.port), timeout), stop)
+            context = client_context(destination.tls.files) if destination.tls else None
+            sock = socket.create_connection((destination.host, destination.port), timeout)
+        except TlsUnusable as error:
+            reason = f"configuration error: {destination} cannot be reached over TLS: {error}"
+            raise AssociationFailed(FailureKind.CONFIGURATION, reason, transient=True) from error
         except TimeoutError as error:
             reason = f"{destination} did not answer the connection within {timeout:g} s"
             raise AssociationFailed(FailureKind.TIMEOUT, reason, transient=True) from error
@@ -56,6 +65,28 @@ class Wire:
         except OSError as error:
             reason = f"cannot connect to {destination}: {error.strerror or error}"
             raise AssociationFailed(FailureKind.CONNECTION, reason, transient=True) from error
+        return cls(sock, stop) if context is None else cls._secured(sock, context, destination, timeout, stop)
+
+    @classmethod
+    def _secured(
+        cls,
+        sock: socket.socket,
+        context: ssl.SSLContext,
+        destination: Destination,
+        timeout: float,
+        stop: threading.Event,
+    ) -> "Wire":
+        """The wire after the TLS handshake, which may be silent for `timeout` at most."""
+        name = (destination.tls and destination.tls.server_name) or destination.host
+        tls_sock = context.wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
+        wire = cls(tls_sock, stop)
+        try:
+            wire._wait(tls_sock.do_handshake, wire._silence(timeout))
+        except AssociationFailed as failure:
+            wire.close()
+            reason = f"no TLS with {destination}: {failure.reason}"
+            raise AssociationFailed(failure.kind, reason, transient=failure.transient) from failure
+        return wire
 
     def write(self, pdu: bytes, timeout: float) -> None:
         """Write one encoded PDU."""
@@ -92,6 +123,10 @@ class Wire:
 
     def close(self) -> None:
         """Close the connection. Never raises."""
+        if isinstance(self._socket, ssl.SSLSocket):
+            with contextlib.suppress(OSError, ValueError):
+                self._socket.settimeout(0)
+                self._socket.unwrap()  # says close_notify (RFC 8446 6.1), and waits for none
         self._socket.close()
 
     def _write_all(self, buffers: list[memoryview], timeout: float) -> None:
@@ -99,7 +134,7 @@ class Wire:
         first = 0
         while first < len(buffers):
             window = buffers[first : first + _BUFFERS_PER_CALL]
-            sent = self._wait(partial(self._socket.sendmsg, window), self._silence(timeout))
+            sent = self._wait(partial(self._send, window), self._silence(timeout))
             while sent and sent >= len(buffers[first]):
                 sent -= len(buffers[first])
                 first += 1
@@ -141,8 +176,7 @@ class Wire:
                 if silence.too_long():
                     raise AssociationFailed(FailureKind.TIMEOUT, "the peer was silent", transient=True) from error
             except OSError as error:
-                reason = f"the connection broke: {error.strerror or error}"
-                raise AssociationFailed(FailureKind.CONNECTION, reason, transient=True) from error
+                raise AssociationFailed(FailureKind.CONNECTION, in_words(error), transient=True) from error
 
 
 class _Silence:
@@ -167,6 +201,16 @@ class _Silence:
         """Bytes that the peer's host has not acknowledged yet (SIOCOUTQ, tcp(7))."""
         answer = fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4))
         return int.from_bytes(answer, sys.byteorder)
+
+
+def _send_joined(sock: ssl.SSLSocket, window: list[memoryview]) -> int:
+    """Send from the front of `window`, as `sendmsg` does; called again with the same bytes, as OpenSSL demands it."""
+    joined = bytearray()
+    for buffer in window:
+        joined += buffer[: _TLS_BYTES_PER_CALL - len(joined)]
+        if len(joined) == _TLS_BYTES_PER_CALL:
+            break
+    return sock.send(joined)
 
 
 def _fragments(context_id: int, message: memoryview, control: int, peer_limit: int) -> list[memoryview]:

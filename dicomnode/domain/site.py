@@ -19,6 +19,10 @@ class SiteWords(AttributeWords, Protocol):
     def destinations(self) -> Collection[str]:
         """Every destination name of the document, also of destinations that have problems of their own."""
 
+    @property
+    def tls_identities(self) -> Collection[str]:
+        """The names of this node's TLS identities."""
+
     def check_pipeline(self, pipeline: str) -> None:
         """Raise `problem.refusal(...)` if there is no such pipeline."""
 
@@ -42,6 +46,9 @@ Name = Annotated[str, BeforeValidator(_name)]
 Names = Annotated[tuple[Name, ...], Field(strict=False, max_length=100)]
 
 
+_HOST = r"[^\s/@\[\].][^\s/@\[\]]{0,252}"
+
+
 class Destination(_Entry):
     """Where series are sent: a DICOM node that takes C-STORE."""
 
@@ -52,6 +59,10 @@ class Destination(_Entry):
     port: int = Field(ge=1, le=65535)
     description: str = Field("", max_length=500)
     enabled: bool = True
+    tls: Name | None = None
+    """Which of the node's TLS identities (`[tls.NAME]` of its settings) it is reached with; without: in plain text."""
+    server_name: str | None = None
+    """What its certificate must be for, where that is not `host`."""
 
     @field_validator("name")
     @classmethod
@@ -71,9 +82,27 @@ class Destination(_Entry):
     @field_validator("host")
     @classmethod
     def _is_host(cls, host: str) -> str:
-        if not re.fullmatch(r"[^\s/@\[\]]{1,253}", host):
+        if not re.fullmatch(_HOST, host):
             raise refusal("must be a host name or an IP address, without port or spaces.")
         return host
+
+    @field_validator("tls")
+    @classmethod
+    def _is_identity(cls, name: str | None, info: ValidationInfo) -> str | None:
+        known = () if info.context is None or name is None else cast(SiteWords, info.context).tls_identities
+        if info.context is not None and name is not None and name not in known:
+            sentence = f"this node has no TLS identity {name!r}: add [tls.{name}] to its settings file first."
+            raise refusal(sentence, nearest(name, known))
+        return name
+
+    @field_validator("server_name")
+    @classmethod
+    def _is_expected(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is not None and not re.fullmatch(_HOST, name):
+            raise refusal("must be a host name or an IP address, without port or spaces.")
+        if name is not None and "tls" in info.data and info.data["tls"] is None:
+            raise refusal("has no meaning without tls: there is no certificate to hold it against.")
+        return name
 
 
 class Enhancement(_Entry):

@@ -1,6 +1,6 @@
 """The site document: destinations and rules as YAML, read as a whole or refused as a whole."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -25,8 +25,14 @@ class SiteRefused(ValueError):
 class _Words:
     """The validation context: what may be named in this document, on this node."""
 
-    def __init__(self, destinations: frozenset[str], pipelines: PipelineParams, broken: Mapping[str, str]) -> None:
-        self.destinations = destinations
+    def __init__(
+        self,
+        destinations: frozenset[str],
+        tls_identities: Collection[str],
+        pipelines: PipelineParams,
+        broken: Mapping[str, str],
+    ) -> None:
+        self.destinations, self.tls_identities = destinations, tls_identities
         self._pipelines, self._broken = pipelines, broken
 
     def check_attribute(self, attribute: str, private_creator: str | None) -> None:
@@ -47,11 +53,16 @@ class _Words:
             raise refusal("", parts=[(problem.path, problem) for problem in found]) from None
 
 
-def read_site(text: str, pipelines: PipelineParams, broken: Mapping[str, str] | None = None) -> Site:
+def read_site(
+    text: str,
+    pipelines: PipelineParams,
+    broken: Mapping[str, str] | None = None,
+    tls_identities: Collection[str] = (),
+) -> Site:
     """The site of a YAML text. Raises SiteRefused with all that is wrong; nothing else is ever raised.
 
     `pipelines` are those this node has: a rule may name no other, and its parameters must fit. `broken` gives the
-    reason for those that are there and cannot be used.
+    reason for those that are there and cannot be used. `tls_identities` are the names a destination's `tls` may have.
     """
     try:
         document, lines = yaml_text.load(text)
@@ -61,16 +72,22 @@ def read_site(text: str, pipelines: PipelineParams, broken: Mapping[str, str] | 
         empty = "the document is empty; to remove all site data write `destinations: []` and `rules: []`."
         raise SiteRefused([Problem("", empty)])
     try:
-        return check_site(document, pipelines, broken)
+        return check_site(document, pipelines, broken, tls_identities)
     except SiteRefused as error:
         found = [replace(problem, line=_line_of(problem.path, lines)) for problem in error.problems]
         raise SiteRefused(sorted(found, key=lambda problem: problem.line or 0)) from None
 
 
-def check_site(document: object, pipelines: PipelineParams, broken: Mapping[str, str] | None = None) -> Site:
+def check_site(
+    document: object,
+    pipelines: PipelineParams,
+    broken: Mapping[str, str] | None = None,
+    tls_identities: Collection[str] = (),
+) -> Site:
     """As `read_site`, from the plain document (a form or the API gives JSON). Raises SiteRefused, without lines."""
     names = _names(document, "destinations")
-    words = _Words(frozenset(name for name in names if isinstance(name, str)), pipelines, broken or {})
+    destinations = frozenset(name for name in names if isinstance(name, str))
+    words = _Words(destinations, tls_identities, pipelines, broken or {})
     try:
         return Site.model_validate(document, context=words)
     except ValidationError as error:

@@ -1,0 +1,61 @@
+"""TLS towards a destination: the identity that its entry names, its certificate checked always and against its name."""
+
+import ssl
+from dataclasses import dataclass
+
+from dicomnode.domain.tls import TlsFiles, TlsUnusable, strict_context
+
+
+@dataclass(frozen=True)
+class ClientTls:
+    """What a destination is connected to with. The files are read at each connection: renewed ones need no restart."""
+
+    files: TlsFiles
+    server_name: str = ""
+    """The name that its certificate must be for; empty: the host that is connected to."""
+
+
+def client_context(files: TlsFiles) -> ssl.SSLContext:
+    """The context to open TLS connections with. Raises TlsUnusable."""
+    if not files.ca:
+        raise TlsUnusable(
+            f"there is no [{files.setting}] in the settings file: add it, or take another identity for the destination"
+        )
+    return strict_context(ssl.PROTOCOL_TLS_CLIENT, files)
+
+
+_CERTIFICATE_FAULTS = {
+    9: "its certificate is not valid yet",
+    10: "its certificate has expired",
+    18: "its certificate is signed by itself, and `ca` does not hold it",
+    19: "none of the certificates in `ca` vouches for its certificate",
+    20: "none of the certificates in `ca` vouches for its certificate",
+    21: "none of the certificates in `ca` vouches for its certificate",
+    62: "its certificate is for another name; `server_name` of the destination says which to expect",
+    64: "its certificate is for another address; `server_name` of the destination says which name to expect",
+}
+"""OpenSSL's X509_V_ERR_* codes (x509_vfy.h), in the words of an administrator."""
+
+_HANDSHAKE_FAULTS = {
+    "UNEXPECTED_EOF_WHILE_READING": "it closed the connection",
+    "WRONG_VERSION_NUMBER": "it speaks no TLS on this port",
+    "UNSUPPORTED_PROTOCOL": "it speaks no TLS 1.2 or later",
+    "TLSV1_ALERT_PROTOCOL_VERSION": "it speaks no TLS 1.2 or later",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "it shares no cipher suite with this node, or wants a certificate of ours",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it wants a certificate of ours, and our identity has none",
+    "TLSV1_ALERT_UNKNOWN_CA": "it does not trust who vouches for our certificate",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "it refuses our certificate",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "it refuses our certificate",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "our certificate has expired",
+    "TLSV1_ALERT_ACCESS_DENIED": "it refuses our certificate",
+}
+"""OpenSSL's reasons, those of the peer's alerts included (RFC 8446 6.2)."""
+
+
+def in_words(error: OSError) -> str:
+    """Why there is no connection, or no longer, for any error of a socket."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _CERTIFICATE_FAULTS.get(error.verify_code, f"its certificate is refused: {error.verify_message}")
+    if isinstance(error, ssl.SSLError):
+        return _HANDSHAKE_FAULTS.get(error.reason or "", f"TLS failed: {error.reason or error}")
+    return f"the connection broke: {error.strerror or error}"
