@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydicom import Dataset
 
-from dicomnode.domain.provenance import INSTANCE_CREATOR_UID, MANUFACTURER, is_derived_by_dicomnode
+from dicomnode.domain.provenance import INSTANCE_CREATOR_UID, MANUFACTURER, MARKS, is_derived_by_dicomnode
 from dicomnode.store import scan
 from dicomnode.store.header_fields import MAX_TEXT, integer, is_image, text
 
@@ -162,7 +162,12 @@ def _carries_mark(values: Mapping[int, bytes], codec: str) -> bool:
 
 
 def _is_derived(header: Dataset) -> bool:
+    """A mark that cannot be read is none: each is looked for by itself, so that it hides no other."""
+    return any(_holds(header, name.partition(".")[0]) for name in MARKS)
+
+
+def _holds(header: Dataset, keyword: str) -> bool:
     try:
-        return is_derived_by_dicomnode(header)
-    except Exception:  # a sequence that pydicom cannot open
+        return is_derived_by_dicomnode({keyword: header.get(keyword)})
+    except Exception:  # pydicom raises what the bytes provoke
         return False
