@@ -3,7 +3,6 @@
 TLS 1.2 at least, 1.3 where the peer has it; forward secrecy and authenticated encryption only.
 """
 
-import os
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,8 +85,10 @@ def _why(error: ssl.SSLError, cert: Path, key: Path) -> str:
 
 def _readable(files: TlsFiles, name: str, text: str) -> Path:
     path = Path(text)
-    if not path.is_file():
-        raise TlsUnusable(f"setting {files.setting}.{name}: there is no file {path}")
-    if not os.access(path, os.R_OK):
-        raise TlsUnusable(f"setting {files.setting}.{name}: this user may not read {path}")
+    try:
+        path.open("rb").close()
+    except FileNotFoundError:
+        raise TlsUnusable(f"setting {files.setting}.{name}: there is no file {path}") from None
+    except OSError as error:
+        raise TlsUnusable(f"setting {files.setting}.{name}: {path} cannot be read: {error.strerror}") from error
     return path
