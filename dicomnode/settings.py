@@ -9,7 +9,7 @@ import platform
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -110,6 +110,13 @@ class DicomSettings(_Section):
     """Calling AE titles that may open associations and C-ECHO, but whose C-STORE is answered with 0124."""
     max_associations: int = Field(64, ge=1)
     network_timeout: float = Field(60.0, gt=0)
+    """Seconds between messages of an open association; one over which nothing comes for so long is aborted."""
+    artim_timeout: float = Field(10.0, gt=0)
+    """Seconds from a connection to its whole association request, and from our last word to its close (PS3.8 9.1.5)."""
+    pdu_timeout: float = Field(30.0, gt=0)
+    """Seconds from a PDU's first byte to its last: whoever stalls inside one is cut."""
+    max_pdu: int = Field(131_072, ge=4096, le=1 << 20)
+    """The longest P-DATA-TF that senders are told to send, in bytes."""
     processes: Literal["auto", 1] = "auto"
     """Receiving processes; this version has one."""
     tls: TlsPortSettings | None = None
@@ -156,6 +163,16 @@ class StoreSettings(_Section):
     root: Path = Path("var/store")
     min_free_gb: float = Field(1.0, ge=0)
     max_backlog: int = Field(10_000, ge=1)
+    retention_days: float = Field(0.0, ge=0)
+    """Series that nothing happened to for so long are given up. 0: never. What cannot be undone is never a default."""
+    keep_free_gb: float = Field(0.0, ge=0)
+    """Below this much free space the oldest series go first, however young. 0: never."""
+
+    @model_validator(mode="after")
+    def _above_the_mark(self) -> Self:
+        if 0 < self.keep_free_gb <= self.min_free_gb:
+            raise ValueError("keep_free_gb must be above min_free_gb: below that nothing is received any more")
+        return self
 
 
 class CompletionSettings(_Section):
