@@ -29,6 +29,7 @@ from dicomnode.enhance.runner import Engine
 from dicomnode.flow import Flow, complete_due, run_job, take_in
 from dicomnode.flow.comparison import same_pixels
 from dicomnode.flow.job import sweep_staging
+from dicomnode.flow.retention import retain
 from dicomnode.jobs import ledger
 from dicomnode.jobs.ledger import RetryPolicy
 from dicomnode.jobs.local import LocalWorkers
@@ -44,6 +45,7 @@ from dicomnode.store.index import Applied, Indexer
 from dicomnode.store.journal import Journal
 
 DRAIN_SECONDS = 10.0
+RETENTION_SECONDS = 60.0
 
 
 class CannotStart(Exception):
@@ -85,6 +87,7 @@ class Node:
         self._index_loop = Loop("index", 0.05, self._index)
         self._sweep_loop = Loop("sweep", 0.1, self._sweep)
         self._seal_loop = Loop("seal", settings.audit.seal_seconds, self._seal)
+        self._retention_loop = Loop("retention", RETENTION_SECONDS, lambda: retain(self.flow).series > 0)
         self._dispatcher = Dispatcher(self._destinations, self._sender)
         self._workers = LocalWorkers(settings.node.name, devices_of(settings), worker_command, self._worker_died)
 
@@ -101,7 +104,7 @@ class Node:
         )
         self._receiver.start()
         self.listening = True
-        for loop in (self._index_loop, self._sweep_loop, self._seal_loop):
+        for loop in (self._index_loop, self._sweep_loop, self._seal_loop, self._retention_loop):
             loop.start()
         self._workers.start()
         self._dispatcher.start()
@@ -120,7 +123,7 @@ class Node:
         workers.start()
         self._dispatcher.stop(DRAIN_SECONDS)
         workers.join()
-        for loop in (self._index_loop, self._sweep_loop):
+        for loop in (self._index_loop, self._sweep_loop, self._retention_loop):
             loop.stop()
         self._last_words()
         self._seal_loop.stop()
