@@ -34,7 +34,8 @@ def _closed(session: Session, event: Mapping[str, Any], at: datetime, node: str)
 def _rejected(session: Session, event: Mapping[str, Any], at: datetime, node: str) -> None:
     detail = {name: value for name, value in event.items() if name not in ("event", "at")}
     message = f"{event['calling_aet']} was turned away: {event['reason']}"
-    _record(session, "association.rejected", message, event, at, node, detail, "failure")
+    kind = "association.alert" if event.get("alert") else "association.rejected"
+    _record(session, kind, message, event, at, node, detail, "failure")
 
 
 def _refused(session: Session, event: Mapping[str, Any], at: datetime, node: str) -> None:
