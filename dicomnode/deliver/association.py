@@ -23,6 +23,7 @@ from pynetdicom.pdu_primitives import (
 )
 
 from dicomnode.deliver.command import CommandResponse
+from dicomnode.deliver.content import DataSet
 from dicomnode.deliver.destination import Destination, Timeouts
 from dicomnode.deliver.outcome import AssociationFailed, FailureKind, rejected
 from dicomnode.deliver.wire import MAX_PDU_LENGTH, Wire
@@ -75,8 +76,11 @@ class Association:
             raise
         return association
 
-    def exchange(self, syntax: Syntax, message_id: int, command_set: bytes, data_set: memoryview | None) -> int:
-        """Send one DIMSE request and wait for its response; returns the response's Status (0000,0900)."""
+    def exchange(self, syntax: Syntax, message_id: int, command_set: bytes, data_set: DataSet | None) -> int:
+        """Send one DIMSE request and wait for its response; returns the response's Status (0000,0900).
+
+        Raises also OSError and EOFError where the data set cannot be read to its end; the association is over then too.
+        """
         try:
             self._wire.write_message(
                 self.contexts[syntax], command_set, data_set, self._peer_limit, self._timeouts.dimse

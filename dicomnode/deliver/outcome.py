@@ -4,7 +4,7 @@ Two tables as data, one for C-STORE response statuses (PS3.4 B.2.3, PS3.7 9.1.1.
 association rejections (PS3.8 Table 9-21), in the words an administrator reads.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pydicom.uid import UID
@@ -49,16 +49,26 @@ STORE_STATUSES = (
 
 @dataclass(frozen=True)
 class Response:
-    """How one C-STORE ended. `status` is None when no response came; `detail` is a plain sentence."""
+    """How one C-STORE ended. `status` is None when no response came; `detail` is a plain sentence.
+
+    `transcoded` says from which transfer syntax to which where the instance was not sent as it is stored.
+    """
 
     outcome: Outcome
     status: int | None
     detail: str
+    transcoded: str = ""
 
     @property
     def stored(self) -> bool:
         """True if the peer has taken responsibility, with or without a warning."""
         return self.outcome in (Outcome.STORED, Outcome.WARNING)
+
+    def as_transcoded(self, ae_title: str, source: str, target: str) -> "Response":
+        """The same response, saying that the instance went out in the transfer syntax `target`."""
+        what = f"from {UID(source).name} to {UID(target).name}"
+        detail = f"{self.detail}; transcoded {what} because {ae_title} does not take the former"
+        return replace(self, detail=detail, transcoded=what)
 
 
 def from_status(status: int) -> Response:

@@ -15,23 +15,31 @@ def data_set_bytes(part10: bytes) -> memoryview:
 
     Raises NotPart10.
     """
-    if part10[128:_PREFIX_END] != b"DICM":
+    return memoryview(part10)[data_set_offset(memoryview(part10)) :]
+
+
+def data_set_offset(beginning: memoryview) -> int:
+    """Where the data set begins in a Part 10 file, of which `beginning` holds the file meta information and more.
+
+    Raises NotPart10.
+    """
+    if bytes(beginning[128:_PREFIX_END]) != b"DICM":
         raise NotPart10("no DICM prefix at byte 128")
     offset = _PREFIX_END
-    while part10[offset : offset + 2] == b"\x02\x00":
-        offset = _next_element(part10, offset)
-    if offset == _PREFIX_END or offset >= len(part10):
+    while bytes(beginning[offset : offset + 2]) == b"\x02\x00":
+        offset = _next_element(beginning, offset)
+    if offset == _PREFIX_END or offset >= len(beginning):
         raise NotPart10("no file meta information with a data set behind it")
-    return memoryview(part10)[offset:]
+    return offset
 
 
-def _next_element(part10: bytes, offset: int) -> int:
+def _next_element(part10: memoryview, offset: int) -> int:
     """Offset behind the explicit VR little endian element at `offset`; group 0002 is always in that syntax.
 
     Elements are walked one by one because the group length (0002,0000) of some writers is wrong.
     """
     try:
-        if part10[offset + 4 : offset + 6] in _LONG_FORM_VRS:
+        if bytes(part10[offset + 4 : offset + 6]) in _LONG_FORM_VRS:
             (length,) = struct.unpack_from("<I", part10, offset + 8)
             return offset + 12 + int(length)
         (length,) = struct.unpack_from("<H", part10, offset + 6)

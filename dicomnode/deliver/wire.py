@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
+from dicomnode.deliver.content import DataSet
 from dicomnode.deliver.destination import Destination
 from dicomnode.deliver.outcome import AssociationFailed, FailureKind
 from dicomnode.deliver.tls import client_context, in_words
@@ -23,7 +24,9 @@ MAX_PDU_LENGTH = 131_072
 
 _PDU_HEADER = struct.Struct(">BxI")
 _PDV_HEADER = struct.Struct(">IBB")
+_HEADERS = struct.Struct(">BxIIBB")  # both, of a PDU with one value
 _P_DATA_TF = 0x04
+_COMMAND, _LAST = 0x01, 0x02
 _BUFFERS_PER_CALL = 512  # below Linux' IOV_MAX of 1024
 _TLS_BYTES_PER_CALL = 65_536  # four records
 _STOP_LATENCY = 0.2
@@ -93,15 +96,19 @@ class Wire:
         self._write_all([memoryview(pdu)], timeout)
 
     def write_message(
-        self, context_id: int, command_set: bytes, data_set: memoryview | None, peer_limit: int, timeout: float
+        self, context_id: int, command_set: bytes, data_set: DataSet | None, peer_limit: int, timeout: float
     ) -> None:
         """Write a DIMSE message as P-DATA-TF PDUs within the peer's maximum length (PS3.8 9.3.5, Annex E).
 
-        The data set goes out from where it lies. `timeout` bounds the time without progress, not the whole transfer.
+        `timeout` bounds the time without progress, not the whole transfer. Raises also what reading the data set
+        raises, then at the end of a PDU.
         """
-        buffers = _fragments(context_id, memoryview(command_set), 0x01, peer_limit)
-        if data_set is not None:
-            buffers += _fragments(context_id, data_set, 0x00, peer_limit)
+        step = _fragment_length(peer_limit)
+        buffers = _fragments(context_id, memoryview(command_set), _COMMAND, step, last=True)
+        for piece, last in data_set.pieces(step) if data_set is not None else ():
+            buffers += _fragments(context_id, piece, 0, step, last=last)
+            self._write_all(buffers, timeout)
+            buffers = []
         self._write_all(buffers, timeout)
 
     def read(self, timeout: float, longest: int = MAX_PDU_LENGTH) -> tuple[int, bytes]:
@@ -213,15 +220,21 @@ def _send_joined(sock: ssl.SSLSocket, window: list[memoryview]) -> int:
     return sock.send(joined)
 
 
-def _fragments(context_id: int, message: memoryview, control: int, peer_limit: int) -> list[memoryview]:
-    """PDU headers and slices of `message` in turn; `control` is bit 0 of the message control header (PS3.8 E.2)."""
+def _fragment_length(peer_limit: int) -> int:
+    """Bytes of a message in one PDU of the peer's maximum length (0: it sets no limit); an even number."""
     limit = min(peer_limit or MAX_PDU_LENGTH, MAX_PDU_LENGTH)
-    step = max((limit - _PDV_HEADER.size) & ~1, 2)  # an even number of bytes in each fragment
+    return max((limit - _PDV_HEADER.size) & ~1, 2)
+
+
+def _fragments(context_id: int, message: memoryview, control: int, step: int, *, last: bool) -> list[memoryview]:
+    """PDU headers and slices of `message` in turn; `control` is bit 0 of the message control header (PS3.8 E.2).
+
+    `last` sets its bit 1 in the last of them.
+    """
     buffers: list[memoryview] = []
     for start in range(0, len(message), step):
         piece = message[start : start + step]
-        flags = control | (0x02 if start + step >= len(message) else 0x00)
-        header = _PDU_HEADER.pack(_P_DATA_TF, len(piece) + _PDV_HEADER.size)
-        header += _PDV_HEADER.pack(len(piece) + 2, context_id, flags)
+        flags = control | (_LAST if last and start + step >= len(message) else 0)
+        header = _HEADERS.pack(_P_DATA_TF, len(piece) + _PDV_HEADER.size, len(piece) + 2, context_id, flags)
         buffers += [memoryview(header), piece]
     return buffers
