@@ -35,9 +35,11 @@ from dicomnode.jobs.ledger import RetryPolicy
 from dicomnode.jobs.local import LocalWorkers
 from dicomnode.jobs.worker import Held, Worker, WorkerLimits
 from dicomnode.observe import Loop, log
-from dicomnode.receive.keeper import Refusal
+from dicomnode.receive.admission import Admission
+from dicomnode.receive.limits import Limits
 from dicomnode.receive.metrics import ReceiverMetrics
 from dicomnode.receive.receiver import ReceiverSettings, StorageReceiver
+from dicomnode.receive.store_request import Refusal
 from dicomnode.settings import Settings
 from dicomnode.store.backlog import Backlog
 from dicomnode.store.header import silence_pydicom
@@ -100,7 +102,11 @@ class Node:
         )
         metrics = ReceiverMetrics(self._stored)
         self._receiver = StorageReceiver(
-            _receiver_settings(self.settings), self._journal, gate=self._gate, meter=metrics
+            _receiver_settings(self.settings),
+            self._journal,
+            gate=self._gate,
+            meter=metrics,
+            admission=Admission.of(self.settings.dicom),
         )
         self._receiver.start()
         self.listening = True
@@ -254,16 +260,13 @@ def timeouts_of(settings: Settings) -> Timeouts:
 
 def _receiver_settings(settings: Settings) -> ReceiverSettings:
     dicom = settings.dicom
-    return ReceiverSettings(
-        ae_title=dicom.ae_title,
-        host=dicom.host,
-        port=dicom.port,
-        check_called_aet=dicom.check_called_aet,
-        allowed_calling_aets=dicom.allowed_calling_aets,
-        verbs=dict.fromkeys(dicom.echo_only_aets, ()),
-        max_associations=dicom.max_associations,
+    limits = Limits(
+        artim_seconds=dicom.artim_timeout,
+        pdu_seconds=dicom.pdu_timeout,
         idle_seconds=dicom.network_timeout,
+        max_pdu=dicom.max_pdu,
     )
+    return ReceiverSettings(dicom.host, dicom.port, dicom.max_associations, limits)
 
 
 def _only_instance(root: Path) -> TextIO:

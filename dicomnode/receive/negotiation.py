@@ -1,32 +1,64 @@
-"""Presentation contexts: accept every storage class that is proposed, in the transfer syntax that serves best.
+"""Presentation contexts: accept every storage class that is proposed, in the transfer syntax that serves best."""
 
-pynetdicom's unrestricted storage service takes the first transfer syntax of each proposal, and passes over storage
-classes that it counts among other services (hanging protocols, implant templates). Both are put right from outside,
-in the one moment between a request's arrival and its negotiation (EVT_REQUESTED): each proposal's transfer syntaxes
-are put in our order, and every storage class proposed becomes one that is supported.
-"""
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-from collections.abc import Iterable
-
-from pynetdicom import build_context
-from pynetdicom.presentation import PresentationContext
-from pynetdicom.sop_class import Verification
-
+from dicomnode.domain.uid import IMPLEMENTATION_CLASS_UID
+from dicomnode.receive.pdu import PDU_HEADER, PduType
+from dicomnode.receive.request import APPLICATION_CONTEXT, AssociationRequest, ProposedContext
 from dicomnode.receive.storage_classes import is_storage_class
 from dicomnode.receive.transfer_syntaxes import by_preference
+from dicomnode.store.part10 import IMPLEMENTATION_VERSION_NAME
+
+VERIFICATION = "1.2.840.10008.1.1"
+
+_ACCEPTANCE, _ABSTRACT_SYNTAX_NOT_SUPPORTED = 0, 3
+_ITEM = struct.Struct(">BxH")
 
 
-def prefer_transfer_syntaxes(proposed: Iterable[PresentationContext]) -> None:
-    """Put the transfer syntaxes of each proposed context in our order of preference, in place."""
-    for context in proposed:
-        context.transfer_syntax = by_preference(context.transfer_syntax)
+@dataclass(frozen=True)
+class AcceptedContext:
+    """A presentation context in force: what it is for, and how its data sets are encoded."""
+
+    context_id: int
+    abstract_syntax: str
+    transfer_syntax: str
 
 
-def supported_contexts(proposed: Iterable[PresentationContext]) -> list[PresentationContext]:
-    """What this node supports of what is proposed: Verification, and every storage class in any transfer syntax."""
-    syntaxes: dict[str, list[str]] = {}
-    for context in proposed:
-        uid = str(context.abstract_syntax)
-        if uid == Verification or is_storage_class(uid):
-            syntaxes.setdefault(uid, []).extend(context.transfer_syntax)
-    return [build_context(uid, by_preference(dict.fromkeys(found))) for uid, found in syntaxes.items()]
+def negotiate(proposed: Iterable[ProposedContext]) -> dict[int, AcceptedContext]:
+    """What is accepted, by context ID: Verification, and every storage class in any transfer syntax."""
+    return {
+        context.context_id: AcceptedContext(
+            context.context_id, context.abstract_syntax, by_preference(context.transfer_syntaxes)[0]
+        )
+        for context in proposed
+        if context.abstract_syntax == VERIFICATION or is_storage_class(context.abstract_syntax)
+    }
+
+
+def associate_ac(request: AssociationRequest, accepted: Mapping[int, AcceptedContext], max_pdu: int) -> bytes:
+    """The A-ASSOCIATE-AC: a result for every context proposed (PS3.8 9.3.3).
+
+    The reserved fields return the AE titles as they came, which some requestors check.
+    """
+    results = b"".join(_result(context, accepted.get(context.context_id)) for context in request.contexts)
+    user = (
+        _item(0x51, max_pdu.to_bytes(4, "big"))
+        + _item(0x52, IMPLEMENTATION_CLASS_UID.encode())
+        + _item(0x55, IMPLEMENTATION_VERSION_NAME.encode())
+    )
+    application = _item(0x10, APPLICATION_CONTEXT.encode())
+    content = b"\x00\x01\x00\x00" + request.titles + bytes(32) + application + results + _item(0x50, user)
+    return PDU_HEADER.pack(PduType.ASSOCIATE_AC, len(content)) + content
+
+
+def _result(proposed: ProposedContext, accepted: AcceptedContext | None) -> bytes:
+    """A refused context names a transfer syntax too; it means nothing then (PS3.8 9.3.3.2)."""
+    syntax = accepted.transfer_syntax if accepted else proposed.transfer_syntaxes[0]
+    result = _ACCEPTANCE if accepted else _ABSTRACT_SYNTAX_NOT_SUPPORTED
+    return _item(0x21, bytes((proposed.context_id, 0, result, 0)) + _item(0x40, syntax.encode("latin-1")))
+
+
+def _item(kind: int, value: bytes) -> bytes:
+    return _ITEM.pack(kind, len(value)) + value

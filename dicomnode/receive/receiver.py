@@ -1,4 +1,4 @@
-"""The Storage and Verification SCP: pynetdicom's acceptor, with our rules at its documented hooks."""
+"""The Storage and Verification SCP: a lobby, a thread for each association, and what they share."""
 
 import contextlib
 import errno
@@ -6,32 +6,32 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from pynetdicom import AE, _config
-from pynetdicom.association import Association
-from pynetdicom.transport import ThreadedAssociationServer
-
-from dicomnode.domain.uid import IMPLEMENTATION_CLASS_UID
+from dicomnode.receive.admission import Admission
+from dicomnode.receive.association import Acceptor, Association
 from dicomnode.receive.associations import Associations
-from dicomnode.receive.handlers import Handlers
-from dicomnode.receive.keeper import Keeper, Refusal
+from dicomnode.receive.connection import Connection
+from dicomnode.receive.keeper import Keeper
+from dicomnode.receive.limits import Limits
+from dicomnode.receive.listening import Listening
+from dicomnode.receive.lobby import Lobby
 from dicomnode.receive.meter import Meter, NoMeter
+from dicomnode.receive.slots import LocalSlots, Slots
+from dicomnode.receive.store_request import Refusal
 from dicomnode.store.header import silence_pydicom
 from dicomnode.store.journal import Journal
-from dicomnode.store.part10 import IMPLEMENTATION_VERSION_NAME
 
-_MAXIMUM_PDU_SIZE = 131072
-"""pynetdicom's default of 16382 costs a fifth of the rate."""
+LOGGER = logging.getLogger(__name__)
 
-_LISTEN_BACKLOG = 128
-"""socketserver's default of 5 turns a burst of senders into connection retries of a second."""
+LISTEN_BACKLOG = 128
+"""A burst of senders beyond it costs each of them a connection retry of a second."""
 
 _POLL_SECONDS = 0.02
 
 _ABORT_SECONDS = 2.0
-"""How long aborted associations may take to end before their connections are cut."""
+"""How long aborted associations may take to end before the receiver goes without them."""
 
 
 class CannotListen(Exception):
@@ -44,23 +44,13 @@ class PortTaken(CannotListen):
 
 @dataclass(frozen=True)
 class ReceiverSettings:
-    """How the receiver is reached, and by whom."""
+    """Where the receiver listens, and what each peer may take of it."""
 
-    ae_title: str = "DICOMNODE"
     host: str = "127.0.0.1"
     port: int = 11112
     """0 takes a free one: see `StorageReceiver.port`."""
-
-    check_called_aet: bool = True
-    allowed_calling_aets: Collection[str] = ()
-    """Empty: any."""
-
-    verbs: Mapping[str, Collection[str]] = field(default_factory=dict)
-    """What a calling AE title may do, where it is listed (`store`); others may do everything."""
-
     max_associations: int = 64
-    idle_seconds: float = 300.0
-    """An association over which nothing comes for so long is aborted."""
+    limits: Limits = field(default_factory=Limits)
 
 
 def _open_gate() -> Refusal | None:
@@ -77,85 +67,108 @@ class StorageReceiver:
         *,
         gate: Callable[[], Refusal | None] = _open_gate,
         meter: Meter | None = None,
+        slots: Slots | None = None,
+        admission: Admission = Admission(),
     ) -> None:
+        """Without `slots` it counts its own associations alone; without `admission` everybody is let in."""
         self._settings = settings
         meter = meter or NoMeter()
-        self._associations = Associations(journal, meter)
-        keeper = Keeper(journal, gate, settings.verbs)
-        self._handlers = Handlers(keeper, self._associations, meter)
-        self._server: ThreadedAssociationServer | None = None
+        self._book = Associations(journal, meter)
+        self._acceptor = Acceptor(
+            limits=settings.limits,
+            admission=admission,
+            slots=slots or LocalSlots(settings.max_associations),
+            keeper=Keeper(journal, gate),
+            book=self._book,
+            meter=meter,
+            ended=self._ended,
+        )
+        self._lock = threading.Lock()
+        self._serving: set[Association] = set()
+        self._lobby: Lobby | None = None
+        self._port = settings.port
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
-        return int(self._server.server_address[1]) if self._server else self._settings.port
+        """The port that is listened on: of several the first."""
+        return self._port
 
     def open_associations(self, calling_aet: str | None = None) -> int:
         """The number of open associations, of all senders or of one calling AE title."""
-        return self._associations.count(calling_aet)
+        return self._book.count(calling_aet)
 
-    def start(self) -> None:
-        """Listen. Raises PortTaken or CannotListen."""
-        _prepare_library()
-        address = (self._settings.host, self._settings.port)
-        try:
-            self._server = self._entity().start_server(address, block=False, evt_handlers=self._handlers.bound())
-            self._server.socket.listen(_LISTEN_BACKLOG)
-        except OSError as error:
-            raise _cannot_listen(error, *address) from error
+    def start(self, listening: Sequence[Listening] = ()) -> None:
+        """Serve connections to these sockets, or to one of our own. Raises PortTaken or CannotListen."""
+        silence_pydicom()
+        listening = listening or (Listening(listen(self._settings.host, self._settings.port)),)
+        self._port = int(listening[0].socket.getsockname()[1])
+        self._lobby = Lobby(listening, self._acceptor.limits, self._asked, self._book.drop)
+        self._lobby.start()
 
     def stop(self, drain_seconds: float = 10.0) -> None:
         """Take no new association, let the open ones finish for `drain_seconds`, then abort what is left."""
-        server, self._server = self._server, None
-        if server is None:
+        lobby = self._lobby
+        if lobby is None:
             return
-        server.shutdown()
+        lobby.stop_listening()
         deadline = time.monotonic() + drain_seconds
-        while self._associations.count() and time.monotonic() < deadline:
+        while self._book.count() and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
-        _end(server.active_associations)
+        self._abort_all()
+        self._lobby = None
+        lobby.stop()
 
-    def _entity(self) -> AE:
-        entity = AE(ae_title=self._settings.ae_title)
-        entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-        entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        entity.maximum_pdu_size = _MAXIMUM_PDU_SIZE
-        entity.maximum_associations = self._settings.max_associations
-        entity.network_timeout = self._settings.idle_seconds
-        entity.require_called_aet = self._settings.check_called_aet
-        entity.require_calling_aet = list(self._settings.allowed_calling_aets)
-        return entity
+    def _asked(self, connection: Connection) -> None:
+        association = Association(connection, self._acceptor)
+        with self._lock:
+            self._serving.add(association)
+        try:
+            association.start()
+        except RuntimeError as error:  # no thread to be had: as good as no slot, but said from here
+            self._book.drop(connection.address, f"no thread could be started: {error}")
+            self._ended(association, b"")
 
-
-def _end(associations: Collection[Association]) -> None:
-    """Abort what is established, cut what is not: and cut what does not end then, such as a peer inside a PDU.
-
-    pynetdicom's `abort` and `kill` wait for the peer without a limit of their own, hence the threads.
-    """
-    established = [association for association in associations if association.is_established]
-    for association in established:
-        threading.Thread(target=association.abort, daemon=True).start()
-    deadline = time.monotonic() + _ABORT_SECONDS
-    for association in established:
-        association.join(timeout=max(0.0, deadline - time.monotonic()))
-    for association in associations:
-        transport = association.dul.socket
-        if association.is_alive() and transport is not None and transport.socket is not None:
+    def _ended(self, association: Association, last_word: bytes) -> None:
+        connection = association.connection
+        with self._lock:
+            self._serving.discard(association)
+        lobby = self._lobby
+        if last_word:
             with contextlib.suppress(OSError):
-                transport.socket.shutdown(socket.SHUT_RDWR)
+                connection.socket.setblocking(False)
+                connection.socket.send(last_word)
+        if last_word and lobby is not None:
+            lobby.await_close(connection.socket, connection.address)
+        else:
+            connection.socket.close()
+
+    def _abort_all(self) -> None:
+        with self._lock:
+            serving = list(self._serving)
+        for association in serving:
+            association.stop()
+        deadline = time.monotonic() + _ABORT_SECONDS
+        for association in serving:
+            association.join(max(0.0, deadline - time.monotonic()))
 
 
-def _prepare_library() -> None:
-    """pynetdicom's switches that hold for the whole process.
-
-    Every C-STORE reaches our handler, whatever its SOP class. UIDs are judged there and answered with a status:
-    pynetdicom itself would abort the association for a long one. Its own log would tell of patients.
-    """
-    _config.UNRESTRICTED_STORAGE_SERVICE = True
-    _config.VALIDATORS["UI"] = lambda value: (True, "")
-    _config.LOG_HANDLER_LEVEL = "none"
-    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)
-    silence_pydicom()
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises PortTaken or CannotListen."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(address)
+            sock.listen(LISTEN_BACKLOG)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+    except OSError as error:
+        raise _cannot_listen(error, host, port) from error
 
 
 def _cannot_listen(error: OSError, host: str, port: int) -> CannotListen:

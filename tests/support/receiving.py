@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pynetdicom import _config
 from support.rawsend import RawSender
 
-from dicomnode.receive.keeper import Refusal
+from dicomnode.receive.admission import Admission
+from dicomnode.receive.limits import Limits
 from dicomnode.receive.receiver import ReceiverSettings, StorageReceiver
+from dicomnode.receive.store_request import Refusal
+from dicomnode.settings import DicomSettings
 from dicomnode.store.journal import Journal
 from dicomnode.store.members import EventMember, InstanceMember, Member, members
 from dicomnode.store.reading import containers
@@ -54,16 +56,22 @@ class Receiving:
 
 @contextmanager
 def receiving(
-    root: Path, *, gate: Callable[[], Refusal | None] | None = None, min_free_gb: float = 0.0, **settings: Any
+    root: Path,
+    *,
+    gate: Callable[[], Refusal | None] | None = None,
+    min_free_gb: float = 0.0,
+    max_associations: int = 64,
+    limits: Limits = Limits(),
+    **settings: Any,
 ) -> Iterator[Receiving]:
-    """Start a receiver with these settings on a free port of the loopback; stop it afterwards."""
+    """Start a receiver on a free port of the loopback, `settings` being those of `dicom`; stop it afterwards."""
     journal = Journal(root, "node", "receive0", min_free_gb=min_free_gb)
-    wanted = ReceiverSettings(port=0, **settings)
-    receiver = StorageReceiver(wanted, journal, gate=gate or (lambda: None))
+    admission = Admission.of(DicomSettings(**settings))
+    wanted = ReceiverSettings(port=0, max_associations=max_associations, limits=limits)
+    receiver = StorageReceiver(wanted, journal, gate=gate or (lambda: None), admission=admission)
     receiver.start()
     try:
         yield Receiving(root, journal, receiver)
     finally:
         receiver.stop(drain_seconds=1.0)
         journal.close()
-        _config.UNRESTRICTED_STORAGE_SERVICE = False  # set for the process by the receiver; other tests have peers here

@@ -10,6 +10,7 @@ from pynetdicom.association import Association
 from support.rawfiles import RawFile, sample
 from support.receiving import Receiving, receiving
 
+from dicomnode.receive.admission import Admission
 from dicomnode.receive.receiver import PortTaken, ReceiverSettings, StorageReceiver
 from dicomnode.receive.statuses import Status
 from dicomnode.store.journal import Journal
@@ -188,7 +189,8 @@ def test_what_is_measured(tmp_path: Path, ct: RawFile) -> None:
 
     meter = Counting()
     journal = Journal(tmp_path, "n", "p", min_free_gb=0)
-    receiver = StorageReceiver(ReceiverSettings(port=0), journal, meter=meter)
+    admission = Admission(called_aets=("DICOMNODE",))
+    receiver = StorageReceiver(ReceiverSettings(port=0), journal, meter=meter, admission=admission)
     receiver.start()
     node = Receiving(tmp_path, journal, receiver)
     with node.sender() as sender:

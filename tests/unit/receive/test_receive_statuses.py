@@ -8,8 +8,8 @@ from support.rawfiles import RawFile, sample
 from support.rawsend import RawSender
 from support.receiving import Receiving, receiving
 
-from dicomnode.receive.keeper import Refusal
 from dicomnode.receive.statuses import TABLE, Status
+from dicomnode.receive.store_request import Refusal
 from dicomnode.store.members import EventMember, InstanceMember
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
@@ -107,7 +107,7 @@ def test_0122_for_another_class_than_negotiated(sender: RawSender, ct: RawFile) 
 
 
 def test_0124_where_the_sender_may_not_store(tmp_path: Path, ct: RawFile) -> None:
-    with receiving(tmp_path, verbs={"PRINTER": ("echo",)}) as node:
+    with receiving(tmp_path, echo_only_aets=("PRINTER",)) as node:
         with node.sender("PRINTER") as sender:
             assert sender.store(ct.sop_class, ct.sop_uid, ct.transfer_syntax, ct.data_set) == 0x0124
             assert sender.echo() == 0x0000

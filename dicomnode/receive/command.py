@@ -1,0 +1,51 @@
+"""What a received command set asks for, and the command sets of our answers (PS3.7 9.3.1, 9.3.5)."""
+
+from dataclasses import dataclass
+
+from dicomnode.domain import command_set as dimse
+
+_ERROR_COMMENT_LENGTH = 64
+
+
+@dataclass(frozen=True)
+class Command:
+    """A received command set. UIDs are as they came, padding and all: an answer repeats them."""
+
+    field: int
+    message_id: int
+    has_data_set: bool
+    sop_class_uid: bytes
+    sop_instance_uid: bytes
+
+    @classmethod
+    def decode(cls, encoded: bytes | bytearray) -> "Command":
+        """Raises ValueError where the bytes are no command set, or one that nobody can answer."""
+        elements = dimse.decode(encoded)
+        field = dimse.number(elements, dimse.COMMAND_FIELD)
+        nameless = field & dimse.RESPONSE or field == dimse.C_CANCEL_RQ
+        return cls(
+            field=field,
+            message_id=0 if nameless else dimse.number(elements, dimse.MESSAGE_ID),
+            has_data_set=dimse.number(elements, dimse.COMMAND_DATA_SET_TYPE) != dimse.NO_DATA_SET,
+            sop_class_uid=elements.get(dimse.AFFECTED_SOP_CLASS_UID, b""),
+            sop_instance_uid=elements.get(dimse.AFFECTED_SOP_INSTANCE_UID, b""),
+        )
+
+
+def response(command: Command, status: int, comment: str = "") -> bytes:
+    """The command set that answers `command`; UIDs that it did not name are left out."""
+    elements = {
+        dimse.AFFECTED_SOP_CLASS_UID: command.sop_class_uid,
+        dimse.COMMAND_FIELD: dimse.us(command.field | dimse.RESPONSE),
+        dimse.MESSAGE_ID_BEING_RESPONDED_TO: dimse.us(command.message_id),
+        dimse.COMMAND_DATA_SET_TYPE: dimse.us(dimse.NO_DATA_SET),
+        dimse.STATUS: dimse.us(status),
+        dimse.ERROR_COMMENT: _lo(comment),
+        dimse.AFFECTED_SOP_INSTANCE_UID: command.sop_instance_uid,
+    }
+    return dimse.encode({number: value for number, value in elements.items() if value})
+
+
+def _lo(text: str) -> bytes:
+    encoded = text.encode("ascii", "replace")[:_ERROR_COMMENT_LENGTH]
+    return encoded + b" " * (len(encoded) % 2)
