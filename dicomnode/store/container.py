@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,10 @@ from dicomnode.domain.instance import Location, Receipt
 from dicomnode.store import part10, tar
 from dicomnode.store.errors import StoreError, StoreFailed, StoreFull
 from dicomnode.store.hold import hold
+from dicomnode.store.writeback import start_writeback
+
+_OVERLAP = 384 << 10
+"""From this length on it pays to set the disk to work before the hash is known."""
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Errors of the file system that room would mend."""
@@ -93,22 +97,26 @@ class Container:
     def append(self, receipt: Receipt, data_set: part10.Buffer) -> Location:
         """Write one instance and its receipt; returns after a data sync that began after their last byte.
 
-        Raises StoreFull or StoreFailed; then nothing of the instance is left to be found.
+        A receipt without `sha256` gets it here, while the disk is already at work. Raises StoreFull or StoreFailed;
+        then nothing of the instance is left to be found.
         """
         prefix = part10.prefix(receipt)
-        attested = receipt.to_json()
         length = len(prefix) + len(data_set)
+        if length > tar.MAX_MEMBER_BYTES:
+            raise StoreFull(tar.TOO_LARGE)
+        if len(data_set) < _OVERLAP or self._writing.locked():  # nothing to gain, or others would wait for it
+            receipt = part10.attest(receipt, data_set)
         with self._writing:
             number, start = self._members, self._end
-            self._write(
-                (
-                    tar.pack(f"{number}.dcm", length),
-                    prefix,
-                    data_set,
-                    tar.padding(length),
-                    *tar.document(f"{number}.receipt", attested),
-                )
-            )
+            body = (tar.pack(f"{number}.dcm", length), prefix, data_set, tar.padding(length))
+
+            def seal() -> Sequence[part10.Buffer]:
+                return tar.document(f"{number}.receipt", part10.attest(receipt, data_set).to_json())
+
+            if receipt.sha256:
+                self._write((*body, *seal()))
+            else:
+                self._write(body, seal)
             end = self._end
         self._sync_to(end)
         return Location(self.name, start + tar.BLOCK, length)
@@ -131,12 +139,17 @@ class Container:
         finally:
             os.close(self._descriptor)
 
-    def _write(self, buffers: Sequence[part10.Buffer]) -> None:
-        """Append under `_writing`: wholly, or not at all."""
+    def _write(
+        self, buffers: Sequence[part10.Buffer], seal: Callable[[], Sequence[part10.Buffer]] | None = None
+    ) -> None:
+        """Append under `_writing`: wholly, or not at all. The disk begins to write while `seal` is worked out."""
         if self._failure is not None:
             raise StoreFailed(self._failure)
         try:
             written = write_all(self._descriptor, buffers)
+            if seal is not None:
+                start_writeback(self._descriptor, self._end, self._end + written)
+                written += write_all(self._descriptor, seal())
         except OSError as error:
             self._take_back()
             raise store_error(error) from error

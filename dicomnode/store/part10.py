@@ -1,7 +1,7 @@
 """What stands before a data set in a DICOM Part 10 file (PS3.10 7.1), and the data set's fingerprint."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from struct import pack
 
 from dicomnode.domain.instance import Receipt
@@ -32,6 +32,13 @@ def fingerprint(data_set: Buffer, transfer_syntax_uid: str) -> str:
     digest = hashlib.sha256(data_set)
     digest.update(transfer_syntax_uid.encode())
     return digest.hexdigest()
+
+
+def attest(receipt: Receipt, data_set: Buffer) -> Receipt:
+    """The receipt with the data set's fingerprint, where it has none yet."""
+    if receipt.sha256:
+        return receipt
+    return replace(receipt, sha256=fingerprint(data_set, receipt.transfer_syntax_uid))
 
 
 def prefix(told: FileMeta | Receipt) -> bytes:

@@ -13,8 +13,11 @@ from dicomnode.store import part10, tar
 from dicomnode.store.container import open_new, store_error, write_all
 from dicomnode.store.errors import StoreError, StoreFailed, StoreFull
 from dicomnode.store.free_space import FreeSpace
+from dicomnode.store.writeback import start_writeback
 
 _READ_AHEAD = 64 << 10
+_WRITEBACK = 1 << 20
+"""How much gathers before the disk is set to work on it: the data sync at the end finds no more than this to do."""
 
 
 class StreamedInstance:
@@ -34,6 +37,8 @@ class StreamedInstance:
         self._digest = hashlib.sha256()
         prefix = part10.prefix(file_meta)
         self._prefix_length = len(prefix)
+        self._end = 0
+        self._writeback_from = 0
         self._descriptor = open_new(self._path, os.O_RDWR)
         self._open = True
         self._write(bytes(tar.BLOCK), prefix)
@@ -42,7 +47,7 @@ class StreamedInstance:
         """Append the next bytes of the data set. Raises StoreFull or StoreFailed; then all is discarded."""
         if self._prefix_length + self.length + len(piece) > tar.MAX_MEMBER_BYTES:
             self.discard()
-            raise StoreFull("the instance is larger than a container's member can be (8 GiB)")
+            raise StoreFull(tar.TOO_LARGE)
         self._write(piece)
         self._digest.update(piece)
         self.length += len(piece)
@@ -101,7 +106,9 @@ class StreamedInstance:
         self._demand_open()
         try:
             self._free_space.take(sum(map(len, buffers)))
-            write_all(self._descriptor, buffers)
+            self._end += write_all(self._descriptor, buffers)
+            if self._end - self._writeback_from >= _WRITEBACK:
+                self._writeback_from = start_writeback(self._descriptor, self._writeback_from, self._end)
         except StoreError:
             self.discard()
             raise

@@ -10,6 +10,8 @@ END_OF_ARCHIVE = bytes(2 * BLOCK)
 MAX_MEMBER_BYTES = 8**11 - 1
 """The largest size that a ustar header can say: 8 GiB less one byte."""
 
+TOO_LARGE = "the instance is larger than a container's member can be (8 GiB)"
+
 _SIZE = slice(124, 136)
 _CHECKSUM = slice(148, 156)
 _MAGIC = slice(257, 263)

@@ -5,15 +5,19 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.rawfiles import RawFile, sample
 
 from dicomnode.domain.instance import Location
+from dicomnode.store import container as container_module
 from dicomnode.store.container import Container, store_error
 from dicomnode.store.errors import StoreFailed, StoreFull
 from dicomnode.store.members import InstanceMember, members
+from dicomnode.store.part10 import fingerprint
+from dicomnode.store.reading import read_bytes
 
 NAME = "c.tar"
 
@@ -142,31 +146,35 @@ LIMITED = """
 import os, resource, signal, sys
 from pathlib import Path
 from support.rawfiles import sample
-from dicomnode.store.container import Container, store_error
+from dicomnode.store import container as container_module
+from dicomnode.store.container import Container
 from dicomnode.store.errors import StoreFull
 root, file = Path(sys.argv[1]), sample()
+container_module._OVERLAP = int(sys.argv[2])
+receipt = file.receipt(sha256="")
 container = Container(root, "c.tar")
-container.append(file.receipt(), file.data_set)
+container.append(receipt, file.data_set)
 one = container.size
 for limit in range(one + 1, 2 * one, 997):
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     try:
-        container.append(file.receipt(), file.data_set)
+        container.append(receipt, file.data_set)
     except StoreFull:
         assert (root / "c.tar").stat().st_size == one, limit
     else:
         raise AssertionError(limit)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-container.append(file.receipt(), file.data_set)
+container.append(receipt, file.data_set)
 container.close()
 """
 
 
-def test_a_short_write_leaves_nothing_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("overlap", [0, 1 << 30], ids=["hashed while the disk works", "hashed before"])
+def test_a_short_write_leaves_nothing_behind(tmp_path: Path, overlap: int) -> None:
     """The kernel itself cuts each write at another byte (RLIMIT_FSIZE), then lets it through."""
     tests = str(Path(__file__).parents[2])
     done = subprocess.run(
-        [sys.executable, "-c", LIMITED, tmp_path],
+        [sys.executable, "-c", LIMITED, tmp_path, str(overlap)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([tests, str(Path(tests).parent)])},
         capture_output=True,
         text=True,
@@ -181,3 +189,52 @@ def test_no_room_and_failure_are_told_apart() -> None:
     assert isinstance(store_error(OSError(errno.EDQUOT, "")), StoreFull)
     assert isinstance(store_error(OSError(errno.EIO, "")), StoreFailed)
     assert isinstance(store_error(OSError(errno.EROFS, "")), StoreFailed)
+
+
+@pytest.mark.parametrize("length", [100, container_module._OVERLAP - 1, container_module._OVERLAP, 1_000_000])
+def test_a_receipt_without_a_hash_gets_it(tmp_path: Path, file: RawFile, length: int) -> None:
+    data_set = os.urandom(length)
+    container = Container(tmp_path, NAME)
+    without = replace(file.receipt(sha256=""), length=length)
+    container.append(without, data_set)
+    container.append(replace(without, sha256=fingerprint(data_set, file.transfer_syntax)), data_set)
+    container.close()
+    first, second = members(tmp_path, NAME)
+    assert isinstance(first, InstanceMember)
+    assert isinstance(second, InstanceMember)
+    assert first.receipt == second.receipt
+
+
+def test_large_instances_of_many_threads(tmp_path: Path, file: RawFile) -> None:
+    container = Container(tmp_path, NAME)
+    data_sets = [os.urandom(container_module._OVERLAP + 1000 * n) for n in range(4)]
+    stored: list[tuple[Location, bytes]] = []
+
+    def append(data_set: bytes) -> None:
+        for _ in range(10):
+            receipt = replace(file.receipt(sha256=""), length=len(data_set))
+            stored.append((container.append(receipt, data_set), data_set))
+
+    threads = [threading.Thread(target=append, args=(data_set,)) for data_set in data_sets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    container.close()
+    assert found(tmp_path) == sorted(location for location, _ in stored), "each verified against its own hash"
+    assert all(read_bytes(tmp_path, location).endswith(data_set) for location, data_set in stored)
+
+
+def test_a_writeback_that_fails_takes_its_instance_back(
+    tmp_path: Path, file: RawFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(descriptor: int, begin: int, end: int) -> int:
+        raise OSError(errno.EIO, "I/O error")
+
+    container = Container(tmp_path, NAME)
+    kept = container.append(file.receipt(), file.data_set)
+    monkeypatch.setattr(container_module, "start_writeback", fail)
+    with pytest.raises(StoreFailed):
+        container.append(file.receipt(sha256=""), bytes(container_module._OVERLAP))
+    assert (tmp_path / NAME).stat().st_size == container.size
+    assert found(tmp_path) == [kept]
