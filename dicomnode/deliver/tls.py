@@ -36,8 +36,10 @@ _CERTIFICATE_FAULTS = {
 }
 """OpenSSL's X509_V_ERR_* codes (x509_vfy.h), in the words of an administrator."""
 
+_CLOSED = "UNEXPECTED_EOF_WHILE_READING"
+
 _HANDSHAKE_FAULTS = {
-    "UNEXPECTED_EOF_WHILE_READING": "it closed the connection",
+    _CLOSED: "it closed the connection",
     "WRONG_VERSION_NUMBER": "it speaks no TLS on this port",
     "UNSUPPORTED_PROTOCOL": "it speaks no TLS 1.2 or later",
     "TLSV1_ALERT_PROTOCOL_VERSION": "it speaks no TLS 1.2 or later",
@@ -52,10 +54,27 @@ _HANDSHAKE_FAULTS = {
 """OpenSSL's reasons, those of the peer's alerts included (RFC 8446 6.2)."""
 
 
+def alert_behind(sock: object, error: OSError) -> OSError:
+    """The alert of a peer that hung up, if one lies unread, else `error`. The socket is of no use afterwards.
+
+    In TLS 1.3 our handshake is over before the peer has looked at our certificate: where it refuses that, what fails
+    is the first write, and only the alert says why.
+    """
+    if isinstance(sock, ssl.SSLSocket) and not getattr(error, "reason", None):
+        try:
+            sock.settimeout(0)
+            sock.recv(1)
+        except ssl.SSLWantReadError:
+            return error
+        except OSError as alert:
+            return alert
+    return error
+
+
 def in_words(error: OSError) -> str:
     """Why there is no connection, or no longer, for any error of a socket."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _CERTIFICATE_FAULTS.get(error.verify_code, f"its certificate is refused: {error.verify_message}")
     if isinstance(error, ssl.SSLError):
-        return _HANDSHAKE_FAULTS.get(error.reason or "", f"TLS failed: {error.reason or error}")
+        return _HANDSHAKE_FAULTS.get(error.reason or _CLOSED, f"TLS failed: {error.reason}")
     return f"the connection broke: {error.strerror or error}"

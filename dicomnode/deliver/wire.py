@@ -16,7 +16,7 @@ from typing import TypeVar
 from dicomnode.deliver.content import DataSet
 from dicomnode.deliver.destination import Destination
 from dicomnode.deliver.outcome import AssociationFailed, FailureKind
-from dicomnode.deliver.tls import client_context, in_words
+from dicomnode.deliver.tls import alert_behind, client_context, in_words
 from dicomnode.domain.tls import TlsUnusable
 
 MAX_PDU_LENGTH = 131_072
@@ -183,7 +183,8 @@ class Wire:
                 if silence.too_long():
                     raise AssociationFailed(FailureKind.TIMEOUT, "the peer was silent", transient=True) from error
             except OSError as error:
-                raise AssociationFailed(FailureKind.CONNECTION, in_words(error), transient=True) from error
+                reason = in_words(alert_behind(self._socket, error))
+                raise AssociationFailed(FailureKind.CONNECTION, reason, transient=True) from error
 
 
 class _Silence:
