@@ -49,6 +49,9 @@ def open_new(path: Path, flags: int) -> int:
         path.unlink(missing_ok=True)
         raise store_error(error) from error
     hold(descriptor)
+    if os.fstat(descriptor).st_nlink == 0:
+        os.close(descriptor)
+        raise StoreFailed("the container was removed while it was made")
     return descriptor
 
 

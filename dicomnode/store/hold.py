@@ -10,10 +10,11 @@ from pathlib import Path
 def hold(descriptor: int) -> None:
     """Say that this process writes the file, for as long as the descriptor is open.
 
-    A file system without locks refuses; there nobody can take over (`taken_over`), so that is no harm.
+    Waits for whoever has taken it over, and may have removed it by then: look at its number of links. A file system
+    without locks refuses; there nobody can take over (`taken_over`), so that is no harm.
     """
     with contextlib.suppress(OSError):
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
 
 
 @contextlib.contextmanager

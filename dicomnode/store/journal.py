@@ -43,7 +43,7 @@ class Journal:
         """Make the folder where needed. An instance of `own_container_bytes` or more gets a container of its own."""
         self.boot = secrets.token_hex(8)
         self._root = root
-        self._stem = f"{_plain(node)}-{_plain(process)}-{self.boot}"
+        self._stem = f"{plain(node)}-{plain(process)}-{self.boot}"
         self._serials = count(1)
         self._serials_lock = threading.Lock()
         self._own_container_bytes = own_container_bytes
@@ -110,6 +110,6 @@ class Journal:
         return f"{CONTAINERS}/{self._stem}-{serial:06d}.tar"
 
 
-def _plain(word: str) -> str:
+def plain(word: str) -> str:
     """A word that is safe in a file name and holds no hyphen, which separates the parts of a container's name."""
     return re.sub(r"[^A-Za-z0-9_]", "_", word) or "_"
