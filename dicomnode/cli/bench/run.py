@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from dicomnode.cli.bench.machine import described
+from dicomnode.cli.bench.device import described
 from dicomnode.cli.bench.networks import Precision, Shape, bare, placements, shapes
 from dicomnode.cli.bench.node import BenchNode
 from dicomnode.cli.bench.series import Series, in_memory

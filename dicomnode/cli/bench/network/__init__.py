@@ -1,0 +1,1 @@
+"""What `bench receive` and `bench deliver` share: made instances, senders, peers, rows, figures, goals."""
