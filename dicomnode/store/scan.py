@@ -128,6 +128,8 @@ class Scanned:
     study_uid: str
     series_uid: str
     values: Mapping[int, bytes]
+    length: int
+    """Bytes walked: where group 7FE0 begins, or the end."""
 
 
 def scan(buffer: Buffer, transfer_syntax_uid: str) -> Scanned | None:
@@ -142,13 +144,14 @@ def scan(buffer: Buffer, transfer_syntax_uid: str) -> Scanned | None:
     try:
         if not _FIRST_GROUP <= _implicit_head(buffer, 0)[0] < _PIXEL_GROUP:
             return None
-        walk(buffer, 0, len(buffer), 0, values)
+        length = walk(buffer, 0, len(buffer), 0, values)
         return Scanned(
             _uid(values, SOP_CLASS_UID),
             _uid(values, SOP_INSTANCE_UID),
             _uid(values, STUDY_INSTANCE_UID),
             _uid(values, SERIES_INSTANCE_UID),
             values,
+            length,
         )
     except (_Declined, error):  # struct.error: the buffer ends inside an element's head
         return None

@@ -1,5 +1,7 @@
 """How far each container has been indexed."""
 
+from collections.abc import Mapping
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -11,10 +13,22 @@ def indexed_to(session: Session) -> dict[str, int]:
     return dict(session.execute(select(Container.name, Container.indexed_to)).all())
 
 
-def advance(session: Session, name: str, node: str, offset: int) -> None:
-    """Members of `name` before `offset` are in SQL once this transaction commits."""
+def advance(session: Session, node: str, offsets: Mapping[str, int]) -> None:
+    """Members before these offsets, by container, are in SQL once this transaction commits."""
+    names = sorted(offsets)
+    known: dict[str, Container] = {}
+    for start in range(0, len(names), 500):
+        query = select(Container).where(Container.name.in_(names[start : start + 500]))
+        known.update((row.name, row) for row in session.scalars(query))
+    for name in names:
+        if name in known:
+            known[name].indexed_to = max(known[name].indexed_to, offsets[name])
+        else:
+            session.add(Container(name=name, node=node, indexed_to=offsets[name]))
+
+
+def forget(session: Session, name: str) -> None:
+    """Nothing of this container counts as indexed any more: it will be read from its start."""
     row = session.get(Container, name)
-    if row is None:
-        session.add(Container(name=name, node=node, indexed_to=offset))
-    else:
-        row.indexed_to = max(row.indexed_to, offset)
+    if row is not None:
+        row.indexed_to = 0

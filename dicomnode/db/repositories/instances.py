@@ -1,8 +1,10 @@
 """Stored instances: where the bytes of a SOP instance are."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import case, func, select, update
+from sqlalchemy import insert as insert_into
 from sqlalchemy.orm import Session
 
 from dicomnode.db.models import Instance, InstanceVersion
@@ -16,6 +18,20 @@ def location(row: Instance) -> Location:
 
 def find(session: Session, sop_uid: str) -> Instance | None:
     return session.get(Instance, sop_uid)
+
+
+def known(session: Session, sop_uids: Sequence[str]) -> dict[str, tuple[str, bool]]:
+    """(sha256, whether the bytes are kept) of those of these instances that have a row, by UID."""
+    found: dict[str, tuple[str, bool]] = {}
+    for chunk in _chunks(sop_uids, 500):
+        query = select(Instance.sop_uid, Instance.sha256, Instance.kept()).where(Instance.sop_uid.in_(chunk))
+        found.update((uid, (sha256, bool(kept))) for uid, sha256, kept in session.execute(query))
+    return found
+
+
+def insert(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows of new instances, every column given; they are not objects of the session."""
+    session.connection().execute(insert_into(Instance), rows)
 
 
 def version(session: Session, sop_uid: str, sha256: str) -> InstanceVersion | None:

@@ -16,7 +16,8 @@ from dicomnode.db import migrate
 from dicomnode.db.database import Database
 from dicomnode.db.models import Association, AuditEvent, Container, Instance, InstanceVersion, Series
 from dicomnode.domain.instance import Receipt
-from dicomnode.store.index import Applied, Arrivals, Indexer
+from dicomnode.store.index import Applied, Indexer
+from dicomnode.store.index_arrivals import Arrivals
 from dicomnode.store.journal import Journal
 from dicomnode.store.part10 import fingerprint
 
