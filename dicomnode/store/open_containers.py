@@ -57,7 +57,12 @@ class OpenContainers:
             opened.users += 1
             opened.last_used = time.monotonic()
             self._open.move_to_end(key)
-        self._close_surplus()
+            oldest = next(iter(self._open.values())).last_used
+            surplus = len(self._open) > self._max_open
+        if surplus:
+            self._close_surplus()
+        if oldest < opened.last_used - self._idle_seconds:
+            self.close_idle()
         return opened
 
     def _give_back(self, key: str, opened: _Open) -> None:
@@ -72,14 +77,12 @@ class OpenContainers:
             opened.container.close()
 
     def _close_surplus(self) -> None:
-        surplus = len(self._open) - self._max_open
-        if surplus > 0:
-            with self._lock:
-                keys = [key for key, opened in self._open.items() if opened.users == 0][:surplus]
-                unused = [self._open.pop(key) for key in keys]
-            for opened in unused:
-                opened.container.close()
-        self.close_idle()
+        with self._lock:
+            surplus = max(len(self._open) - self._max_open, 0)
+            keys = [key for key, opened in self._open.items() if opened.users == 0][:surplus]
+            unused = [self._open.pop(key) for key in keys]
+        for opened in unused:
+            opened.container.close()
 
     def _retire(self, condition: Callable[[_Open], bool]) -> None:
         with self._lock:
