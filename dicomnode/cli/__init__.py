@@ -24,6 +24,7 @@ from dicomnode.cli import (
     site,
 )
 from dicomnode.cli.common import CommandFailed
+from dicomnode.domain.tls import TlsUnusable
 from dicomnode.settings import SettingsError
 
 app = typer.Typer(
@@ -69,7 +70,7 @@ def main() -> None:
     """Run a command; exit 1 with one plain sentence on stderr when it cannot do what was asked."""
     try:
         app()
-    except (CommandFailed, SettingsError) as error:
+    except (CommandFailed, SettingsError, TlsUnusable) as error:
         _fail(str(error))
     except DBAPIError as error:
         _fail(f"the database does not answer: {error.orig}")

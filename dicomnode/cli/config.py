@@ -3,8 +3,10 @@
 import typer
 
 from dicomnode.app import build_flow
+from dicomnode.cli.certificates import own_certificates
 from dicomnode.cli.common import ConfigOption, JsonOption, print_json, settings_of
 from dicomnode.enhance.codecs import missing_codecs
+from dicomnode.settings import DicomSettings
 
 app = typer.Typer(help="Boot settings.", no_args_is_help=True)
 
@@ -16,14 +18,17 @@ def _noun() -> None:
 
 @app.command("check")
 def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Validate the settings file; report broken pipelines and missing codecs."""
+    """Validate the settings file; report certificates, broken pipelines and missing codecs."""
     settings = settings_of(config)
+    certificates = list(own_certificates(settings))
     registry = build_flow(settings).registry
     broken = {entry.name: entry.error for entry in registry if not entry.usable}
     report = {
         "ok": True,
         "ae_title": settings.dicom.ae_title,
-        "listens_on": f"{settings.dicom.host}:{settings.dicom.port}",
+        "listens_on": _addresses(settings.dicom),
+        "certificates": {each.setting: f"until {each.until:%Y-%m-%d}" for each in certificates},
+        "certificate_warnings": [each.warning for each in certificates if each.warning],
         "store": str(settings.store.root),
         "pipelines": [entry.name for entry in registry if entry.usable],
         "broken_pipelines": broken,
@@ -36,3 +41,8 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     for name, value in report.items():
         if name != "ok":
             print(f"  {name.replace('_', ' ')}: {value or '-'}")
+
+
+def _addresses(dicom: DicomSettings) -> str:
+    plain = [] if dicom.tls and dicom.tls.only else [f"{dicom.host}:{dicom.port}"]
+    return ", ".join([*plain, *([f"{dicom.host}:{dicom.tls.port} (TLS)"] if dicom.tls else [])])

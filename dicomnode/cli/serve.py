@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from dicomnode.app import CannotStart, Node, build_worker
+from dicomnode.cli.certificates import own_certificates
 from dicomnode.cli.common import ConfigOption, fail, settings_of
 from dicomnode.enhance.codecs import missing_codecs
 from dicomnode.enhance.errors import EnhanceError
@@ -29,6 +30,9 @@ def serve(config: ConfigOption = None) -> None:
         os.environ[CONFIG_VARIABLE] = str(config.resolve())
     for codec in missing_codecs():
         log.warning("codec missing: such series are stored and forwarded, never enhanced", codec=codec)
+    for certificate in own_certificates(settings):
+        if certificate.warning:
+            log.warning(certificate.warning)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -4,6 +4,7 @@ import ssl
 from dataclasses import dataclass
 
 from dicomnode.domain.tls import TlsFiles, TlsUnusable, strict_context
+from dicomnode.settings import TlsIdentitySettings
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,12 @@ class ClientTls:
     files: TlsFiles
     server_name: str = ""
     """The name that its certificate must be for; empty: the host that is connected to."""
+
+
+def files_of(name: str, identity: TlsIdentitySettings | None) -> TlsFiles:
+    """The files of the identity of this name; without any where the settings have none of it."""
+    paths = {each: str(getattr(identity, each, None) or "") for each in ("ca", "cert", "key")}
+    return TlsFiles(f"tls.{name}", **paths)
 
 
 def client_context(files: TlsFiles) -> ssl.SSLContext:
