@@ -30,6 +30,7 @@ from dicomnode.flow import Flow, complete_due, run_job, take_in
 from dicomnode.flow.comparison import same_pixels
 from dicomnode.flow.job import sweep_staging
 from dicomnode.flow.retention import retain
+from dicomnode.flow.transcoding import transcoder
 from dicomnode.jobs import ledger
 from dicomnode.jobs.ledger import RetryPolicy
 from dicomnode.jobs.local import LocalWorkers
@@ -206,7 +207,8 @@ class Node:
     def _destinations(self) -> Sequence[Destination]:
         with self.flow.database.read() as session:
             _, site = self.flow.site.get(session)
-        return [Destination.of(each, self.settings.tls) for each in site.destinations if each.enabled]
+        associations = self.settings.delivery.associations
+        return [Destination.of(each, self.settings.tls, associations) for each in site.destinations if each.enabled]
 
     def _sender(self, destination: Destination) -> Sender:
         delivery = self.settings.delivery
@@ -218,6 +220,7 @@ class Node:
             node=self.settings.node.name,
             backoff=Backoff(delivery.backoff_first, delivery.backoff_cap),
             timeouts=timeouts_of(self.settings),
+            transcode=transcoder(self.decoder),
         )
 
     def _note(self, session: Session, kind: str, message: str) -> None:

@@ -199,6 +199,8 @@ class EngineSettings(_Section):
 class DeliverySettings(_Section):
     """Sending. Back-off is exponential with jitter, from `backoff_first` to `backoff_cap` seconds."""
 
+    associations: int = Field(1, ge=1, le=32)
+    """Open to one destination at a time, unless its entry in the site data says otherwise. One keeps the order."""
     backoff_first: float = Field(1.0, gt=0)
     backoff_cap: float = Field(30.0, gt=0)
     connect_timeout: float = Field(10.0, gt=0)

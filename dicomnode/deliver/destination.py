@@ -19,19 +19,24 @@ class Destination:
     port: int
     tls: ClientTls | None = None
     """None: in plain text."""
+    associations: int = 1
+    """At most so many associations are open to it at a time."""
 
     @classmethod
-    def of(cls, entry: site.Destination, identities: Mapping[str, TlsIdentitySettings]) -> "Destination":
+    def of(
+        cls, entry: site.Destination, identities: Mapping[str, TlsIdentitySettings], associations: int = 1
+    ) -> "Destination":
         """The destination as site data have it, with the TLS identity of this node that it names.
 
-        Where the settings have lost that identity the connection fails; it never falls back to plain text.
+        `associations` is for those whose entry does not say how many. Where the settings have lost that identity the
+        connection fails; it never falls back to plain text.
         """
         tls = None
         if entry.tls is not None:
             identity = identities.get(entry.tls)
             files = TlsFiles(f"tls.{entry.tls}", *(_path(identity, name) for name in ("ca", "cert", "key")))
             tls = ClientTls(files, entry.server_name or "")
-        return cls(entry.name, entry.ae_title, entry.host, entry.port, tls)
+        return cls(entry.name, entry.ae_title, entry.host, entry.port, tls, entry.associations or associations)
 
     def __str__(self) -> str:
         return f"{self.name} ({self.ae_title} at {self.host}:{self.port})"

@@ -1,35 +1,41 @@
 """One destination's sender: takes what is due, sends it instance by instance, and writes down every answer.
 
-The ledger knows each instance's status before the next one goes out, so whatever interrupts a delivery, only what has
-no answer is sent again.
+It has as many lanes as the destination takes associations. A lane is a thread with at most one association: it joins a
+delivery that another lane is sending, or claims the next one that is due, so that a long series and many short ones
+both use all lanes. Each answer is noted (`answers`) before its lane sends the next instance, so whatever interrupts a
+delivery, only what has no answer is sent again. An association that fails costs its lane a rest; the others go on, and
+what it left is sent when the back-off of its delivery ends. While a destination cannot be reached, all lanes rest.
 """
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from random import Random
 
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from dicomnode.audit.events import record
 from dicomnode.db.database import Database
 from dicomnode.db.database import now as database_now
-from dicomnode.db.models import Delivery, DeliveryItem
+from dicomnode.db.models import DeliveryItem
 from dicomnode.db.repositories import deliveries
+from dicomnode.deliver.answers import Answers
 from dicomnode.deliver.backoff import Backoff
+from dicomnode.deliver.claim import Claim
+from dicomnode.deliver.conclusion import Attempt, conclude
 from dicomnode.deliver.destination import Destination, Timeouts
-from dicomnode.deliver.outcome import AssociationFailed, FailureKind, Outcome, Response
-from dicomnode.deliver.part10 import NotPart10
-from dicomnode.deliver.scu import Outgoing, StoreSession, batches, open_association
+from dicomnode.deliver.outcome import AssociationFailed, FailureKind, Outcome
+from dicomnode.deliver.outgoing import Outgoing
+from dicomnode.deliver.parallel import Share, send_one
+from dicomnode.deliver.scu import StoreSession, open_association
+from dicomnode.deliver.transcode import Transcode
 from dicomnode.domain.instance import Location
 from dicomnode.observe import SENT, checkpoint, log
-from dicomnode.store.reading import read_bytes
 
 POLL_SECONDS = 0.25
-NOTE_SECONDS = 0.5
+JOIN_SECONDS = 5.0
 
 
 class Sender(threading.Thread):
@@ -45,175 +51,207 @@ class Sender(threading.Thread):
         node: str,
         backoff: Backoff,
         timeouts: Timeouts,
+        transcode: Transcode | None = None,
     ) -> None:
         super().__init__(name=f"send-{destination.name}", daemon=True)
         self.destination = destination
         self._database, self._root = database, root
         self._calling_aet, self._node = calling_aet, node
-        self._backoff, self._timeouts = backoff, timeouts
+        self._backoff, self._timeouts, self._transcode = backoff, timeouts, transcode
         self._stop_event = threading.Event()
         self._abort = threading.Event()
         self._random = Random()  # noqa: S311 - jitter, not a secret
+        self._answers = Answers(database, root, destination.name, self._abort)
+        self._lanes = [_Lane() for _ in range(destination.associations)]
+        self._lock = threading.Lock()
+        self._something_to_join = threading.Condition()
+        self._claims: list[Claim] = []
+        self._open = 0
         self._unreachable = 0
         self._resume_at = 0.0
 
     def stop(self) -> None:
-        """Finish the instance on the wire and release the association."""
+        """Finish the instances on the wire and release the associations."""
         self._stop_event.set()
+        self._invite()
 
     def abort(self) -> None:
         """Stop at once, mid-instance; what has no answer yet is sent again after the next start."""
-        self._stop_event.set()
         self._abort.set()
+        self.stop()
 
     def run(self) -> None:
-        while not self._stop_event.wait(POLL_SECONDS):
+        others = [
+            threading.Thread(target=self._serve, args=(lane, self._wait_for_invitation), name=f"{self.name}-{number}")
+            for number, lane in enumerate(self._lanes[1:], start=2)
+        ]
+        for thread in others:
+            thread.daemon = True
+            thread.start()
+        self._serve(self._lanes[0], partial(self._stop_event.wait, POLL_SECONDS))
+        for thread in others:
+            thread.join()
+        self._answers.close()
+
+    def send_next(self) -> bool:
+        """Send the delivery that is due, if there is one, over one association. Returns whether there was."""
+        return self._send_next(self._lanes[0])
+
+    def _serve(self, lane: "_Lane", wait: Callable[[], object]) -> None:
+        while not self._stop_event.is_set():
+            wait()
             try:
-                while not self._stop_event.is_set() and time.monotonic() >= self._resume_at and self.send_next():
+                while not self._stop_event.is_set() and self._is_rested(lane) and self._send_next(lane):
                     pass
             except Exception as error:
                 log.warning("sender waits", destination=self.destination.name, error=f"{type(error).__name__}: {error}")
                 self._stop_event.wait(1.0)
 
-    def send_next(self) -> bool:
-        """Send the delivery that is due, if there is one. Returns whether there was."""
+    def _send_next(self, lane: "_Lane") -> bool:
+        with self._lock:
+            claim = next((each for each in self._claims if each.has_room), None) or self._claim()
+            if claim is None:
+                return False
+            claim.lanes += 1
+        try:
+            self._work(claim, lane)
+        except Exception as error:
+            claim.close(f"sending failed: {type(error).__name__}")
+            raise
+        finally:
+            if self._leave(claim):
+                self._conclude(claim)
+        return True
+
+    def _claim(self) -> Claim | None:
+        """The next delivery that is due, now of this sender. Under the lock: two lanes must not see the same one."""
+        self._answers.recover()
         with self._database.read() as session:
             if deliveries.due(session, self.destination.name, database_now(session)) is None:
-                return False
+                return None
         with self._database.write() as session:
             row = deliveries.due(session, self.destination.name, database_now(session))
             if row is None:
-                return False
+                return None
             row.state = "sending"
             items = deliveries.open_items(session, row.id)
-        self._send(row.id, items)
+        claim = Claim(row.id, items, self._outgoing, transcoding=self._transcode is not None)
+        self._claims.append(claim)
+        return claim
+
+    def _work(self, claim: Claim, lane: "_Lane") -> None:
+        """Send what this lane can get of the delivery, over one association after the other."""
+        try:
+            for share in claim.shares:
+                while share.left and not claim.is_closed:
+                    if not self._send_share(claim, share, lane):
+                        return
+        except AssociationFailed as failure:
+            self._rest(claim, lane, failure)
+
+    def _send_share(self, claim: Claim, share: Share, lane: "_Lane") -> bool:
+        """Over one association. Returns whether this lane may go on with the delivery."""
+        with self._association(share) as session:
+            with self._lock:
+                self._open, self._unreachable, claim.is_established = self._open + 1, 0, True
+            self._invite()
+            try:
+                return self._send_while_open(claim, share, lane, session)
+            finally:
+                with self._lock:
+                    self._open -= 1
+
+    def _send_while_open(self, claim: Claim, share: Share, lane: "_Lane", session: StoreSession) -> bool:
+        while session.is_open and not claim.is_closed and (outgoing := share.take()) is not None:
+            checkpoint("sending")
+            response = send_one(session, outgoing)
+            SENT.labels(self.destination.name, response.outcome.value).inc()
+            self._answers.note(claim.items[outgoing.sop_instance_uid], response)
+            with self._lock:
+                claim.note(response)
+            if response.outcome is Outcome.TRANSIENT:
+                self._tire(lane)
+                return False
+            lane.failures = 0
+            if self._stop_event.is_set():
+                claim.close("the node was stopped")
         return True
 
-    def _send(self, delivery_id: int, items: Sequence[DeliveryItem]) -> None:
-        by_uid = {item.sop_uid: item for item in items}
-        answered, reason = 0, ""
-        try:
-            for batch in batches([self._outgoing(item) for item in items]):
-                count, reason = self._send_batch(batch, by_uid)
-                answered += count
-                if reason:
-                    break
-            self._unreachable = 0
-        except AssociationFailed as failure:
-            reason = failure.reason
-            if failure.kind is not FailureKind.STOPPED:
-                self._unreachable = 0 if answered else self._unreachable + 1
-        self._patiently(lambda session: self._conclude(session, delivery_id, answered, reason))
-
-    def _send_batch(self, batch: Sequence[Outgoing], by_uid: dict[str, DeliveryItem]) -> tuple[int, str]:
-        """Send one association's worth. Returns how many got a final answer, and why it ended early if it did.
-
-        Raises AssociationFailed when no association came about.
-        """
-        answered = 0
-        timeouts, stop = self._timeouts, self._abort
-        with open_association(self.destination, self._calling_aet, batch, timeouts=timeouts, stop=stop) as session:
-            for outgoing in batch:
-                checkpoint("sending")
-                response = _sent_or_unreadable(session, outgoing)
-                self._note(by_uid[outgoing.sop_instance_uid], response)
-                if response.outcome is Outcome.TRANSIENT:
-                    return answered, response.detail
-                answered += 1
-                if self._stop_event.is_set():
-                    return answered, "the node was stopped"
-        return answered, ""
-
-    def _note(self, item: DeliveryItem, response: Response) -> None:
-        SENT.labels(self.destination.name, response.outcome.value).inc()
-        self._patiently(lambda session: self._write_down(session, item, response))
-
-    def _patiently(self, change: Callable[[Session], None]) -> None:
-        """One transaction. A database that is away is waited for: to forget an answer would be to send twice."""
-        while True:
-            try:
-                with self._database.write() as session:
-                    change(session)
+    def _rest(self, claim: Claim, lane: "_Lane", failure: AssociationFailed) -> None:
+        """No association came about: that is this lane's own trouble as long as another one has an association."""
+        with self._lock:
+            claim.reason = failure.reason
+            if failure.kind is FailureKind.STOPPED:
                 return
-            except DBAPIError as error:
-                waits = {"destination": self.destination.name, "error": str(error.orig)}
-                log.warning("an answer waits for the database", **waits)
-                if self._abort.wait(NOTE_SECONDS):
-                    raise
+            if claim.answered or self._open:
+                self._unreachable = 0
+            elif time.monotonic() >= self._resume_at:
+                self._unreachable += 1
+        self._tire(lane)
 
-    def _write_down(self, session: Session, item: DeliveryItem, response: Response) -> None:
-        row = session.get_one(DeliveryItem, item.id)
-        row.attempts += 1
-        row.status, row.detail = response.status, response.detail
-        if response.stored:
-            row.state, row.sent_at = "sent", database_now(session)
-        elif response.outcome is Outcome.PERMANENT:
-            row.state = "failed"
+    def _tire(self, lane: "_Lane") -> None:
+        """A lane that failed leaves a delivery that others are sending alone for a while."""
+        lane.failures += 1
+        if len(self._lanes) > 1:
+            lane.resume_at = time.monotonic() + self._backoff.delay(lane.failures, self._random)
 
-    def _conclude(self, session: Session, delivery_id: int, answered: int, reason: str) -> None:
-        """Move the delivery on: sent, a dead letter, or pending until its time comes again."""
-        row = session.get_one(Delivery, delivery_id)
-        counts = deliveries.counts(session, delivery_id)
-        if counts.get("pending") and not reason:
-            row.state, row.reason, row.attempts = "pending", "", 0  # they joined while the others were sent
-        elif counts.get("pending"):
-            self._postpone(session, row, answered, reason)
-        elif counts.get("failed"):
-            self._finish(session, row, "failed", _dead_letter(session, row, counts), counts)
-        else:
-            self._finish(session, row, "sent", "", counts)
+    def _is_rested(self, lane: "_Lane") -> bool:
+        return time.monotonic() >= max(self._resume_at, lane.resume_at)
 
-    def _postpone(self, session: Session, row: Delivery, answered: int, reason: str) -> None:
-        if self._stop_event.is_set():
-            row.state, row.reason = "pending", reason
-            return
-        row.attempts = 1 if answered else row.attempts + 1
-        delay = self._backoff.delay(max(row.attempts, self._unreachable), self._random)
-        until = database_now(session) + timedelta(seconds=delay)
-        row.state, row.not_before, row.reason = "pending", until, reason
-        if self._unreachable:
-            deliveries.postpone_all(session, self.destination.name, until, reason)
-            self._resume_at = time.monotonic() + delay
-        record(
-            session,
-            "delivery.retry",
-            f"{self.destination.name}: {reason}; next attempt in {delay:.0f} s",
-            node=self._node,
-            outcome="failure",
-            series_uid=row.series_uid,
-            subject=f"delivery:{row.id}",
-            detail={"destination": self.destination.name, "attempts": row.attempts, "seconds": round(delay, 1)},
+    def _leave(self, claim: Claim) -> bool:
+        """Whether the lane that leaves was the last."""
+        with self._lock:
+            claim.lanes -= 1
+            if claim.lanes:
+                return False
+            self._claims.remove(claim)
+            return True
+
+    def _conclude(self, claim: Claim) -> None:
+        self._answers.settle()
+        attempt = Attempt(
+            self.destination.name,
+            self._node,
+            claim.answered,
+            claim.reason,
+            self._unreachable,
+            self._stop_event.is_set(),
+            claim.transcoded,
         )
 
-    def _finish(self, session: Session, row: Delivery, state: str, reason: str, counts: dict[str, int]) -> None:
-        row.state, row.reason, row.attempts = state, reason, 0
-        row.finished_at = database_now(session)
-        total = sum(counts.values())
-        record(
-            session,
-            f"delivery.{state}",
-            reason or f"{self.destination.name} took {total} of {total} instances",
-            node=self._node,
-            outcome="success" if state == "sent" else "failure",
-            series_uid=row.series_uid,
-            subject=f"delivery:{row.id}",
-            detail={"destination": self.destination.name, "counts": counts, "subject": row.subject},
+        def change(session: Session) -> None:
+            pause = conclude(session, claim.delivery_id, attempt, lambda n: self._backoff.delay(n, self._random))
+            if pause:
+                self._resume_at = time.monotonic() + pause
+
+        self._answers.patiently(change)
+
+    def _association(self, share: Share) -> AbstractContextManager[StoreSession]:
+        return open_association(
+            self.destination,
+            self._calling_aet,
+            share.outgoings,
+            timeouts=self._timeouts,
+            stop=self._abort,
+            transcode=self._transcode,
         )
+
+    def _invite(self) -> None:
+        with self._something_to_join:
+            self._something_to_join.notify_all()
+
+    def _wait_for_invitation(self) -> None:
+        with self._something_to_join:
+            self._something_to_join.wait(JOIN_SECONDS)
 
     def _outgoing(self, item: DeliveryItem) -> Outgoing:
         location = Location(item.container, item.offset, item.length)
-        return Outgoing(
-            item.sop_class_uid, item.sop_uid, item.transfer_syntax_uid, lambda: read_bytes(self._root, location)
-        )
+        return Outgoing.from_location(self._root, item.sop_class_uid, item.sop_uid, item.transfer_syntax_uid, location)
 
 
-def _sent_or_unreadable(session: StoreSession, outgoing: Outgoing) -> Response:
-    try:
-        return session.send(outgoing)
-    except (OSError, EOFError, NotPart10) as error:
-        return Response(Outcome.PERMANENT, None, f"the stored bytes cannot be read: {error}")
+class _Lane:
+    """One thread's own memory of the destination."""
 
-
-def _dead_letter(session: Session, row: Delivery, counts: dict[str, int]) -> str:
-    first = next(item for item in deliveries.items(session, row.id) if item.state == "failed")
-    return f"{counts['failed']} of {sum(counts.values())} instances were refused for good: {first.detail}"
+    def __init__(self) -> None:
+        self.failures = 0
+        self.resume_at = 0.0

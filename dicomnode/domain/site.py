@@ -57,6 +57,8 @@ class Destination(_Entry):
     ae_title: str
     host: str
     port: int = Field(ge=1, le=65535)
+    associations: int | None = Field(None, ge=1, le=32)
+    """How many may be open to it at a time; without: as the node's setting `delivery.associations` says."""
     description: str = Field("", max_length=500)
     enabled: bool = True
     tls: Name | None = None

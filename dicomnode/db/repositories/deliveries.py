@@ -2,12 +2,33 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
+from dicomnode.db.database import now as database_now
 from dicomnode.db.models import Delivery, DeliveryItem
 from dicomnode.domain.instance import Location
+
+
+class Answer(NamedTuple):
+    """What a destination said of one instance: the item's new state and `DeliveryItem`'s columns of these names."""
+
+    item_id: int
+    sop_uid: str
+    state: str
+    status: int | None
+    detail: str
+    attempts: int
+
+
+_ITEMS = DeliveryItem.metadata.tables[DeliveryItem.__tablename__]
+_RECORD_ANSWER = (
+    update(_ITEMS)
+    .where(_ITEMS.c.id == bindparam("of_item"), _ITEMS.c.sop_uid == bindparam("of_uid"), _ITEMS.c.state == "pending")
+    .values({name: bindparam(f"new_{name}") for name in ("state", "status", "detail", "attempts", "sent_at")})
+)
 
 
 def find(session: Session, id: int) -> Delivery | None:
@@ -47,6 +68,24 @@ def counts(session: Session, delivery_id: int) -> dict[str, int]:
     """Number of instances by state."""
     query = select(DeliveryItem.state, func.count()).where(DeliveryItem.delivery_id == delivery_id)
     return dict(session.execute(query.group_by(DeliveryItem.state)).all())
+
+
+def record_answers(session: Session, answers: Sequence[Answer]) -> None:
+    """Write down answers, in one statement; those of instances that have their final answer already change nothing."""
+    instant = database_now(session)
+    rows = [
+        {
+            "of_item": answer.item_id,
+            "of_uid": answer.sop_uid,
+            "new_state": answer.state,
+            "new_status": answer.status,
+            "new_detail": answer.detail,
+            "new_attempts": answer.attempts,
+            "new_sent_at": instant if answer.state == "sent" else None,
+        }
+        for answer in answers
+    ]
+    session.connection().execute(_RECORD_ANSWER, rows)
 
 
 def reopen_failed(session: Session, delivery_id: int) -> int:

@@ -1,0 +1,131 @@
+"""A destination's answers on their way into the ledger: safe against a kill at once, in SQL a moment later.
+
+An answer that is forgotten is an instance sent twice. A SQL transaction for each would be that safe and cost more than
+sending: a CT takes 0.3 ms. So each answer is written to a small file first, without a sync, before its association
+sends the next instance: the page cache outlives a process that is killed. All that came within COMMIT_SECONDS then go
+into SQL in one transaction, which is synced. A start reads the file, so after `kill -9` at any moment at most the one
+instance of each association whose answer had not been read is sent again. After a power cut it may be those of the
+last COMMIT_SECONDS as well: the same bytes under the same UIDs, which a PACS takes as what it has.
+
+A slow peer notices nothing of it: where answers are further apart than COMMIT_SECONDS each is in SQL at once.
+"""
+
+import hashlib
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from dicomnode.db.database import Database
+from dicomnode.db.models import DeliveryItem
+from dicomnode.db.repositories import deliveries
+from dicomnode.db.repositories.deliveries import Answer
+from dicomnode.deliver.outcome import Outcome, Response
+from dicomnode.observe import log
+
+COMMIT_SECONDS = 0.05
+NOTE_SECONDS = 0.5
+LONGEST_FILE = 4 << 20
+
+_STATES = {Outcome.STORED: "sent", Outcome.WARNING: "sent", Outcome.TRANSIENT: "pending", Outcome.PERMANENT: "failed"}
+
+
+class Answers:
+    """Of one destination; its associations share it. `abort` ends waiting for a database that is away."""
+
+    def __init__(self, database: Database, root: Path, destination: str, abort: threading.Event) -> None:
+        self._database, self._destination, self._abort = database, destination, abort
+        self._path = root / "answers" / f"{hashlib.sha256(destination.encode()).hexdigest()[:16]}.jsonl"
+        self._lock, self._committing = threading.Lock(), threading.Lock()
+        self._waiting: list[Answer] = []
+        self._descriptor = -1
+        self._commit_at = 0.0
+
+    def recover(self) -> None:
+        """Write down what an earlier life of the node noted and did not get into SQL. Before anything is sent."""
+        with self._lock:
+            if self._descriptor >= 0:
+                return
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if self._path.exists() and (left := _read(self._path)):
+                self.patiently(lambda session: deliveries.record_answers(session, left))
+                log.info("answers of an earlier life", destination=self._destination, count=len(left))
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC | os.O_CLOEXEC
+            self._descriptor = os.open(self._path, flags, 0o600)
+
+    def note(self, item: DeliveryItem, response: Response) -> None:
+        """The next instance may go out when this returns. Raises DBAPIError once `abort` is set."""
+        state = _STATES[response.outcome]
+        answer = Answer(item.id, item.sop_uid, state, response.status, response.detail, item.attempts + 1)
+        with self._lock:
+            self._waiting.append(answer)
+            noted = _append(self._descriptor, answer)
+            full = not noted or os.lseek(self._descriptor, 0, os.SEEK_CUR) > LONGEST_FILE
+        if full:
+            self.settle()
+        elif time.monotonic() >= self._commit_at and self._committing.acquire(blocking=False):
+            try:
+                self._commit()
+            finally:
+                self._committing.release()
+
+    def settle(self) -> None:
+        """Everything noted until now is in SQL when this returns. Raises DBAPIError once `abort` is set."""
+        with self._committing:
+            self._commit()
+
+    def patiently(self, change: Callable[[Session], None]) -> None:
+        """One transaction. A database that is away is waited for: to forget an answer would be to send twice."""
+        while True:
+            try:
+                with self._database.write() as session:
+                    change(session)
+                return
+            except DBAPIError as error:
+                log.warning("an answer waits for the database", destination=self._destination, error=str(error.orig))
+                if self._abort.wait(NOTE_SECONDS):
+                    raise
+
+    def close(self) -> None:
+        """Give the file back. What could not be settled stays in it."""
+        with self._lock:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
+
+    def _commit(self) -> None:
+        with self._lock:
+            batch = tuple(self._waiting)
+        if batch:
+            self.patiently(lambda session: deliveries.record_answers(session, batch))
+        self._commit_at = time.monotonic() + COMMIT_SECONDS
+        with self._lock:
+            del self._waiting[: len(batch)]
+            if not self._waiting and self._descriptor >= 0:
+                os.ftruncate(self._descriptor, 0)
+
+
+def _append(descriptor: int, answer: Answer) -> bool:
+    """Whether the answer is in the file; a full disk leaves SQL."""
+    line = json.dumps(answer).encode() + b"\n"
+    try:
+        return os.write(descriptor, line) == len(line)
+    except OSError as error:
+        log.warning("an answer cannot be noted in its file", error=error.strerror or str(error))
+        return False
+
+
+def _read(path: Path) -> Sequence[Answer]:
+    """The answers in a file; what a full disk cut short is left out."""
+    found = []
+    for line in path.read_bytes().splitlines():
+        try:
+            found.append(Answer(*json.loads(line)))
+        except (ValueError, TypeError):
+            log.warning("a line of noted answers is cut short", file=path.name)
+    return found
