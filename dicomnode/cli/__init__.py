@@ -14,6 +14,7 @@ from dicomnode.cli import (
     deliveries,
     demo,
     destinations,
+    doctor,
     jobs,
     models,
     pipelines,
@@ -38,6 +39,7 @@ app.command("serve")(serve.serve)
 app.command("worker")(serve.worker)
 app.command("send")(send.send)
 app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
 for name, noun in {
     "config": config,
     "db": db,

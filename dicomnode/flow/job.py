@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dicomnode.db.database import now as database_now
@@ -263,17 +264,22 @@ def _note_result(row: Enhancement, result: Enhanced) -> None:
     }
 
 
-def sweep_staging(flow: Flow) -> int:
-    """Remove staged containers that no output points to and no running attempt owns. Returns how many.
+def staged_orphans(flow: Flow) -> list[Path]:
+    """Staged containers in which no output is kept and that no running attempt owns.
 
     The files are listed before the ledger is asked: an attempt that begins in between is not among them.
     """
     staged = list((flow.root / STAGING).glob("*/*.tar"))
     if not staged:
-        return 0
+        return []
     with flow.database.read() as session:
         kept = enhancements.containers_of_outputs(session) | enhancements.staged_by_running(session, STAGING)
-    orphans = [path for path in staged if str(path.relative_to(flow.root)) not in kept]
+    return [path for path in staged if str(path.relative_to(flow.root)) not in kept]
+
+
+def sweep_staging(flow: Flow) -> int:
+    """Remove the orphans among the staged containers. Returns how many."""
+    orphans = staged_orphans(flow)
     for path in orphans:
         path.unlink(missing_ok=True)
     return len(orphans)

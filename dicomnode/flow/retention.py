@@ -4,11 +4,13 @@ Two transactions with unlinks between them, in an order that a crash cannot spoi
 reads the bytes), then the files, then the note that they are gone. What is left undone the next turn does.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dicomnode.audit.events import record
 from dicomnode.db.database import now as database_now
+from dicomnode.db.models import Container
 from dicomnode.db.repositories import retention
 from dicomnode.flow.context import Flow
 from dicomnode.flow.job import sweep_staging
@@ -106,11 +108,22 @@ def _purge_series(flow: Flow, uid: str, before: datetime, reason: str) -> int | 
     return purged.bytes
 
 
+def emptied(flow: Flow) -> dict[str, int]:
+    """This store's containers in which all was given up: how far each has been indexed."""
+    with flow.database.read() as session:
+        return _ours(flow, retention.emptied(session))
+
+
+def _ours(flow: Flow, rows: Sequence[Container]) -> dict[str, int]:
+    """Of this node, or in its store although it had another name then."""
+    return {row.name: row.indexed_to for row in rows if row.node == flow.node or (flow.root / row.name).exists()}
+
+
 def _remove(flow: Flow) -> Retained:
     """Unlink this node's containers in which nothing is kept any more, received and derived ones."""
+    removed = remove_containers(flow.root, emptied(flow))
     with flow.database.read() as session:
-        emptied, bare = retention.emptied(session, flow.node), retention.bare(session, flow.node)
-    removed = remove_containers(flow.root, emptied)
+        bare = _ours(flow, retention.bare(session))
     others = remove_containers(flow.root, bare, max(age_of(flow.settings.store), _BARE_AGE).total_seconds())
     checkpoint("removed")
     if names := removed.names + others.names:

@@ -47,7 +47,7 @@ def sweep_dead(root: Path, node: str, alive_boots: Collection[str] = ()) -> Swep
         with taken_over(path) as ours:
             if not ours or next(members(root, container.name, verify=False), None) is not None:
                 continue
-            if _holds_receipts(path):
+            if holds_receipts(path):
                 swept.kept.append(container)
                 continue
             path.unlink()
@@ -55,7 +55,7 @@ def sweep_dead(root: Path, node: str, alive_boots: Collection[str] = ()) -> Swep
     return swept
 
 
-def _holds_receipts(path: Path) -> bool:
+def holds_receipts(path: Path) -> bool:
     """Whether a whole receipt or event stands anywhere behind what stops a reader.
 
     A writer that dies leaves none, a damaged first block does: then senders were told that their instances are stored.

@@ -13,6 +13,11 @@ def indexed_to(session: Session) -> dict[str, int]:
     return dict(session.execute(select(Container.name, Container.indexed_to)).all())
 
 
+def indexed_to_in(session: Session, name: str) -> int:
+    """Resume offset of one container; 0 for one that is not known."""
+    return session.scalar(select(Container.indexed_to).where(Container.name == name)) or 0
+
+
 def advance(session: Session, node: str, offsets: Mapping[str, int]) -> None:
     """Members before these offsets, by container, are in SQL once this transaction commits."""
     names = sorted(offsets)

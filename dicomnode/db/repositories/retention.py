@@ -84,22 +84,21 @@ def _give_up(session: Session, model: type[Stored], whose: ColumnElement[bool], 
     return int(count), int(size)
 
 
-def emptied(session: Session, node: str) -> dict[str, int]:
-    """This node's containers that lost all their instances: how far each has been indexed."""
+def emptied(session: Session) -> Sequence[Container]:
+    """Containers that lost all their instances, and that are still listed."""
     lost = or_(*(exists().where(model.container == Container.name) for model in _IN_CONTAINERS))
-    return dict(session.execute(_not_kept(node).where(lost)).all())
+    return session.scalars(_not_kept().where(lost)).all()
 
 
-def bare(session: Session, node: str) -> dict[str, int]:
-    """This node's containers that never had one: events, and copies of what was stored before."""
+def bare(session: Session) -> Sequence[Container]:
+    """Containers that never had one: events, and copies of what was stored before."""
     never = [~exists().where(model.container == Container.name) for model in _IN_CONTAINERS]
-    return dict(session.execute(_not_kept(node).where(*never)).all())
+    return session.scalars(_not_kept().where(*never)).all()
 
 
-def _not_kept(node: str) -> Select[str, int]:
+def _not_kept() -> Select[Container]:
     kept = [exists().where(model.container == Container.name, model.purged_at.is_(None)) for model in _IN_CONTAINERS]
-    query = select(Container.name, Container.indexed_to).where(Container.node == node, Container.removed_at.is_(None))
-    return query.where(*(~each for each in kept))
+    return select(Container).where(Container.removed_at.is_(None), *(~each for each in kept))
 
 
 def mark_removed(session: Session, names: Iterable[str], now: datetime) -> None:

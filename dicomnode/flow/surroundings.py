@@ -1,0 +1,135 @@
+"""What a node stands on: its folder, its clock, its database, its port, its pipelines and device, its peers."""
+
+import importlib.util
+import platform
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from dicomnode.db.database import now as database_now
+from dicomnode.deliver.destination import Destination, Timeouts
+from dicomnode.deliver.outcome import AssociationFailed, FailureKind
+from dicomnode.deliver.scu import echo
+from dicomnode.domain.finding import Finding, Severity
+from dicomnode.flow.context import Flow
+from dicomnode.settings import DicomSettings, StoreSettings
+from dicomnode.store import disk_check
+
+_GIB = 1 << 30
+_FEW_INODES = 10_000
+_CLOCK_TOLERANCE = timedelta(seconds=5)
+_PATIENCE = Timeouts(connect=5.0, acse=5.0, dimse=5.0)
+
+
+def surroundings(flow: Flow, *, running: bool, peers: bool) -> Iterator[Finding]:
+    """Findings about everything but the stored instances. `peers`: ask every enabled destination for a C-ECHO."""
+    yield from folder(flow.settings.store)
+    yield from _clock(flow)
+    yield from _pipelines(flow)
+    yield from _devices(flow)
+    if running:
+        yield from _port(flow.settings.dicom)
+    if peers:
+        yield from _destinations(flow)
+
+
+def folder(store: StoreSettings) -> Iterator[Finding]:
+    """The store's folder: who may look into it, what it lies on, how much room there is."""
+    root = store.root
+    subject = f"folder:{root}"
+    if not root.is_dir():
+        way_out = "set store.root; `dicomnode serve` makes the folder at its first start"
+        yield Finding("folder.absent", subject, Severity.ERROR, "the store's folder is not there", way_out)
+        return
+    if disk_check.open_to_others(root):
+        message = "other users of this machine may look into the store"
+        yield Finding("folder.open", subject, Severity.WARNING, message, f"chmod 700 {root}")
+    kind = disk_check.file_system(root)
+    if kind in disk_check.UNFIT:
+        message = f"the store lies on {kind}: {disk_check.UNFIT[kind]}"
+        yield Finding("folder.file_system", subject, Severity.WARNING, message, "set store.root to a local disk")
+    yield from _room(store, subject)
+
+
+def _room(store: StoreSettings, subject: str) -> Iterator[Finding]:
+    free, inodes = disk_check.free_bytes(store.root), disk_check.free_inodes(store.root)
+    has = f"{free / _GIB:.1f} GiB are free"
+    way_out = "make room, or set store.retention_days or store.keep_free_gb"
+    if free < store.min_free_gb * _GIB:
+        message = f"{has}, and below {store.min_free_gb:g} every C-STORE is refused (A700)"
+        yield Finding("folder.full", subject, Severity.ERROR, message, way_out)
+    elif free < 2 * store.min_free_gb * _GIB:
+        message = f"{has}; below {store.min_free_gb:g} every C-STORE is refused (A700)"
+        yield Finding("folder.filling", subject, Severity.WARNING, message, way_out)
+    if inodes is not None and inodes < _FEW_INODES:
+        message = f"only {inodes} files can still be made"
+        yield Finding("folder.inodes", subject, Severity.WARNING, message, "make room for files")
+
+
+def _clock(flow: Flow) -> Iterator[Finding]:
+    with flow.database.read() as session:
+        apart = abs(database_now(session) - datetime.now(UTC))
+    if apart > _CLOCK_TOLERANCE:
+        message = f"this machine's clock and the database's are {apart.total_seconds():.0f} s apart"
+        yield Finding("clock", "database", Severity.WARNING, message, "keep both by NTP: due times are compared")
+
+
+def _pipelines(flow: Flow) -> Iterator[Finding]:
+    for name, error in flow.registry.broken().items():
+        yield Finding(
+            "pipeline.broken", f"pipeline:{name}", Severity.WARNING, f"it cannot be used: {error}", "mend its file"
+        )
+
+
+def _devices(flow: Flow) -> Iterator[Finding]:
+    """Torch is loaded only where the settings name CUDA devices: all others work on any machine that has torch."""
+    if importlib.util.find_spec("torch") is None:
+        message = f"Python {platform.python_version()} finds no torch: nothing can be enhanced"
+        yield Finding("device", "engine", Severity.ERROR, message, "install torch for this Python")
+        return
+    wanted = flow.settings.engine.devices
+    if wanted == "auto" or all(name == "cpu" for name in wanted):
+        return
+    from dicomnode.enhance.device import open_device
+    from dicomnode.enhance.errors import EnhanceError
+
+    for name in wanted:
+        try:
+            open_device(name)
+        except EnhanceError as error:
+            yield Finding("device", f"device:{name}", Severity.ERROR, str(error), "set engine.devices")
+
+
+def _port(dicom: DicomSettings) -> Iterator[Finding]:
+    """Whether the running node answers. A node that turns us away does: that is what its settings say."""
+    if dicom.tls is not None and dicom.tls.only:
+        return  # without a certificate of a peer's nothing can be said of it
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(dicom.host, dicom.host)  # noqa: S104
+    itself = Destination("the node itself", dicom.ae_title, host, dicom.port)
+    failure = _echo(itself, dicom.ae_title)
+    if failure is not None and failure.kind not in (FailureKind.REJECTED, FailureKind.CONFIGURATION):
+        message = f"the node runs, but {itself} does not answer a C-ECHO: {failure.reason}"
+        yield Finding("port", f"port:{dicom.port}", Severity.ERROR, message, "see the node's log; start it again")
+
+
+def _destinations(flow: Flow) -> Iterator[Finding]:
+    with flow.database.read() as session:
+        _, site = flow.site.get(session)
+    for entry in site.destinations:
+        if not entry.enabled:
+            continue
+        destination = Destination.of(entry, flow.settings.tls)
+        failure = _echo(destination, flow.settings.dicom.ae_title)
+        if failure is not None:
+            message = f"{destination} does not answer a C-ECHO: {failure.reason}"
+            way_out = "what waits for it goes out once it answers; check its address, AE title and that it knows ours"
+            yield Finding("destination", f"destination:{entry.name}", Severity.ERROR, message, way_out)
+
+
+def _echo(destination: Destination, calling_aet: str) -> AssociationFailed | None:
+    try:
+        status = echo(destination, calling_aet, timeouts=_PATIENCE)
+    except AssociationFailed as failure:
+        return failure
+    if status:
+        return AssociationFailed(FailureKind.PROTOCOL, f"it answers with {status:04X}", transient=False)
+    return None
