@@ -15,6 +15,7 @@ KINDS: Mapping[str, str] = {
     "association.closed": "an association ended; detail counts what it brought",
     "association.rejected": "a peer was turned away; detail says with which reason",
     "association.alert": "a peer was turned away that used a title which, by its rule, is another's",
+    "connection.dropped": "one that never became an association; at most one in ten seconds for each address",
     "instance.refused": "a C-STORE was answered with a failure status",
     "instance.variant": "known pixels came in another encoding; kept beside the first",
     "instance.correction": "a known instance came with changed demographics",

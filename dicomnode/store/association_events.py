@@ -38,6 +38,12 @@ def _rejected(session: Session, event: Mapping[str, Any], at: datetime, node: st
     _record(session, kind, message, event, at, node, detail, "failure")
 
 
+def _dropped(session: Session, event: Mapping[str, Any], at: datetime, node: str) -> None:
+    detail = {name: event[name] for name in ("peer", "reason", "more_before")}
+    message = f"{event['peer']} never opened an association: {event['reason']}"
+    _record(session, "connection.dropped", message, event, at, node, detail, "failure")
+
+
 def _refused(session: Session, event: Mapping[str, Any], at: datetime, node: str) -> None:
     detail = {name: value for name, value in event.items() if name not in ("event", "at", "association")}
     message = f"answered {event['status']}: {event['reason']}"
@@ -62,5 +68,6 @@ _HANDLERS: Mapping[str, Callable[[Session, Mapping[str, Any], datetime, str], No
     "association-opened": _opened,
     "association-closed": _closed,
     "association-rejected": _rejected,
+    "connection-dropped": _dropped,
     "instance-refused": _refused,
 }
