@@ -10,7 +10,7 @@ JOBS   ?= 3
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint data train-ct evaluate-ct faults clean
+.PHONY: help demo serve test lint data train-ct evaluate-ct faults fuzz clean
 
 help:           ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -39,8 +39,11 @@ train-ct: $(VENV)/dev.stamp data  ## train, export, calibrate and evaluate ct-de
 evaluate-ct: $(VENV)/dev.stamp data  ## ct-denoise against its gates; ARGS=--write-card writes card, page and pictures
 	@$(BIN)/python -m pipelines.evaluate.ct $(ARGS)
 
-faults: $(VENV)/dev.stamp data/.heldout.stamp  ## the long fault tests: kills, full disks, a PACS away for minutes
-	@. scripts/peers.sh && $(BIN)/python -m pytest -m long $(ARGS)
+faults: $(VENV)/dev.stamp data/.heldout.stamp  ## the fault tests in their long forms, and their matrix (hours)
+	@. scripts/peers.sh && $(BIN)/python -m pytest -m "faults or long" -k "not short" $(ARGS)
+
+fuzz: $(VENV)/dev.stamp  ## ten minutes of protocol fuzz (DICOMNODE_FUZZ_SEED=... draws other conversations)
+	@. scripts/peers.sh && $(BIN)/python -m pytest -m long tests/faults/test_faults_fuzz.py $(ARGS)
 
 clean:          ## remove what was made here, but not the data
 	rm -rf $(VENV) demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

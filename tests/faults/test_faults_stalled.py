@@ -1,0 +1,97 @@
+"""Half-said things by the hundred: good neighbours have their C-ECHO within a second, the stalled go in time."""
+
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from faults.observed import observed
+from support.matrix import Form, RecordRow, forms
+from support.modality import Modality
+from support.sampler import EchoSampler
+from support.siege import EIGHT_ADDRESSES, ONE_ADDRESS, Held, Siege
+from support.targets import Target, a_node
+
+pytestmark = pytest.mark.faults
+
+KINDS = {"half request": "half_request", "half data": "half_data", "drip": "drip", "silent": "silent"}
+GRACE = 1.0
+"""Seconds that may pass from a deadline to the word or the end that follows from it."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was seen of one siege."""
+
+    sampler: EchoSampler
+    held: list[Held]
+    standing: bool
+
+    def waits(self, kind: str) -> list[float]:
+        """Seconds that each stalled socket of a kind was left alone."""
+        return [held.told_at - held.stalled_at for held in self.held
+                if held.stall.name == kind and held.told_at is not None and held.stalled_at is not None]  # fmt: skip
+
+    def text(self) -> str:
+        """For people."""
+        waits = {kind: self.waits(kind) for kind in KINDS}
+        ended = ", ".join(f"{kind} {max(found):.1f} s" for kind, found in waits.items() if found) or "none"
+        never = sum(held.told_at is None for held in self.held)
+        return f"{self.sampler.text()}; longest left alone: {ended}; open at the end: {never}"
+
+
+def besiege(target: Target, form: Form, sources: tuple[str, ...]) -> Outcome:
+    """Hold the siege for the form's seconds, sampling from before its begin to its end."""
+    counts = {kind: form[figure] for kind, figure in KINDS.items()}
+    with (
+        EchoSampler(target.port, target.ae_title) as sampler,
+        Siege(target.port, target.ae_title, counts, sources) as siege,
+    ):
+        standing = siege.wait_for(sum(counts.values()), form["artim_seconds"])
+        time.sleep(form["seconds"])
+        held = list(siege.held)
+    return Outcome(sampler, held, standing)
+
+
+def assert_sent_away(outcome: Outcome, form: Form) -> None:
+    """Each that had its time was told or closed within a second of the deadline, and none before it."""
+    patience = {"silent": form["artim_seconds"], "half request": form["artim_seconds"]}
+    over = time.monotonic()
+    late: dict[str, list[float]] = defaultdict(list)
+    for held in outcome.held:
+        deadline = patience.get(held.stall.name, form["pdu_seconds"])
+        if held.stalled_at is None or held.rejected:
+            continue
+        waited = (held.told_at or over) - held.stalled_at
+        if waited > deadline + GRACE:
+            late[held.stall.name].append(round(waited, 2))
+        if held.told_at is not None:
+            assert waited > deadline - GRACE, f"{held.stall.name} was sent away after {waited:.1f} s already"
+    assert not late
+
+
+def text(target: Target, form: Form) -> str:
+    """From eight addresses, and from the good client's own."""
+    eight = besiege(target, form, EIGHT_ADDRESSES).text()
+    return f"{eight}; from one address: {besiege(target, form, ONE_ADDRESS).text()}"
+
+
+@pytest.mark.parametrize("form", forms(12))
+def test_the_stalled_hold_nobody_up(form: Form, tmp_path: Path, record_row: RecordRow) -> None:
+    dicom = {"artim_timeout": form["artim_seconds"], "pdu_timeout": form["pdu_seconds"]}
+    seen = []
+    with a_node(tmp_path / "node", dicom=dicom) as node:
+        pids = node.pids()
+        for sources in (EIGHT_ADDRESSES, ONE_ADDRESS):
+            outcome = besiege(node, form, sources)
+            seen.append(outcome.text())
+            assert outcome.standing, "the siege never stood"
+            assert outcome.sampler.slowest < 1.0, outcome.text()
+            assert_sent_away(outcome, form)
+            assert {kind for kind in KINDS if not outcome.waits(kind)} == set(), "some kind was never sent away"
+        with Modality(node.port, node.ae_title) as modality:
+            assert modality.echo() == 0x0000
+        assert node.pids() == pids
+    peers = observed(form, tmp_path, lambda target: text(target, form))
+    record_row(form, node="; from one address: ".join(seen), **peers)
