@@ -6,7 +6,7 @@ With the node stopped everything that can be repaired is. Beside a running node 
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from dicomnode.audit.events import record
@@ -25,6 +25,8 @@ from dicomnode.store.doctor import Doctor, OnProgress, Trouble
 from dicomnode.store.index import Indexer
 from dicomnode.store.repair import KINDS, finding, repair
 from dicomnode.store.retention import remove_containers
+
+_PASSES = 3
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,19 @@ def check_up(flow: Flow, wanted: Wanted, on_progress: OnProgress = lambda done, 
 
 
 def _store(flow: Flow, wanted: Wanted, on_progress: OnProgress) -> Iterator[Finding]:
+    """One pass, and more of them while repairs uncover something: a lost instance may have a copy elsewhere."""
+    for _ in range(_PASSES):
+        again = False
+        for found in _pass(flow, wanted, on_progress):
+            again |= found.repaired
+            yield found
+        if not again:
+            break
+        wanted = replace(wanted, deep=False)
+    yield from _left_over(flow, wanted)
+
+
+def _pass(flow: Flow, wanted: Wanted, on_progress: OnProgress) -> Iterator[Finding]:
     doctor = Doctor(flow.root, flow.database, flow.node, running=wanted.running, deep=wanted.deep)
     to_index: list[Finding] = []
     for trouble in doctor.look(on_progress):
@@ -75,7 +90,6 @@ def _store(flow: Flow, wanted: Wanted, on_progress: OnProgress) -> Iterator[Find
     if to_index:
         _index(flow)
         yield from (found.mended() for found in to_index)
-    yield from _left_over(flow, wanted)
 
 
 def _may_repair(trouble: Trouble, wanted: Wanted) -> bool:

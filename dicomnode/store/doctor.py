@@ -91,7 +91,7 @@ class Doctor:
     def _unnoted(self, name: str) -> Iterator[Trouble]:
         with self._database.read() as session:
             if stored.is_listed(session, name):
-                yield Trouble("unnoted", name, "retention removed it, and was stopped before it said so")
+                yield Trouble("unnoted", name, "the container is not there, and nothing that is kept lay in it")
 
     def _held_against(self, name: str, seen: _Seen) -> Iterator[Trouble]:
         size = (self._root / name).stat().st_size
