@@ -3,6 +3,7 @@
 import fcntl
 import os
 import threading
+from collections import deque
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from dicomnode.deliver.backoff import Backoff
 from dicomnode.deliver.destination import Destination, Timeouts
 from dicomnode.deliver.dispatcher import Dispatcher
 from dicomnode.deliver.sender import Sender
+from dicomnode.domain.tls import TlsUnusable
 from dicomnode.enhance.decode import Decoder
 from dicomnode.enhance.folder_stamp import stamp
 from dicomnode.enhance.registry import Registry
@@ -36,16 +38,15 @@ from dicomnode.jobs.ledger import RetryPolicy
 from dicomnode.jobs.local import LocalWorkers
 from dicomnode.jobs.worker import Held, Worker, WorkerLimits
 from dicomnode.observe import Loop, log
-from dicomnode.receive.admission import Admission
-from dicomnode.receive.limits import Limits
-from dicomnode.receive.metrics import ReceiverMetrics
-from dicomnode.receive.receiver import ReceiverSettings, StorageReceiver
-from dicomnode.receive.store_request import Refusal
+from dicomnode.receive.launch import Launch
+from dicomnode.receive.ports import Addresses
+from dicomnode.receive.receivers import Receivers, process_count
+from dicomnode.receive.supervisor import Death, NotServing
+from dicomnode.receive.tenancy import StillThere
 from dicomnode.settings import Settings
-from dicomnode.store.backlog import Backlog
 from dicomnode.store.header import silence_pydicom
 from dicomnode.store.index import Applied, Indexer
-from dicomnode.store.journal import Journal
+from dicomnode.store.sweep import AllBut, sweep_dead
 
 DRAIN_SECONDS = 10.0
 RETENTION_SECONDS = 60.0
@@ -76,10 +77,15 @@ class Node:
         self._pipelines = stamp(settings.pipelines.path)
         self.flow = build_flow(settings)
         self.decoder = Decoder()
-        self.backlog = Backlog(settings.store.max_backlog)
-        self.listening = False
-        self._journal: Journal | None = None
-        self._receiver: StorageReceiver | None = None
+        self._draining = False
+        self._receivers = Receivers(
+            Launch.of(settings, DRAIN_SECONDS),
+            Addresses.of(settings.dicom),
+            process_count(settings.dicom.processes),
+            changed=lambda: self._index_loop.ring(),
+            died=self._receiver_died,
+        )
+        self._dead_receivers: deque[Death] = deque()
         self._indexer = Indexer(
             settings.store.root,
             settings.node.name,
@@ -87,45 +93,42 @@ class Node:
             partial(take_in, self.flow),
             partial(same_pixels, self.flow, self.decoder),
         )
-        self._index_loop = Loop("index", 0.05, self._index)
+        self._index_loop = Loop("index", 0.1, self._index)
         self._sweep_loop = Loop("sweep", 0.1, self._sweep)
         self._seal_loop = Loop("seal", settings.audit.seal_seconds, self._seal)
         self._retention_loop = Loop("retention", RETENTION_SECONDS, lambda: retain(self.flow).series > 0)
         self._dispatcher = Dispatcher(self._destinations, self._sender)
         self._workers = LocalWorkers(settings.node.name, devices_of(settings), worker_command, self._worker_died)
 
+    @property
+    def listening(self) -> bool:
+        """Whether every receiving process takes associations."""
+        return self._receivers.serving and not self._draining
+
     def start(self) -> None:
-        """Migrate, take over what an earlier life left, then listen. Raises CannotListen and database errors."""
+        """Migrate, take over what an earlier life left, then listen.
+
+        Raises CannotStart, CannotListen and database errors.
+        """
         migrate.upgrade(self.flow.database)
-        self._recover()
-        self._journal = Journal(
-            self.settings.store.root, self.settings.node.name, "main", min_free_gb=self.settings.store.min_free_gb
-        )
-        metrics = ReceiverMetrics(self._stored)
-        self._receiver = StorageReceiver(
-            _receiver_settings(self.settings),
-            self._journal,
-            gate=self._gate,
-            meter=metrics,
-            admission=Admission.of(self.settings.dicom),
-        )
-        self._receiver.start()
-        self.listening = True
+        try:
+            self._receivers.wait_for_orphans()
+            self._recover()
+            self._receivers.start()
+        except (StillThere, TlsUnusable, NotServing) as error:
+            raise CannotStart(str(error)) from error
         for loop in (self._index_loop, self._sweep_loop, self._seal_loop, self._retention_loop):
             loop.start()
         self._workers.start()
         self._dispatcher.start()
         with self.flow.database.write() as session:
-            self._note(session, "node.started", f"dicomnode {__version__} listens on port {self._receiver.port}")
-        log.info("listening", ae_title=self.settings.dicom.ae_title, port=self._receiver.port)
+            self._note(session, "node.started", f"dicomnode {__version__} listens on port {self.settings.dicom.port}")
+        log.info("listening", ae_title=self.settings.dicom.ae_title, port=self.settings.dicom.port)
 
     def stop(self) -> None:
         """Drain: refuse new associations, index what came, give running work back, finish instances on the wire."""
-        self.listening = False
-        if self._receiver is not None:
-            self._receiver.stop(DRAIN_SECONDS)
-        if self._journal is not None:
-            self._journal.close()
+        self._draining = True
+        self._receivers.stop()
         workers = threading.Thread(target=self._workers.stop, args=(DRAIN_SECONDS,))
         workers.start()
         self._dispatcher.stop(DRAIN_SECONDS)
@@ -139,41 +142,38 @@ class Node:
         self._lock_file.close()
 
     def _recover(self) -> None:
+        sweep_dead(self.settings.store.root, self.settings.node.name)
         with self.flow.database.write() as session:
-            associations.close_leftovers(session, self.settings.node.name, database_now(session))
             deliveries.release_interrupted(session)
             prefix = f"{self.settings.node.name}/"
             ledger.node_restarted(session, prefix, self._retry(), self.settings.node.name)
         self._indexer.run()
+        with self.flow.database.write() as session:  # only now is it known which associations had been opened
+            associations.close_leftovers(session, self.settings.node.name, database_now(session))
         sweep_staging(self.flow)
 
     def _last_words(self) -> None:
         try:
+            dead = self._sweep_dead_receivers()
             self._indexer.run()
+            self._bury_receivers(dead)
             with self.flow.database.write() as session:
                 self._note(session, "node.stopped", "told to stop; drained")
             chain.seal(self.flow.database)
         except Exception as error:  # the database may be the reason for stopping; containers keep what it lacks
             log.warning("stopped without the database", error=f"{type(error).__name__}: {error}")
 
-    def _gate(self) -> Refusal | None:
-        reason = self.backlog.refusal()
-        return Refusal(reason) if reason else None
-
-    def _stored(self) -> None:
-        self.backlog.stored()
-        self._index_loop.ring()
-
     def _index(self) -> bool:
-        applied = Applied()
+        applied, backlog = Applied(), self._receivers.backlog
+        dead = self._sweep_dead_receivers()
+        backlog.run_begins()
         try:
             self._indexer.run(applied)
-            self.backlog.index_works()
         except Exception:
-            self.backlog.index_failed()
+            backlog.run_failed(applied.instances)
             raise
-        finally:
-            self.backlog.indexed(applied.instances)
+        backlog.run_ended(applied.instances)
+        self._bury_receivers(dead)
         if applied.members:
             self._sweep_loop.ring()
         return False
@@ -194,6 +194,34 @@ class Node:
 
     def _seal(self) -> bool:
         return chain.seal(self.flow.database) >= chain.BATCH
+
+    def _receiver_died(self, death: Death) -> None:
+        self._dead_receivers.append(death)
+        self._index_loop.ring()
+
+    def _sweep_dead_receivers(self) -> int:
+        """Remove what those that died had begun and not finished. Returns how many died."""
+        dead = len(self._dead_receivers)
+        for death in list(self._dead_receivers)[:dead]:
+            sweep_dead(self.settings.store.root, self.settings.node.name, AllBut(death.boot))
+        return dead
+
+    def _bury_receivers(self, count: int) -> None:
+        """Write the ending of the first `count` that died, after a run of the index that read all they wrote."""
+        for _ in range(count):
+            death = self._dead_receivers[0]
+            with self.flow.database.write() as session:
+                now = database_now(session)
+                lost = associations.close_of_boot(session, self.settings.node.name, death.boot, now)
+                record(
+                    session,
+                    "receiver.died",
+                    f"receiving process {death.process} {death.reason}",
+                    node=self.settings.node.name,
+                    outcome="failure",
+                    detail={"process": death.process, "boot": death.boot, "associations": lost},
+                )
+            self._dead_receivers.popleft()
 
     def _worker_died(self, worker: str, reason: str) -> int:
         with self.flow.database.write() as session:
@@ -259,17 +287,6 @@ def retry_policy(settings: Settings) -> RetryPolicy:
 def timeouts_of(settings: Settings) -> Timeouts:
     """How long a destination is waited for, from the settings."""
     return Timeouts(connect=settings.delivery.connect_timeout, dimse=settings.delivery.response_timeout)
-
-
-def _receiver_settings(settings: Settings) -> ReceiverSettings:
-    dicom = settings.dicom
-    limits = Limits(
-        artim_seconds=dicom.artim_timeout,
-        pdu_seconds=dicom.pdu_timeout,
-        idle_seconds=dicom.network_timeout,
-        max_pdu=dicom.max_pdu,
-    )
-    return ReceiverSettings(dicom.host, dicom.port, dicom.max_associations, limits)
 
 
 def _only_instance(root: Path) -> TextIO:

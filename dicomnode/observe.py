@@ -14,10 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY = CollectorRegistry()
 
-RECEIVED = Counter("dicomnode_received_total", "C-STORE requests by response status", ["status"], registry=REGISTRY)
 INDEXED = Counter("dicomnode_indexed_total", "Instances indexed by outcome", ["outcome"], registry=REGISTRY)
-BACKLOG = Gauge("dicomnode_index_backlog", "Stored instances that SQL does not know yet", registry=REGISTRY)
-ASSOCIATIONS = Gauge("dicomnode_associations", "Associations open now", registry=REGISTRY)
 COMPLETED = Counter("dicomnode_series_completed_total", "Series generations completed", registry=REGISTRY)
 ENHANCEMENTS = Gauge("dicomnode_enhancements", "Enhancements by state", ["state"], registry=REGISTRY)
 DELIVERIES = Gauge(

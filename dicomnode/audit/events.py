@@ -11,6 +11,7 @@ from dicomnode.db.models import AuditEvent
 KINDS: Mapping[str, str] = {
     "node.started": "the node began to listen",
     "node.stopped": "the node was told to stop and drained",
+    "receiver.died": "a receiving process ended without being asked; detail says how, and what it had open",
     "association.opened": "a peer opened an association",
     "association.closed": "an association ended; detail counts what it brought",
     "association.rejected": "a peer was turned away; detail says with which reason",

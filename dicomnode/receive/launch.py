@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dicomnode.receive.admission import Admission
 from dicomnode.receive.board import BoardPlace
+from dicomnode.receive.limits import Limits
 from dicomnode.receive.receiver import ReceiverSettings
 from dicomnode.receive.tls import ServerTls
 
@@ -34,7 +35,7 @@ class Launch:
     def of(cls, settings: "Settings", drain_seconds: float) -> "Launch":
         """What receiving processes need of the node's settings."""
         return cls(
-            receiver=receiver_settings(settings),
+            receiver=_receiver_settings(settings),
             root=settings.store.root,
             node=settings.node.name,
             min_free_gb=settings.store.min_free_gb,
@@ -77,10 +78,10 @@ def from_line(line: bytes) -> tuple[Launch, Post]:
 
 
 def _launch(document: Mapping[str, Any]) -> Launch:
-    tls = document["tls"]
+    tls, receiver = document["tls"], document["receiver"]
     plain = ("node", "min_free_gb", "max_backlog", "log_level", "drain_seconds")
     return Launch(
-        receiver=ReceiverSettings(**document["receiver"]),
+        receiver=ReceiverSettings(**{**receiver, "limits": Limits(**receiver["limits"])}),
         root=Path(document["root"]),
         admission=Admission.from_document(document["admission"]),
         tls=ServerTls(**tls) if tls else None,
@@ -92,16 +93,12 @@ def _post(document: Mapping[str, Any]) -> Post:
     return Post(document["process"], BoardPlace(**document["board"]), tuple(document["plain"]), tuple(document["tls"]))
 
 
-def receiver_settings(settings: "Settings") -> ReceiverSettings:
-    """How the receiver is reached, and by whom."""
+def _receiver_settings(settings: "Settings") -> ReceiverSettings:
     dicom = settings.dicom
-    return ReceiverSettings(
-        ae_title=dicom.ae_title,
-        host=dicom.host,
-        port=dicom.port,
-        check_called_aet=dicom.check_called_aet,
-        allowed_calling_aets=dicom.allowed_calling_aets,
-        verbs=dict.fromkeys(dicom.echo_only_aets, ()),
-        max_associations=dicom.max_associations,
+    limits = Limits(
+        artim_seconds=dicom.artim_timeout,
+        pdu_seconds=dicom.pdu_timeout,
         idle_seconds=dicom.network_timeout,
+        max_pdu=dicom.max_pdu,
     )
+    return ReceiverSettings(dicom.host, dicom.port, dicom.max_associations, limits)

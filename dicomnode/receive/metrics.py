@@ -1,24 +1,38 @@
-"""The receiver's meter as Prometheus sees it; also what tells the backlog that an instance was acknowledged."""
+"""The receiving processes' figures as Prometheus sees them: read from the board when somebody asks."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 
-from dicomnode.observe import ASSOCIATIONS, RECEIVED
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from dicomnode.receive.board import OUTCOMES
 from dicomnode.receive.statuses import Status
+from dicomnode.receive.tally import NodeTally
+from dicomnode.store.backlog import Backlog
 
 
-class ReceiverMetrics:
-    """Counts associations and answers. `stored` is called for every instance that was acknowledged."""
+class ReceiverMetrics(Collector):
+    """Sums over all receiving processes since the node started; to be registered while they run."""
 
-    def __init__(self, stored: Callable[[], None]) -> None:
-        self._stored = stored
+    def __init__(self, tally: NodeTally, backlog: Backlog) -> None:
+        self._tally, self._backlog = tally, backlog
 
-    def association(self, outcome: str) -> None:
-        if outcome == "opened":
-            ASSOCIATIONS.inc()
-        elif outcome != "rejected":
-            ASSOCIATIONS.dec()
-
-    def answered(self, status: Status, data_set_bytes: int, seconds: float) -> None:
-        RECEIVED.labels(status.code).inc()
-        if status is Status.SUCCESS:
-            self._stored()
+    def collect(self) -> Iterable[Metric]:
+        tally = self._tally
+        received = CounterMetricFamily("dicomnode_received", "C-STORE requests by response status", labels=["status"])
+        for status in Status:
+            received.add_metric([status.code], tally.answered(status))
+        happened = CounterMetricFamily(
+            "dicomnode_association_events", "Associations opened, rejected and ended, by outcome", labels=["outcome"]
+        )
+        for outcome in OUTCOMES:
+            happened.add_metric([outcome], tally.associations(outcome))
+        yield received
+        yield happened
+        yield CounterMetricFamily("dicomnode_received_bytes", "Bytes of data sets received", tally.received_bytes)
+        yield GaugeMetricFamily("dicomnode_associations", "Associations open now", tally.open_associations)
+        yield GaugeMetricFamily("dicomnode_receivers", "Receiving processes that take associations", tally.serving())
+        yield GaugeMetricFamily(
+            "dicomnode_index_backlog", "Stored instances that SQL does not know yet", self._backlog.size
+        )

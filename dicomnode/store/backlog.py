@@ -1,59 +1,69 @@
 """The backlog: instances that are stored and acknowledged but that SQL does not know yet. It is bounded."""
 
-import threading
 import time
-
-from dicomnode.observe import BACKLOG
+from typing import Protocol
 
 STALLED_SECONDS = 5.0
 
 
+class Figures(Protocol):
+    """What the backlog is made of; receiving processes write the first, the node the others."""
+
+    @property
+    def acknowledged(self) -> int:
+        """Instances acknowledged since the node started. Only grows."""
+
+    indexed: int
+    """Of these, how many the index took over."""
+
+    failing_since: float | None
+    """Since when the index cannot be written (monotonic clock, seconds)."""
+
+
 class Backlog:
-    """Counts what the receivers stored and the index took over; safe from many threads.
+    """The bound: receiving processes ask it before each instance, the node's index tells it of each run.
 
     Everything in it is durable, so a restart loses nothing; the bound keeps the index from falling behind without
-    anybody noticing, and tells senders the truth when the database cannot be written.
+    anybody noticing, and tells senders the truth when the database cannot be written. It follows from figures alone,
+    so that it holds while the node is busy.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._lock = threading.Lock()
-        self._stored = 0
-        self._indexed = 0
-        self._failing_since: float | None = None
-
-    def stored(self) -> None:
-        """An instance was acknowledged."""
-        with self._lock:
-            self._stored += 1
-            BACKLOG.set(self._stored - self._indexed)
-
-    def indexed(self, count: int) -> None:
-        """The index took over that many, whatever became of the rest."""
-        with self._lock:
-            self._indexed += count
-            BACKLOG.set(self._stored - self._indexed)
-
-    def index_failed(self) -> None:
-        """The index could not be written just now."""
-        with self._lock:
-            self._failing_since = self._failing_since or time.monotonic()
-
-    def index_works(self) -> None:
-        """The index took over all there was."""
-        with self._lock:
-            self._failing_since = None
+    def __init__(self, figures: Figures, limit: int) -> None:
+        self._figures, self._limit = figures, limit
+        self._before = 0
 
     @property
     def size(self) -> int:
-        with self._lock:
-            return self._stored - self._indexed
+        """Never negative: a process may be killed between an instance's last byte and its counting."""
+        return max(0, self._figures.acknowledged - self._figures.indexed)
 
     def refusal(self) -> str | None:
         """Why nothing more may be accepted (A700), or None."""
-        with self._lock:
-            if self._stored - self._indexed >= self._limit:
-                return "the index is behind: too many stored instances wait for it"
-            if self._failing_since is not None and time.monotonic() - self._failing_since > STALLED_SECONDS:
-                return "the index cannot be written"
-            return None
+        if self.size >= self._limit:
+            return "the index is behind: too many stored instances wait for it"
+        since = self._figures.failing_since
+        if since is not None and time.monotonic() - since > STALLED_SECONDS:
+            return "the index cannot be written"
+        return None
+
+    def run_begins(self) -> None:
+        """The index is about to read the containers from where it stopped."""
+        self._before = self._figures.acknowledged
+
+    def run_failed(self, instances: int) -> None:
+        """The index could not be written; it had taken over that many before."""
+        self._take(instances)
+        self._figures.failing_since = self._figures.failing_since or time.monotonic()
+
+    def run_ended(self, instances: int) -> None:
+        """The index took over all there was, that many.
+
+        Whatever was counted, all that had been acknowledged before the run is done with: a copy that turned out to be
+        damaged is no instance, and one whose process died before it counted is one too many.
+        """
+        self._take(instances)
+        self._figures.indexed = max(self._before, self._figures.indexed)
+        self._figures.failing_since = None
+
+    def _take(self, instances: int) -> None:
+        self._figures.indexed = min(self._figures.indexed + instances, self._figures.acknowledged)

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,7 +29,17 @@ class Swept:
         return sum(container.size for container in self.removed)
 
 
-def sweep_dead(root: Path, node: str, alive_boots: Collection[str] = ()) -> Swept:
+class AllBut(Container[str]):
+    """Every boot but one: what is alive when one journal's process has died, whoever starts meanwhile."""
+
+    def __init__(self, boot: str) -> None:
+        self._boot = boot
+
+    def __contains__(self, boot: object) -> bool:
+        return boot != self._boot
+
+
+def sweep_dead(root: Path, node: str, alive_boots: Container[str] = ()) -> Swept:
     """Remove containers of this node's dead journals that hold no complete member: an instance cut while it streamed
     in, an append cut before its receipt, nothing at all.
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.db.models import Association
@@ -28,8 +28,18 @@ def closed(session: Session, id: str, outcome: str, counts: Mapping[str, Any], a
 
 def close_leftovers(session: Session, node: str, at: datetime) -> int:
     """Close what an earlier life of this node left open. Returns how many there were."""
-    query = update(Association).where(Association.node == node, Association.closed_at.is_(None))
-    return int(session.execute(query.values(closed_at=at, outcome="lost: the node stopped")).rowcount)  # type: ignore[attr-defined]
+    return _lose(session, Association.node == node, "lost: the node stopped", at)
+
+
+def close_of_boot(session: Session, node: str, boot: str, at: datetime) -> int:
+    """Close what a receiving process left open that died; `boot` is its journal's. Returns how many there were."""
+    of_boot = and_(Association.node == node, Association.id.startswith(f"{boot}-", autoescape=True))
+    return _lose(session, of_boot, "lost: the receiving process died", at)
+
+
+def _lose(session: Session, where: ColumnElement[bool], outcome: str, at: datetime) -> int:
+    query = update(Association).where(where, Association.closed_at.is_(None)).values(closed_at=at, outcome=outcome)
+    return int(session.execute(query).rowcount)  # type: ignore[attr-defined]
 
 
 def open_from(session: Session, calling_aet: str) -> int:

@@ -1,0 +1,172 @@
+"""Real receiving processes: they die alone, are replaced, share one limit, and leave nothing behind."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from support.peers import free_port
+from support.rawfiles import RawFile, sample
+from support.rawsend import NoAnswer
+from support.receivers import Processes, launch_for, receiving_processes, send
+
+from dicomnode.receive.board import Board
+from dicomnode.receive.ports import Addresses, Ports
+from dicomnode.receive.supervisor import NotServing, Supervisor
+from dicomnode.receive.tls import ServerTls
+
+CT = sample()
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs still; a zombie does not."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def another(file: RawFile, number: int) -> RawFile:
+    """The same image under another SOP Instance UID of the same length."""
+    uid = f"{file.sop_uid[:-4]}9{number:03d}"
+    data_set = file.data_set.replace(file.sop_uid.encode(), uid.encode())
+    return RawFile(file.path, file.sop_class, uid, file.study_uid, file.series_uid, file.transfer_syntax, data_set)
+
+
+def test_each_process_receives_into_containers_of_its_own(tmp_path: Path) -> None:
+    with receiving_processes(tmp_path) as running:
+        assert running.supervisor.serving
+        for number, sender in running.senders_on_each(CT).items():
+            mine = another(CT, number)
+            assert send(sender, mine) == 0x0000
+            (container,) = running.stored()[mine.sop_uid]
+            assert container.startswith(f"containers/node-receive{number}-{running.boot(number)}-")
+            assert running.supervisor.trusted(container)
+            sender.close()
+        assert not running.supervisor.trusted("containers/node-receive0-0123456789abcdef-000001.tar")
+        assert not running.supervisor.trusted("containers/odd")
+
+
+def test_kill_9_of_one_costs_its_own_associations_alone(tmp_path: Path) -> None:
+    with receiving_processes(tmp_path) as running:
+        senders, boot = running.senders_on_each(CT), running.boot(0)
+        killed, other = running.pids
+        stored_by_it = [name for name in running.stored()[CT.sop_uid] if boot in name]
+        os.kill(killed, signal.SIGKILL)
+        assert send(senders[1], another(CT, 1)) == 0x0000, "the other process's association goes on"
+        with pytest.raises(NoAnswer):
+            send(senders[0], another(CT, 2))
+        running.wait_until(lambda: running.supervisor.serving and len(running.deaths) == 1, "its replacement")
+        assert running.pids[1] == other
+        (death,) = running.deaths
+        assert (death.process, death.boot, death.associations) == (0, boot, 1)
+        assert death.reason == "was killed by SIGKILL"
+        assert running.open() == [0, 1]
+        assert running.board.slots_taken() == 1
+        assert running.tally.associations("lost") == 1
+        assert stored_by_it
+        assert not any(running.supervisor.trusted(name) for name in stored_by_it)
+        assert running.boot(0) != boot, "its journal is a new one"
+        for sender in running.senders_on_each(another(CT, 3)).values():
+            sender.close()
+        senders[1].close()
+
+
+def test_one_that_ends_in_order_is_replaced_and_stays_trusted(tmp_path: Path) -> None:
+    with receiving_processes(tmp_path, 1) as running:
+        with running.sender() as sender:
+            assert send(sender, CT) == 0x0000
+        (container,) = running.stored()[CT.sop_uid]
+        (pid,) = running.pids
+        os.kill(pid, signal.SIGTERM)
+        running.wait_until(lambda: not alive(pid), "the process to end")
+        running.wait_until(lambda: running.supervisor.serving and running.pids != [pid], "its replacement")
+        assert running.deaths == []
+        assert running.supervisor.trusted(container)
+
+
+def reject_code(running: Processes) -> tuple[int, int, int]:
+    """Result, source and reason of the A-ASSOCIATE-RJ that the next association gets."""
+    association = running.associate()
+    assert association.is_rejected
+    answer = association.acceptor.primitive
+    return answer.result, answer.result_source, answer.diagnostic
+
+
+def test_the_limit_of_associations_holds_over_all_processes(tmp_path: Path) -> None:
+    with receiving_processes(tmp_path, max_associations=64) as running:
+        opened = [running.associate() for _ in range(64)]
+        assert all(association.is_established for association in opened)
+        assert all(running.open()), "both processes have some"
+        assert sum(running.open()) == 64
+        assert reject_code(running) == (2, 3, 2)
+        assert running.tally.associations("rejected") == 1
+        opened.pop().release()
+        running.wait_until(lambda: running.board.slots_taken() == 63, "the slot to be given back")
+        opened.append(running.associate())
+        assert opened[-1].is_established
+        assert reject_code(running) == (2, 3, 2)
+        held = running.open()[0]
+        os.kill(running.pids[0], signal.SIGKILL)
+        running.wait_until(lambda: running.board.slots_taken() == 64 - held, "the dead process's slots")
+        running.wait_until(lambda: running.supervisor.serving, "its replacement")
+        opened.append(running.associate())
+        assert opened[-1].is_established
+        for association in opened:
+            association.abort()
+
+
+def test_stop_lets_open_associations_finish(tmp_path: Path) -> None:
+    statuses: list[int] = []
+    with receiving_processes(tmp_path, drain_seconds=20.0) as running:
+        sender = running.sender()
+        assert send(sender, CT) == 0x0000
+        pids = running.pids
+        stopping = threading.Thread(target=running.supervisor.stop)
+        stopping.start()
+        running.wait_until(lambda: not running.tally.serving(), "the processes to be told")
+        for number in range(5):
+            statuses.append(send(sender, another(CT, number)))
+        assert not running.associate().is_established
+        sender.close()
+        stopping.join(30.0)
+        assert not stopping.is_alive()
+        assert not any(map(alive, pids))
+        assert statuses == [0x0000] * 5
+        assert len(running.stored()) == 6
+        assert running.deaths == []
+        assert running.board.slots_taken() == 0
+
+
+def test_one_that_dies_at_once_is_started_ever_more_slowly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "plant").mkdir()
+    (tmp_path / "plant/sitecustomize.py").write_text("import os\nos._exit(7)\n")
+    with receiving_processes(tmp_path / "store", 1) as running:
+        path = os.environ.get("PYTHONPATH", "")
+        monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'plant'}:{path}")
+        os.kill(running.pids[0], signal.SIGKILL)
+        running.wait_until(lambda: len(running.deaths) >= 3, "the third death")
+        begin = time.monotonic()
+        assert [death.reason for death in running.deaths[1:3]] == ["ended with exit code 7"] * 2
+        assert not running.supervisor.serving
+        running.wait_until(lambda: len(running.deaths) >= 4, "the fourth death")
+        assert time.monotonic() - begin > 1.0, "it pauses: half a second, one, two"
+        monkeypatch.setenv("PYTHONPATH", path)
+        running.wait_until(lambda: running.supervisor.serving, "one that can live")
+        with running.sender() as sender:
+            assert send(sender, CT) == 0x0000
+
+
+def test_a_node_does_not_start_with_processes_that_cannot(tmp_path: Path) -> None:
+    tls = ServerTls(cert=str(tmp_path / "missing.pem"), key=str(tmp_path / "missing.pem"), client="none")
+    port = free_port()
+    launch = launch_for(tmp_path, port, tls=tls)
+    ports = Ports.open(Addresses("127.0.0.1", None, port))
+    supervisor = Supervisor(launch, ports, Board.create(2, 8), lambda death: None)
+    with pytest.raises(NotServing):
+        supervisor.start()
+    assert not supervisor.serving
+    assert [child.process for child in supervisor._children] == [None, None]
+    ports.close()
