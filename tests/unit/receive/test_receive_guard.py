@@ -1,0 +1,213 @@
+"""Nobody holds a place by doing nothing, or by doing it slowly: deadlines and caps, with limits made small."""
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support import wire
+from support.receiving import Receiving, receiving
+
+from dicomnode.receive.limits import Limits
+from dicomnode.receive.pdu import AbortReason
+
+CT = wire.Context(1, wire.CT_IMAGE, (wire.EXPLICIT,))
+LIMITS = Limits(artim_seconds=1, pdu_seconds=1, idle_seconds=2, slow_seconds=1, max_pdu=16384, max_waiting=20)
+SLACK = 4.0
+"""Deadlines are looked at once a second; a busy machine is later."""
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Receiving]:
+    with receiving(tmp_path, limits=LIMITS) as node:
+        yield node
+
+
+def associated(node: Receiving) -> socket.socket:
+    peer = wire.connect(node.port)
+    peer.sendall(wire.associate_rq([CT], called="DICOMNODE", calling="MODALITY"))
+    assert wire.read_pdu(peer)[0] == wire.ASSOCIATE_AC
+    return peer
+
+
+def last_word(peer: socket.socket) -> tuple[int, bytes] | None:
+    """The PDU with which the node ends the connection; None where it just closes. Raises TimeoutError."""
+    peer.settimeout(LIMITS.idle_seconds + SLACK)
+    with contextlib.suppress(wire.Closed):
+        return wire.read_pdu(peer)
+    return None
+
+
+def aborted(reason: AbortReason) -> tuple[int, bytes]:
+    return wire.ABORT, bytes((0, 0, 2, reason))
+
+
+BY_USER = (wire.ABORT, bytes(4))
+COMMAND = wire.store_rq(1, wire.CT_IMAGE, "1.2.3")
+
+
+def closed(node: Receiving) -> dict[str, object]:
+    deadline = time.monotonic() + SLACK
+    while not (found := node.events("association-closed")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found[0]
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x01", wire.associate_rq()[:100]], ids=["silence", "a byte", "half"])
+def test_who_does_not_ask_is_sent_away(node: Receiving, sent: bytes) -> None:
+    with contextlib.closing(wire.connect(node.port)) as peer:
+        peer.sendall(sent)
+        began = time.monotonic()
+        assert last_word(peer) is None
+        assert LIMITS.artim_seconds * 0.9 <= time.monotonic() - began < LIMITS.artim_seconds + SLACK
+    assert "no association was asked for" in node.events("connection-dropped")[0]["reason"]
+
+
+STALLS = {
+    "half a header": b"\x04\0\0",
+    "half a PDU": b"\x04\0\0\0\x10\0\0\0\x0f\xfc\1\1 and no more",
+    "a command and no data set": wire.p_data(1, wire.COMMAND | wire.LAST, COMMAND),
+    "half a command": wire.p_data(1, wire.COMMAND, COMMAND[:30]),
+    "half a data set": wire.p_data(1, wire.COMMAND | wire.LAST, COMMAND) + wire.p_data(1, 0, bytes(100)),
+}
+
+
+@pytest.mark.parametrize("sent", STALLS.values(), ids=STALLS)
+def test_who_stalls_is_cut(node: Receiving, sent: bytes) -> None:
+    with contextlib.closing(associated(node)) as peer:
+        peer.sendall(sent)
+        began = time.monotonic()
+        assert last_word(peer) == BY_USER
+        assert time.monotonic() - began < LIMITS.pdu_seconds + SLACK
+    end = closed(node)
+    assert (end["outcome"], str(end["reason"])[-4:]) == ("aborted", " 1 s")
+
+
+def test_who_says_nothing_more_is_cut_after_the_idle_time(node: Receiving) -> None:
+    with contextlib.closing(associated(node)) as peer:
+        assert last_word(peer) == BY_USER
+    assert closed(node)["reason"] == "nothing came for 2 s"
+
+
+def test_who_drips_is_cut(node: Receiving) -> None:
+    """Each PDU in time, and the message never done."""
+    with contextlib.closing(associated(node)) as peer:
+        peer.sendall(wire.p_data(1, wire.COMMAND | wire.LAST, COMMAND))
+        began = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() - began < LIMITS.slow_seconds + SLACK:
+                peer.sendall(wire.p_data(1, 0, b"12"))
+                time.sleep(0.1)
+        assert time.monotonic() - began < LIMITS.slow_seconds + SLACK
+    assert "slower" in str(closed(node)["reason"])
+
+
+def crumbs() -> bytes:
+    return wire.p_data(1, wire.COMMAND | wire.LAST, COMMAND) + 5000 * wire.p_data(1, 0, b"12")
+
+
+MALFORMED: dict[str, Callable[[], bytes]] = {
+    "a PDU of 4 GiB": lambda: wire.pdu(wire.P_DATA_TF, b"", 0xFFFFFFFF),
+    "a PDU above what was announced": lambda: wire.pdu(wire.P_DATA_TF, b"", 16384 + 100),
+    "no value": lambda: wire.pdu(wire.P_DATA_TF, b""),
+    "half a value's head": lambda: wire.pdu(wire.P_DATA_TF, bytes(5)),
+    "a value of no length": lambda: wire.pdu(wire.P_DATA_TF, b"\0\0\0\0\1\0"),
+    "a value longer than its PDU": lambda: wire.pdu(wire.P_DATA_TF, b"\0\0\1\0\1\0"),
+    "another context": lambda: wire.p_data(3, wire.COMMAND | wire.LAST, COMMAND),
+    "a data set first": lambda: wire.p_data(1, wire.LAST, b"12"),
+    "a context that changes": lambda: wire.p_data(1, wire.COMMAND, b"12") + wire.p_data(5, wire.COMMAND, b"12"),
+    "two commands": lambda: 2 * wire.p_data(1, wire.COMMAND | wire.LAST, COMMAND),
+    "no command set": lambda: wire.p_data(1, wire.COMMAND | wire.LAST, b"what is this?"),
+    "a command set without end": lambda: 9 * wire.p_data(1, wire.COMMAND, bytes(2000)),
+    "crumbs": crumbs,
+}
+
+
+@pytest.mark.parametrize("make", MALFORMED.values(), ids=MALFORMED)
+def test_what_is_malformed_ends_the_association(node: Receiving, make: Callable[[], bytes]) -> None:
+    with contextlib.closing(associated(node)) as peer:
+        with contextlib.suppress(ConnectionError):
+            peer.sendall(make())
+        assert last_word(peer) == aborted(AbortReason.INVALID_PARAMETER)
+    assert closed(node)["outcome"] == "aborted"
+    assert node.instances() == []
+
+
+@pytest.mark.parametrize("kind", [wire.ASSOCIATE_RQ, wire.ASSOCIATE_AC, wire.ASSOCIATE_RJ, wire.RELEASE_RP])
+def test_a_pdu_out_of_turn_ends_the_association(node: Receiving, kind: int) -> None:
+    with contextlib.closing(associated(node)) as peer:
+        peer.sendall(wire.pdu(kind))
+        assert last_word(peer) == aborted(AbortReason.UNEXPECTED_PDU)
+
+
+@pytest.mark.parametrize("associate", [True, False])
+def test_what_is_no_pdu_is_told_so(node: Receiving, associate: bool) -> None:
+    with contextlib.closing(associated(node) if associate else wire.connect(node.port)) as peer:
+        peer.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert last_word(peer) == aborted(AbortReason.UNRECOGNIZED_PDU)
+
+
+@pytest.mark.parametrize("length", [0xFFFFFFFF, 1 << 20])
+def test_a_request_without_end_is_not_waited_for(node: Receiving, length: int) -> None:
+    with contextlib.closing(wire.connect(node.port)) as peer:
+        peer.sendall(wire.pdu(wire.ASSOCIATE_RQ, b"", length))
+        assert last_word(peer) == aborted(AbortReason.INVALID_PARAMETER)
+
+
+def test_requests_together_have_a_budget(tmp_path: Path) -> None:
+    limits = replace(LIMITS, waiting_bytes=300_000, artim_seconds=30)
+    half = wire.pdu(wire.ASSOCIATE_RQ, bytes(100_000), 400_000)
+    with receiving(tmp_path, limits=limits) as node, contextlib.ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(contextlib.closing(wire.connect(node.port))).sendall(half)
+        deadline = time.monotonic() + SLACK
+        while not node.events("connection-dropped") and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert "memory" in node.events("connection-dropped")[0]["reason"]
+        associated(node).close()
+
+
+@pytest.mark.parametrize("source", ["127.0.0.2", "127.0.0.1"], ids=["another address", "the same address"])
+def test_a_crowd_of_silent_ones_shuts_nobody_out(tmp_path: Path, source: str) -> None:
+    with receiving(tmp_path, limits=replace(LIMITS, artim_seconds=30)) as node, contextlib.ExitStack() as stack:
+        for _ in range(3 * LIMITS.max_waiting):
+            stack.enter_context(contextlib.closing(wire.connect(node.port, source=source)))
+        began = time.monotonic()
+        associated(node).close()
+        assert time.monotonic() - began < SLACK
+
+
+def test_the_room_is_made_by_those_with_the_most(tmp_path: Path) -> None:
+    with receiving(tmp_path, limits=replace(LIMITS, artim_seconds=30)) as node, contextlib.ExitStack() as stack:
+        alone = stack.enter_context(contextlib.closing(wire.connect(node.port, source="127.0.0.3")))
+        for _ in range(2 * LIMITS.max_waiting):
+            stack.enter_context(contextlib.closing(wire.connect(node.port, source="127.0.0.2")))
+        alone.sendall(wire.associate_rq([CT], called="DICOMNODE"))
+        assert wire.read_pdu(alone)[0] == wire.ASSOCIATE_AC
+
+
+def test_after_the_release_nobody_waits_for_ever(node: Receiving) -> None:
+    with contextlib.closing(associated(node)) as peer:
+        peer.sendall(wire.pdu(wire.RELEASE_RQ))
+        assert wire.read_pdu(peer)[0] == wire.RELEASE_RP
+        deadline = time.monotonic() + LIMITS.artim_seconds + SLACK
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() < deadline:
+                peer.sendall(b"still here")
+                time.sleep(0.1)
+        assert time.monotonic() < deadline
+
+
+def test_a_large_instance_cut_off_leaves_no_file(tmp_path: Path) -> None:
+    limits = replace(LIMITS, memory_bytes=50_000)
+    with receiving(tmp_path, limits=limits) as node:
+        with contextlib.closing(associated(node)) as peer:
+            peer.sendall(wire.p_data(1, wire.COMMAND | wire.LAST, COMMAND))
+            for _ in range(20):
+                peer.sendall(wire.p_data(1, 0, bytes(10_000)))
+        closed(node)
+        assert len(list(tmp_path.rglob("*.tar"))) == 1, "the events' container and no other"
+        assert node.instances() == []
