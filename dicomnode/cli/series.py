@@ -1,9 +1,11 @@
-"""`series list|show|complete|export|run`."""
+"""`series list|show|complete|export|keep|release`."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import Progress
 
 from dicomnode.cli.common import (
     ConfigOption,
@@ -23,8 +25,9 @@ from dicomnode.db.repositories import audit as audit_rows
 from dicomnode.db.repositories import deliveries, enhancements, instances
 from dicomnode.db.repositories import series as series_rows
 from dicomnode.db.repositories import site as site_rows
-from dicomnode.flow import Flow
-from dicomnode.store.reading import read_bytes
+from dicomnode.flow import Flow, retention
+from dicomnode.flow.export import CannotExport
+from dicomnode.flow.export import export as write_files
 
 app = typer.Typer(help="Series and what became of them.", no_args_is_help=True)
 Uid = Annotated[str, typer.Argument(help="Series Instance UID.")]
@@ -82,17 +85,48 @@ def export(
     uid: Uid,
     out: Annotated[Path, typer.Option("--out", help="Folder to write to; made where needed.")],
     config: ConfigOption = None,
+    derived: Annotated[bool, typer.Option("--derived", help="What was derived from it as well.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write a series' instances as DICOM files, byte for byte as they are stored."""
     flow = flow_of(config)
-    with flow.database.read() as session:
-        _found(series_rows.find(session, uid), uid)
-        rows = instances.of_series(session, uid)
-    out.mkdir(parents=True, exist_ok=True)
-    for number, row in enumerate(rows, start=1):
-        (out / f"{number:05d}.dcm").write_bytes(read_bytes(flow.root, instances.location(row)))
-    print_json({"uid": uid, "files": len(rows)}) if as_json else print(f"{len(rows)} files in {out}")
+    try:
+        with Progress(console=Console(stderr=True), disable=as_json) as progress:
+            task = progress.add_task("export", total=None)
+            count = write_files(
+                flow,
+                uid,
+                out,
+                actor(),
+                derived=derived,
+                on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+            )
+    except CannotExport as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"cannot write to {out}: {error.strerror}")
+    print_json({"uid": uid, "files": count}) if as_json else print(f"{count} files in {out}")
+
+
+@app.command("keep")
+def keep(uid: Uid, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Keep a series from retention, until it is released."""
+    flow = flow_of(config)
+    with flow.database.write() as session:
+        retention.keep(flow, session, _found(series_rows.find(session, uid), uid), actor())
+    print_json({"uid": uid, "kept": True}) if as_json else print("retention leaves it alone from now on")
+
+
+@app.command("release")
+def release(uid: Uid, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Leave a series to retention: it is kept no longer, and its quarantined conflicts have been looked at."""
+    flow = flow_of(config)
+    with flow.database.write() as session:
+        settled = retention.release(flow, session, _found(series_rows.find(session, uid), uid), actor())
+    if as_json:
+        print_json({"uid": uid, "kept": False, "conflicts": settled})
+    else:
+        print("retention may take it" + (f"; {settled} conflicts are settled" if settled else ""))
 
 
 def _document(flow: Flow, uid: str) -> dict[str, Any]:
@@ -101,9 +135,12 @@ def _document(flow: Flow, uid: str) -> dict[str, Any]:
         study = session.get_one(Study, series.study_uid)
         facts = series_rows.facts(session, uid)
         work = enhancements.of_series(session, uid)
+        gone = instances.gone(session, uid)
         named = {row.id: enhancements.derived_series(session, row.id) for row in work}
         return {
-            **_row(series, study, instances.count(session, uid)),
+            **_row(series, study, instances.count(session, uid) + sum(gone.values())),
+            **{why: gone.get(why, 0) for why in ("purged", "missing", "damaged")},
+            "kept_by": series.kept_by,
             "due_at": series.due_at,
             "completed_at": series.completed_at,
             "reason": facts.reason if facts else series.due_reason,
@@ -127,7 +164,8 @@ def _document(flow: Flow, uid: str) -> dict[str, Any]:
                     "verdict": row.verdict,
                     "reason": row.reason,
                     "derived_series_uid": derived.uid if (derived := named[row.id]) else None,
-                    "outputs": len(enhancements.outputs(session, row.id)),
+                    "outputs": len(outputs := enhancements.outputs(session, row.id)),
+                    "outputs_purged": sum(output.gone == "purged" for output in outputs),
                 }
                 for row in work
             ],
@@ -146,6 +184,7 @@ def _document(flow: Flow, uid: str) -> dict[str, Any]:
                 {
                     "sop_uid": row.sop_uid,
                     "kind": row.kind,
+                    "settled_at": row.settled_at,
                     "received_at": row.received_at,
                     "differences": row.differences,
                 }
@@ -172,6 +211,7 @@ def _row(series: Series, study: Study, count: int) -> dict[str, Any]:
         "generation": series.generation,
         "calling_aet": series.calling_aet,
         "last_arrival_at": series.last_arrival_at,
+        "purged_at": series.purged_at,
     }
 
 

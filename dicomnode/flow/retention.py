@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy.orm import Session
+
 from dicomnode.audit.events import record
 from dicomnode.db.database import now as database_now
-from dicomnode.db.models import Container
-from dicomnode.db.repositories import retention
+from dicomnode.db.models import Container, Series
+from dicomnode.db.repositories import instances, retention
 from dicomnode.flow.context import Flow
 from dicomnode.flow.job import sweep_staging
 from dicomnode.observe import checkpoint, log
@@ -131,3 +133,20 @@ def _remove(flow: Flow) -> Retained:
             retention.mark_removed(session, names, database_now(session))
     derived = sweep_staging(flow)
     return Retained(containers=len(names) + derived, freed=removed.freed + others.freed, waiting=removed.waiting)
+
+
+def keep(flow: Flow, session: Session, series: Series, actor: str) -> None:
+    """Retention leaves this series alone, until it is released."""
+    series.kept_by = actor
+    message = f"{actor} keeps it from retention"
+    record(session, "series.kept", message, node=flow.node, actor=actor, series_uid=series.uid)
+
+
+def release(flow: Flow, session: Session, series: Series, actor: str) -> int:
+    """Nobody holds it any more: not who kept it, nor its conflicts, which somebody has looked at. Returns these."""
+    series.kept_by = ""
+    settled = instances.settle_conflicts(session, series.uid, database_now(session))
+    message = f"{actor} leaves it to retention; {settled} conflicts are settled"
+    detail = {"conflicts": settled}
+    record(session, "series.released", message, node=flow.node, actor=actor, series_uid=series.uid, detail=detail)
+    return settled

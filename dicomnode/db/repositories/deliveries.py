@@ -12,6 +12,19 @@ from dicomnode.db.models import Delivery, DeliveryItem
 from dicomnode.domain.instance import Location
 
 
+class OpenItem(NamedTuple):
+    """What is needed of a `DeliveryItem` to send it; a tuple, for there are ten thousand of them."""
+
+    id: int
+    sop_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    container: str
+    offset: int
+    length: int
+    attempts: int
+
+
 class Answer(NamedTuple):
     """What a destination said of one instance: the item's new state and `DeliveryItem`'s columns of these names."""
 
@@ -58,10 +71,11 @@ def due(session: Session, destination: str, now: datetime) -> Delivery | None:
     return session.scalar(query)
 
 
-def open_items(session: Session, delivery_id: int) -> Sequence[DeliveryItem]:
-    """Instances that the destination has not answered for good yet."""
-    query = select(DeliveryItem).where(DeliveryItem.delivery_id == delivery_id, DeliveryItem.state == "pending")
-    return session.scalars(query.order_by(DeliveryItem.id)).all()
+def open_items(session: Session, delivery_id: int) -> Sequence[OpenItem]:
+    """Instances that the destination has not answered for good yet, in the order they were planned in."""
+    query = select(*(_ITEMS.c[name] for name in OpenItem._fields))
+    query = query.where(_ITEMS.c.delivery_id == delivery_id, _ITEMS.c.state == "pending")
+    return [OpenItem(*row) for row in session.execute(query.order_by(_ITEMS.c.id))]
 
 
 def counts(session: Session, delivery_id: int) -> dict[str, int]:

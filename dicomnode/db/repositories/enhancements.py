@@ -75,6 +75,11 @@ def derived_series(session: Session, enhancement_id: int) -> DerivedSeriesRow | 
     return session.get(DerivedSeriesRow, enhancement_id)
 
 
+def by_derived_uid(session: Session, uid: str) -> DerivedSeriesRow | None:
+    """The derived series of this Series Instance UID."""
+    return session.scalar(select(DerivedSeriesRow).where(DerivedSeriesRow.uid == uid))
+
+
 def outputs(session: Session, enhancement_id: int) -> Sequence[Output]:
     return session.scalars(select(Output).where(Output.enhancement_id == enhancement_id).order_by(Output.id)).all()
 

@@ -1,6 +1,7 @@
 """Stored instances: where the bytes of a SOP instance are."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import case, func, select, update
@@ -63,13 +64,12 @@ def gone(session: Session, series_uid: str) -> dict[str, int]:
     return dict(session.execute(query).all())
 
 
-def announced(session: Session, series_uid: str) -> tuple[int, int | None]:
-    """(number of images, the largest number of images that any of them announces)."""
-    query = select(func.count(), func.max(Instance.images_in_acquisition))
-    images, largest = session.execute(
-        query.where(Instance.series_uid == series_uid, Instance.is_image, Instance.kept())
-    ).one()
-    return images, largest
+def tally(session: Session, series_uid: str) -> tuple[int, int, int | None]:
+    """(number of instances, number of images, the largest number of images that any of these announces)."""
+    announced = case((Instance.is_image, Instance.images_in_acquisition))
+    query = select(func.count(), func.count(case((Instance.is_image, 1))), func.max(announced))
+    stored, images, largest = session.execute(query.where(Instance.series_uid == series_uid, Instance.kept())).one()
+    return stored, images, largest
 
 
 def numbering(session: Session, series_uid: str) -> Sequence[tuple[int | None, int | None, int | None]]:
@@ -89,6 +89,14 @@ def versions(session: Session, series_uid: str) -> Sequence[InstanceVersion]:
     """Variants, corrections and conflicts of a series' instances."""
     query = select(InstanceVersion).join(Instance, Instance.sop_uid == InstanceVersion.sop_uid)
     return session.scalars(query.where(Instance.series_uid == series_uid).order_by(InstanceVersion.id)).all()
+
+
+def settle_conflicts(session: Session, series_uid: str, at: datetime) -> int:
+    """Somebody has looked at the conflicts of a series: they hold it no longer. Returns how many there were."""
+    of_series = select(Instance.sop_uid).where(Instance.series_uid == series_uid)
+    open_ones = (InstanceVersion.kind == "conflict") & InstanceVersion.settled_at.is_(None)
+    query = update(InstanceVersion).where(InstanceVersion.sop_uid.in_(of_series), open_ones)
+    return int(session.execute(query.values(settled_at=at)).rowcount)  # type: ignore[attr-defined]
 
 
 def _chunks(items: Sequence[str], size: int) -> Iterable[Sequence[str]]:
