@@ -2,12 +2,13 @@
 
 An answer that is forgotten is an instance sent twice. A SQL transaction for each would be that safe and cost more than
 sending: a CT takes 0.3 ms. So each answer is written to a small file first, without a sync, before its association
-sends the next instance: the page cache outlives a process that is killed. All that came within COMMIT_SECONDS then go
-into SQL in one transaction, which is synced. A start reads the file, so after `kill -9` at any moment at most the one
-instance of each association whose answer had not been read is sent again. After a power cut it may be those of the
-last COMMIT_SECONDS as well: the same bytes under the same UIDs, which a PACS takes as what it has.
+sends the next instance: the page cache outlives a process that is killed. Those that came since the last transaction
+go into SQL together, in one that is synced, COMMIT_SECONDS apart, or ten times as far as the database takes for it. A
+start reads the file, so after `kill -9` at any moment at most the one instance of each association whose answer had not
+been read is sent again. After a power cut it may be those since the last transaction as well: the same bytes under the
+same UIDs, which a PACS takes as what it has.
 
-A slow peer notices nothing of it: where answers are further apart than COMMIT_SECONDS each is in SQL at once.
+A slow peer notices nothing of it: where answers are further apart than that each is in SQL at once.
 """
 
 import hashlib
@@ -22,13 +23,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dicomnode.db.database import Database
-from dicomnode.db.models import DeliveryItem
 from dicomnode.db.repositories import deliveries
-from dicomnode.db.repositories.deliveries import Answer
+from dicomnode.db.repositories.deliveries import Answer, OpenItem
 from dicomnode.deliver.outcome import Outcome, Response
 from dicomnode.observe import log
 
 COMMIT_SECONDS = 0.05
+LONGEST_APART = 1.0
 NOTE_SECONDS = 0.5
 LONGEST_FILE = 4 << 20
 
@@ -58,7 +59,7 @@ class Answers:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC | os.O_CLOEXEC
             self._descriptor = os.open(self._path, flags, 0o600)
 
-    def note(self, item: DeliveryItem, response: Response) -> None:
+    def note(self, item: OpenItem, response: Response) -> None:
         """The next instance may go out when this returns. Raises DBAPIError once `abort` is set."""
         state = _STATES[response.outcome]
         answer = Answer(item.id, item.sop_uid, state, response.status, response.detail, item.attempts + 1)
@@ -101,9 +102,11 @@ class Answers:
     def _commit(self) -> None:
         with self._lock:
             batch = tuple(self._waiting)
+        began = time.monotonic()
         if batch:
             self.patiently(lambda session: deliveries.record_answers(session, batch))
-        self._commit_at = time.monotonic() + COMMIT_SECONDS
+        took = time.monotonic() - began
+        self._commit_at = began + took + min(max(COMMIT_SECONDS, 10 * took), LONGEST_APART)
         with self._lock:
             del self._waiting[: len(batch)]
             if not self._waiting and self._descriptor >= 0:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from dicomnode.db.models import DeliveryItem
+from dicomnode.db.repositories.deliveries import OpenItem
 from dicomnode.deliver.outcome import Outcome, Response
 from dicomnode.deliver.outgoing import Outgoing, batches
 from dicomnode.deliver.parallel import Share
@@ -15,8 +15,8 @@ class Claim:
     def __init__(
         self,
         delivery_id: int,
-        items: Sequence[DeliveryItem],
-        outgoing_of: Callable[[DeliveryItem], Outgoing],
+        items: Sequence[OpenItem],
+        outgoing_of: Callable[[OpenItem], Outgoing],
         *,
         transcoding: bool,
     ) -> None:

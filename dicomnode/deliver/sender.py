@@ -19,8 +19,8 @@ from sqlalchemy.orm import Session
 
 from dicomnode.db.database import Database
 from dicomnode.db.database import now as database_now
-from dicomnode.db.models import DeliveryItem
 from dicomnode.db.repositories import deliveries
+from dicomnode.db.repositories.deliveries import OpenItem
 from dicomnode.deliver.answers import Answers
 from dicomnode.deliver.backoff import Backoff
 from dicomnode.deliver.claim import Claim
@@ -244,7 +244,7 @@ class Sender(threading.Thread):
         with self._something_to_join:
             self._something_to_join.wait(JOIN_SECONDS)
 
-    def _outgoing(self, item: DeliveryItem) -> Outgoing:
+    def _outgoing(self, item: OpenItem) -> Outgoing:
         location = Location(item.container, item.offset, item.length)
         return Outgoing.from_location(self._root, item.sop_class_uid, item.sop_uid, item.transfer_syntax_uid, location)
 

@@ -1,0 +1,105 @@
+"""The ledger and the store of a node that only sends: deliveries in, without receiver and workers."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydicom import dcmread
+from sqlalchemy import select
+
+from dicomnode.db import migrate
+from dicomnode.db.database import Database
+from dicomnode.db.models import AuditEvent, Delivery, DeliveryItem, Series, Study
+from dicomnode.deliver.backoff import Backoff
+from dicomnode.deliver.destination import Destination, Timeouts
+from dicomnode.deliver.plan import Sendable, Subject, plan_delivery
+from dicomnode.deliver.sender import Sender
+from dicomnode.domain.instance import Location
+
+
+class SendingBench:
+    """`plan` makes a delivery of files, `sender` what sends it. One container holds everything."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root / "store"
+        self.root.mkdir(parents=True)
+        self.database = Database(f"sqlite:///{root}/node.db")
+        migrate.upgrade(self.database)
+        self._container = self.root / "made.tar"
+        self._numbers = 0
+
+    def plan(self, files: Sequence[Path], *, copies: int = 1, destination: str = "pacs") -> list[str]:
+        """A delivery of these files, each `copies` times under SOP Instance UIDs of its own. Returns those UIDs.
+
+        The UIDs are the ledger's alone, as far as `copies` is above 1: the bytes stay the file's.
+        """
+        self._numbers += 1
+        series, now = f"1.2.{self._numbers}", datetime.now(UTC)
+        sendables: list[Sendable] = []
+        with self._container.open("ab") as container:
+            for file in files:
+                header = dcmread(file, stop_before_pixels=True)
+                content = file.read_bytes()
+                location = Location(self._container.name, container.tell(), len(content))
+                container.write(content)
+                for copy in range(copies):
+                    uid = f"{series}.{len(sendables) + 1}.{copy}" if copies > 1 else str(header.SOPInstanceUID)
+                    syntax = str(header.file_meta.TransferSyntaxUID)
+                    sendables.append(Sendable(uid, str(header.SOPClassUID), syntax, location))
+        with self.database.write() as session:
+            session.add(_study(series, now))
+            session.flush()
+            session.add(_series(series, now))
+            session.flush()
+            plan_delivery(session, destination, Subject(series, series), sendables, rule="all", node="n", now=now)
+        return [sendable.sop_uid for sendable in sendables]
+
+    def sender(self, port: int, *, associations: int = 1, name: str = "pacs", **options: Any) -> Sender:
+        """A sender to a peer on this machine."""
+        return Sender(
+            Destination(name, "PACS", "127.0.0.1", port, associations=associations),
+            self.database,
+            self.root,
+            calling_aet="NODE",
+            node="n",
+            **{"backoff": Backoff(0.1, 0.5), "timeouts": Timeouts(dimse=10.0), **options},
+        )
+
+    def deliveries(self) -> list[Delivery]:
+        with self.database.read() as session:
+            return list(session.scalars(select(Delivery).order_by(Delivery.id)))
+
+    def items(self) -> list[DeliveryItem]:
+        with self.database.read() as session:
+            return list(session.scalars(select(DeliveryItem).order_by(DeliveryItem.id)))
+
+    def events(self, kind: str) -> list[AuditEvent]:
+        with self.database.read() as session:
+            return list(session.scalars(select(AuditEvent).where(AuditEvent.kind == kind).order_by(AuditEvent.id)))
+
+
+def _study(uid: str, now: datetime) -> Study:
+    return Study(
+        uid=uid,
+        patient_id="",
+        patient_name="",
+        accession_number="",
+        study_date="",
+        description="",
+        first_seen_at=now,
+    )
+
+
+def _series(uid: str, now: datetime) -> Series:
+    return Series(
+        uid=uid,
+        study_uid=uid,
+        modality="CT",
+        series_number="1",
+        description="",
+        calling_aet="MODALITY",
+        called_aet="DICOMNODE",
+        state="complete",
+        last_arrival_at=now,
+    )
