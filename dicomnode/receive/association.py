@@ -73,8 +73,9 @@ class Association(threading.Thread):
     def stop(self) -> None:
         """Abort, from any thread."""
         self._stop_event.set()
-        with contextlib.suppress(OSError):
-            socket.socket.shutdown(self.connection.socket, socket.SHUT_RD)  # whoever reads wakes up
+        if not isinstance(self.connection.socket, ssl.SSLSocket):  # to TLS an end without close_notify is an attack
+            with contextlib.suppress(OSError):
+                self.connection.socket.shutdown(socket.SHUT_RD)  # whoever reads wakes up
 
     def run(self) -> None:
         last_word = abort_by_provider(AbortReason.NOT_SPECIFIED)

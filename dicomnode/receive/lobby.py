@@ -132,7 +132,10 @@ class Lobby(threading.Thread):
             # A response is one small segment: with Nagle's algorithm it waits for the peer's delayed acknowledgement.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if listening.tls is not None:
-            sock = listening.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+            try:
+                sock = listening.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+            except OSError:  # it is gone already
+                return sock.close()
         deadline = time.monotonic() + self._limits.artim_seconds
         self._enter(_Waiting(sock, peer[0], peer[1], deadline, shaking_hands=listening.tls is not None))
 
@@ -145,6 +148,9 @@ class Lobby(threading.Thread):
 
     def _enter_closing(self, sock: socket.socket, address: str) -> None:
         sock.setblocking(False)
+        with contextlib.suppress(OSError):
+            if isinstance(sock, ssl.SSLSocket):
+                sock.unwrap()  # says close_notify (RFC 8446 6.1); the peer's own is not there yet, which is an OSError
         with contextlib.suppress(OSError):
             socket.socket.shutdown(sock, socket.SHUT_WR)  # not SSLSocket's own, which would forget the session
         deadline = time.monotonic() + self._limits.artim_seconds
@@ -164,6 +170,8 @@ class Lobby(threading.Thread):
             return
         except ssl.SSLWantWriteError:
             self._selector.modify(waiting.socket, selectors.EVENT_READ | selectors.EVENT_WRITE, waiting)
+        except ssl.SSLEOFError:
+            self._drop(waiting)  # it went without a word, as monitors do
         except ssl.SSLError as error:
             self._drop(waiting, f"TLS: {_plain(error)}")
         except OSError:

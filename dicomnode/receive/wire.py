@@ -70,6 +70,7 @@ class Wire:
             self._begin, self._end = 0, self._end - self._begin
         while self._end - self._begin < size:
             self._end += self._receive(self._view[self._end :], 0)
+            self._look_at_the_clock()
         self._begin += size
         return self._view[self._begin - size : self._begin]
 
@@ -80,6 +81,8 @@ class Wire:
         self._begin += have
         while have < len(target):
             have += self._receive(target[have:], self._flags)
+            if have < len(target):
+                self._look_at_the_clock()
 
     def write(self, pdu: bytes) -> None:
         """Send all of it; a peer that does not read is cut like one that does not write."""
@@ -112,8 +115,6 @@ class Wire:
                 self._told_to_stop()
             if not count:
                 raise Interrupted(Event.CLOSED, "the peer closed the connection")
-            if count < len(target) and flags:
-                self._look_at_the_clock()
             if not between_messages and time.monotonic() - began > _DELAYED_ACK_SECONDS:
                 self._acknowledge_at_once()
             return count

@@ -10,8 +10,10 @@ from support.rawsend import RawSender
 
 from dicomnode.receive.admission import Admission
 from dicomnode.receive.limits import Limits
+from dicomnode.receive.listening import Listening, listen
 from dicomnode.receive.receiver import ReceiverSettings, StorageReceiver
 from dicomnode.receive.store_request import Refusal
+from dicomnode.receive.tls import ServerTls, server_context
 from dicomnode.settings import DicomSettings
 from dicomnode.store.journal import Journal
 from dicomnode.store.members import EventMember, InstanceMember, Member, members
@@ -25,6 +27,8 @@ class Receiving:
     root: Path
     journal: Journal
     receiver: StorageReceiver
+    tls_port: int = 0
+    """0 without TLS."""
     _read_to: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -64,14 +68,18 @@ def receiving(
     limits: Limits = Limits(),
     **settings: Any,
 ) -> Iterator[Receiving]:
-    """Start a receiver on a free port of the loopback, `settings` being those of `dicom`; stop it afterwards."""
+    """Start a receiver on free ports of the loopback, `settings` being those of `dicom`; stop it afterwards."""
     journal = Journal(root, "node", "receive0", min_free_gb=min_free_gb)
-    admission = Admission.of(DicomSettings(**settings))
+    dicom = DicomSettings(**settings)
     wanted = ReceiverSettings(port=0, max_associations=max_associations, limits=limits)
-    receiver = StorageReceiver(wanted, journal, gate=gate or (lambda: None), admission=admission)
-    receiver.start()
+    receiver = StorageReceiver(wanted, journal, gate=gate or (lambda: None), admission=Admission.of(dicom))
+    listening = [Listening(listen("127.0.0.1", 0))]
+    if dicom.tls is not None:
+        listening.append(Listening(listen("127.0.0.1", 0), server_context(ServerTls.of(dicom.tls))))
+    tls_port = listening[-1].socket.getsockname()[1] if dicom.tls else 0
+    receiver.start(listening)
     try:
-        yield Receiving(root, journal, receiver)
+        yield Receiving(root, journal, receiver, tls_port)
     finally:
         receiver.stop(drain_seconds=1.0)
         journal.close()
