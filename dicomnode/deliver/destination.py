@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dicomnode.deliver.tls import ClientTls
+from dicomnode.deliver.tls import ClientTls, files_of
 from dicomnode.domain import site
-from dicomnode.domain.tls import TlsFiles
 from dicomnode.settings import TlsIdentitySettings
 
 
@@ -33,9 +32,7 @@ class Destination:
         """
         tls = None
         if entry.tls is not None:
-            identity = identities.get(entry.tls)
-            files = TlsFiles(f"tls.{entry.tls}", *(_path(identity, name) for name in ("ca", "cert", "key")))
-            tls = ClientTls(files, entry.server_name or "")
+            tls = ClientTls(files_of(entry.tls, identities.get(entry.tls)), entry.server_name or "")
         return cls(entry.name, entry.ae_title, entry.host, entry.port, tls, entry.associations or associations)
 
     def __str__(self) -> str:
@@ -53,7 +50,3 @@ class Timeouts:
     connect: float = 10.0
     acse: float = 30.0
     dimse: float = 60.0
-
-
-def _path(identity: TlsIdentitySettings | None, name: str) -> str:
-    return str(getattr(identity, name, None) or "")
