@@ -82,7 +82,7 @@ class Node:
             Launch.of(settings, DRAIN_SECONDS),
             Addresses.of(settings.dicom),
             process_count(settings.dicom.processes),
-            changed=lambda: self._index_loop.ring(),
+            changed=self._receivers_changed,
             died=self._receiver_died,
         )
         self._dead_receivers: deque[Death] = deque()
@@ -92,6 +92,7 @@ class Node:
             self.flow.database,
             partial(take_in, self.flow),
             partial(same_pixels, self.flow, self.decoder),
+            trusted=self._receivers.trusted,
         )
         self._index_loop = Loop("index", 0.1, self._index)
         self._sweep_loop = Loop("sweep", 0.1, self._sweep)
@@ -166,13 +167,13 @@ class Node:
     def _index(self) -> bool:
         applied, backlog = Applied(), self._receivers.backlog
         dead = self._sweep_dead_receivers()
-        backlog.run_begins()
+        backlog.run_begins(applied)
         try:
             self._indexer.run(applied)
         except Exception:
-            backlog.run_failed(applied.instances)
+            backlog.run_failed()
             raise
-        backlog.run_ended(applied.instances)
+        backlog.run_ended()
         self._bury_receivers(dead)
         if applied.members:
             self._sweep_loop.ring()
@@ -194,6 +195,10 @@ class Node:
 
     def _seal(self) -> bool:
         return chain.seal(self.flow.database) >= chain.BATCH
+
+    def _receivers_changed(self) -> None:
+        self._receivers.backlog.progressed()
+        self._index_loop.ring()
 
     def _receiver_died(self, death: Death) -> None:
         self._dead_receivers.append(death)

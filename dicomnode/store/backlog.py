@@ -1,5 +1,6 @@
 """The backlog: instances that are stored and acknowledged but that SQL does not know yet. It is bounded."""
 
+import threading
 import time
 from typing import Protocol
 
@@ -20,6 +21,12 @@ class Figures(Protocol):
     """Since when the index cannot be written (monotonic clock, seconds)."""
 
 
+class Taken(Protocol):
+    """What a run of the index has done so far; it counts while others look."""
+
+    instances: int
+
+
 class Backlog:
     """The bound: receiving processes ask it before each instance, the node's index tells it of each run.
 
@@ -30,7 +37,9 @@ class Backlog:
 
     def __init__(self, figures: Figures, limit: int) -> None:
         self._figures, self._limit = figures, limit
-        self._before = 0
+        self._lock = threading.Lock()
+        self._run: Taken | None = None
+        self._acknowledged_before = self._indexed_before = 0
 
     @property
     def size(self) -> int:
@@ -46,24 +55,34 @@ class Backlog:
             return "the index cannot be written"
         return None
 
-    def run_begins(self) -> None:
-        """The index is about to read the containers from where it stopped."""
-        self._before = self._figures.acknowledged
+    def run_begins(self, run: Taken) -> None:
+        """The index is about to read the containers from where it stopped, and counts in `run`."""
+        with self._lock:
+            self._run = run
+            self._acknowledged_before, self._indexed_before = self._figures.acknowledged, self._figures.indexed
 
-    def run_failed(self, instances: int) -> None:
-        """The index could not be written; it had taken over that many before."""
-        self._take(instances)
+    def progressed(self) -> None:
+        """Look how far the run has come. From any thread: a run may take long, and senders wait."""
+        with self._lock:
+            if self._run is not None:
+                indexed = min(self._indexed_before + self._run.instances, self._figures.acknowledged)
+                self._figures.indexed = max(indexed, self._figures.indexed)
+
+    def run_failed(self) -> None:
+        """The index could not be written."""
+        self.progressed()
+        with self._lock:
+            self._run = None
         self._figures.failing_since = self._figures.failing_since or time.monotonic()
 
-    def run_ended(self, instances: int) -> None:
-        """The index took over all there was, that many.
+    def run_ended(self) -> None:
+        """The index took over all there was.
 
         Whatever was counted, all that had been acknowledged before the run is done with: a copy that turned out to be
         damaged is no instance, and one whose process died before it counted is one too many.
         """
-        self._take(instances)
-        self._figures.indexed = max(self._before, self._figures.indexed)
+        self.progressed()
+        with self._lock:
+            self._figures.indexed = max(self._acknowledged_before, self._figures.indexed)
+            self._run = None
         self._figures.failing_since = None
-
-    def _take(self, instances: int) -> None:
-        self._figures.indexed = min(self._figures.indexed + instances, self._figures.acknowledged)

@@ -19,6 +19,7 @@ _P_DATA_TF = re.compile(r'^, (\[\{iov_base=|\{.*iov_base=)?"\\4\\0')
 class Call:
     """One system call: `file` as strace resolved its descriptor, `begin` and `end` as places in the log."""
 
+    thread: str
     name: str
     file: str
     arguments: str
@@ -46,35 +47,37 @@ def calls(log: Iterable[str]) -> Iterator[Call]:
             rest = head + resumed["tail"]
         whole = _WHOLE.match(rest)
         if whole is not None:
-            yield Call(whole["call"], whole["file"], whole["arguments"], int(whole["result"]), begin, number)
+            yield Call(thread, whole["call"], whole["file"], whole["arguments"], int(whole["result"]), begin, number)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A P-DATA-TF to a peer, and whether what it answers for was synced before."""
+    """A P-DATA-TF to a peer, and whether what it answers for, written to these containers, was synced before."""
 
     socket: str
     place: int
     synced: bool
+    containers: frozenset[str]
 
 
 def answers(log: Iterable[str], container: str = "/containers/") -> list[Answer]:
-    """Every P-DATA-TF that was sent, each held against the bytes written to a container since the one before.
+    """Every P-DATA-TF that was sent, each held against the bytes its thread wrote to a container since the one before.
 
-    `synced`: there were such bytes, and for each container written to, a data sync began after the last write had
-    returned, succeeded, and returned before the answer began to go out. Holds for one association at a time.
+    `synced`: there were such bytes, and for each container written to, a data sync, of whatever thread, began after the
+    last write had returned, succeeded, and returned before the answer began to go out. An association has one thread.
     """
     found: list[Answer] = []
-    written: dict[str, int] = {}
+    written_by: dict[str, dict[str, int]] = defaultdict(dict)
     syncs: dict[str, list[Call]] = defaultdict(list)
     for call in sorted(calls(log), key=lambda call: call.end):
+        written = written_by[call.thread]
         if call.name in ("fdatasync", "fsync"):
             syncs[call.file].append(call)
         elif container in call.file and call.result > 0 and (_INSTANCE in call.arguments or call.file in written):
             written[call.file] = call.end
         elif call.name.startswith("send") and _P_DATA_TF.match(call.arguments):
             kept = [_synced(syncs[file], last, call.begin) for file, last in written.items()]
-            found.append(Answer(call.file, call.begin, bool(kept) and all(kept)))
+            found.append(Answer(call.file, call.begin, bool(kept) and all(kept), frozenset(written)))
             written.clear()
     return found
 

@@ -4,10 +4,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from faults.scenario import ask, indexed, instances, send_all
 from faults.strace_log import CALLS, answers, calls
 from support.nodeproc import Node
 from support.peers import storescu
@@ -16,16 +18,19 @@ from support.series import make_ct_series
 pytestmark = pytest.mark.faults
 
 COUNT = 10
-CONTAINER = "/n/store/containers/n-main-1.tar"
+SENDERS = 4
+CONTAINER = "/n/store/containers/n-receive0-0-1.tar"
 
 
 @contextmanager
 def traced(node: Node, log: Path) -> Iterator[None]:
-    """Watch `serve` and all its threads while the block runs."""
-    command = ["/usr/bin/strace", "-f", "-y", "-s", "8", "-e", f"trace={CALLS}", "-p", str(node.pid), "-o", str(log)]
+    """Watch `serve`, its receiving processes and all their threads while the block runs."""
+    pids = [node.pid, *(pid for pid, command in node.children().items() if "dicomnode.receive" in command)]
+    watched = [word for pid in pids for word in ("-p", str(pid))]
+    command = ["/usr/bin/strace", "-f", "-y", "-s", "8", "-e", f"trace={CALLS}", *watched, "-o", str(log)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
         assert strace.stderr is not None
-        assert "attached" in strace.stderr.readline()
+        assert all("attached" in strace.stderr.readline() for _ in pids)
         try:
             yield
         finally:
@@ -52,6 +57,38 @@ def test_every_answer_follows_a_data_sync_of_its_instance(tmp_path: Path) -> Non
     assert not any(call.result < 0 for call in calls(log) if "/containers/" in call.file)
 
 
+def received_by(node: Node) -> set[str]:
+    """The receiving processes that have stored an instance."""
+    names = {name for (name,) in ask(node, "SELECT container FROM instance")}
+    return {process_of(name) for name in names}
+
+
+def process_of(container: str) -> str:
+    return Path(container).name.split("-")[-3]
+
+
+def test_it_holds_in_every_process_while_associations_share_their_syncs(tmp_path: Path) -> None:
+    """Senders side by side, several to a series, so that one data sync serves several; until each process had some."""
+    series = [
+        instances(make_ct_series(tmp_path / f"ct{seed}", SENDERS * COUNT, rows=64, seed=seed)) for seed in range(2)
+    ]
+    sent = 0
+    with Node(tmp_path / "node", dicom={"processes": 2}) as node, traced(node, tmp_path / "trace"):
+        for _ in range(5):
+            with ThreadPoolExecutor(2 * SENDERS) as crowd:
+                parts = [files[number::SENDERS] for files in series for number in range(SENDERS)]
+                for done in [crowd.submit(send_all, node, part) for part in parts]:
+                    done.result()
+            sent += 2 * SENDERS * COUNT
+            node.wait_until(lambda: len(indexed(node)) == 2 * SENDERS * COUNT, 30.0, "the index")
+            if len(received_by(node)) == 2:
+                break
+    found = answers((tmp_path / "trace").read_text(encoding="utf-8", errors="replace").splitlines())
+    assert len(found) == sent
+    assert all(answer.synced for answer in found)
+    assert {process_of(name) for answer in found for name in answer.containers} == {"receive0", "receive1"}
+
+
 @pytest.mark.peers
 def test_a_node_that_does_not_sync_is_found_out(tmp_path: Path) -> None:
     """The same node, the same harness, with the sync taken out: not one answer passes."""
@@ -61,6 +98,12 @@ def test_a_node_that_does_not_sync_is_found_out(tmp_path: Path) -> None:
     found = answers(receive(tmp_path, {"PYTHONPATH": f"{tmp_path / 'plant'}:{repository}"}))
     assert len(found) == COUNT
     assert not any(answer.synced for answer in found)
+
+
+def test_the_reader_of_traces_tells_whose_bytes_a_shared_sync_covers() -> None:
+    """A sync begins between the writes of two associations: it stands for the first one's answer alone."""
+    log = [line(1, WRITE), line(2, SYNC_BEGINS), line(3, WRITE), line(2, SYNC_ENDS), line(3, ANSWER), line(1, ANSWER)]
+    assert [answer.synced for answer in answers(log)] == [False, True]
 
 
 def line(thread: int, call: str) -> str:
