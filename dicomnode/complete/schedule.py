@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from dicomnode.complete.evidence import Due, Evidence, Manifest, dues
 from dicomnode.complete.manifest import manifest_of
+from dicomnode.complete.tally import Count
 from dicomnode.db.models import Manifest as ManifestRow
 from dicomnode.db.models import Series
 from dicomnode.db.repositories import associations, instances
@@ -15,9 +16,9 @@ from dicomnode.db.repositories import series as series_rows
 from dicomnode.settings import CompletionSettings
 
 
-def schedule(session: Session, series: Series, settings: CompletionSettings) -> None:
-    """Set the series' due columns from the evidence there is now."""
-    found = dues(_evidence(session, series), settings)
+def schedule(session: Session, series: Series, settings: CompletionSettings, count: Count) -> None:
+    """Set the series' due columns from the evidence there is now; `count` is of what is stored of it."""
+    found = dues(_evidence(session, series, count), settings)
     first, quiet = min(found, key=lambda due: due.at), found[-1]
     series.due_at, series.due_reason, series.quiet_at = first.at, first.reason, quiet.at
     series.wait_for_aet = series.calling_aet if first.needs_closed_association else ""
@@ -54,22 +55,21 @@ def command(series: Series, who: str, now: datetime) -> None:
     series.due_at, series.due_reason, series.wait_for_aet = now, f"{who} asked for completion", ""
 
 
-def _evidence(session: Session, series: Series) -> Evidence:
+def _evidence(session: Session, series: Series, count: Count) -> Evidence:
     listed = [row for row in series_rows.manifests(session, series.uid) if row.calling_aet == series.calling_aet]
     manifests = tuple(Manifest("key object document", frozenset(map(str, row.sop_uids))) for row in listed)
-    sop_uids = instances.sop_uids(session, series.uid) if manifests else set()
-    images, largest = instances.announced(session, series.uid)
-    # The numbers decide nothing before the announced count is reached, and reading them for every batch of a long
-    # series would be quadratic.
-    numbering = instances.numbering(session, series.uid) if largest == images else ()
+    # Numbers and UIDs decide nothing before there are enough of them, and reading them for every batch of a long series
+    # would be quadratic.
+    numbering = instances.numbering(session, series.uid) if count.complete else ()
+    enough = any(count.instances >= len(manifest.sop_uids) for manifest in manifests)
     return Evidence(
         last_arrival=series.last_arrival_at,
-        image_count=images,
+        image_count=len(numbering),
         instance_numbers=[number for number, _, _ in numbering if number is not None],
         announced=frozenset(count for _, _, count in numbering if count is not None),
         acquisitions=frozenset(number for _, number, _ in numbering if number is not None),
         lacks_numbers=any(count is None or acquisition is None for _, acquisition, count in numbering),
         senders=frozenset({series.calling_aet}),
-        sop_uids=sop_uids,
+        sop_uids=instances.sop_uids(session, series.uid) if enough else set(),
         manifests=manifests,
     )

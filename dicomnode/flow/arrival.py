@@ -5,6 +5,7 @@ from sqlalchemy.orm import Session
 
 from dicomnode.audit.events import record
 from dicomnode.complete.schedule import note_manifest, schedule
+from dicomnode.complete.tally import Arrival
 from dicomnode.db.database import now as database_now
 from dicomnode.db.repositories import enhancements, instances
 from dicomnode.db.repositories import series as series_rows
@@ -29,8 +30,13 @@ def take_in(flow: Flow, session: Session, arrivals: Arrivals) -> None:
             mentioned = series_rows.find(session, listed)
             if mentioned is not None and mentioned.state == "receiving":
                 touched[listed] = mentioned
-    for series in touched.values():
-        schedule(session, series, flow.settings.completion)
+    came: dict[str, list[Arrival]] = {}
+    for new in arrivals.new:
+        came.setdefault(new.series_uid, []).append(
+            Arrival(new.columns["is_image"], new.columns["images_in_acquisition"])
+        )
+    for uid, series in touched.items():
+        schedule(session, series, flow.settings.completion, flow.tally.add(session, uid, came.get(uid, ())))
     for series_uid, kind in arrivals.contradicted.items():
         _outdate(flow, session, series_uid, f"an instance of its source came again as a {kind}")
 

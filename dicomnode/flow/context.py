@@ -7,6 +7,7 @@ from pathlib import Path
 from pydicom import Dataset
 
 from dicomnode.complete.facts import Accumulator, instance_facts
+from dicomnode.complete.tally import Tally
 from dicomnode.db.database import Database
 from dicomnode.db.models import Instance, Series
 from dicomnode.db.repositories import instances
@@ -27,6 +28,7 @@ class Flow:
     settings: Settings
     registry: Registry
     site: CurrentSite = field(default_factory=CurrentSite)
+    tally: Tally = field(default_factory=Tally)
 
     @property
     def node(self) -> str:
