@@ -15,6 +15,8 @@ from support.nodeproc import Node
 from support.peers import storescu
 from support.series import make_ct_series
 
+from dicomnode.receive.limits import Limits
+
 pytestmark = pytest.mark.faults
 
 COUNT = 10
@@ -87,6 +89,15 @@ def test_it_holds_in_every_process_while_associations_share_their_syncs(tmp_path
     assert len(found) == sent
     assert all(answer.synced for answer in found)
     assert {process_of(name) for answer in found for name in answer.containers} == {"receive0", "receive1"}
+
+
+def test_it_holds_for_an_instance_that_streams_into_a_container_of_its_own(tmp_path: Path) -> None:
+    large = instances(make_ct_series(tmp_path / "ct", 1, rows=1600))
+    assert len(large[0].data_set) > Limits().memory_bytes
+    with Node(tmp_path / "node") as node, traced(node, tmp_path / "trace"):
+        send_all(node, large)
+    (answer,) = answers((tmp_path / "trace").read_text(encoding="utf-8", errors="replace").splitlines())
+    assert answer.synced
 
 
 @pytest.mark.peers
