@@ -26,23 +26,35 @@ def comes_again(known: Stored, same_bytes: bool, receipt: Receipt) -> bool:
     return datetime.fromisoformat(receipt.received_at) > known.purged_at - REST
 
 
-def note_return(session: Session, series: Series, receipt: Receipt, gone: str, same_bytes: bool, node: str) -> None:
-    """Audit that an instance is stored again; the first of a purged series speaks for all."""
-    subject = f"instance:{receipt.sop_instance_uid}"
+def reopen(session: Session, series: Series, receipt: Receipt, node: str) -> None:
+    """A complete series gets an instance: whatever retention gave up of it, it is stored again, and due again."""
     if series.purged_at is not None:
-        series_rows.returned(session, series)
-        message = "it comes again after retention had given up its bytes: a new arrival"
-        record(session, "series.returned", message, node=node, series_uid=series.uid, subject=subject)
-    if same_bytes and gone == "purged":
+        record(
+            session,
+            "series.returned",
+            "it comes again after retention had given up its bytes: a new arrival",
+            node=node,
+            study_uid=series.study_uid,
+            series_uid=series.uid,
+            subject=f"instance:{receipt.sop_instance_uid}",
+        )
+    series.state = "receiving"
+    series_rows.returned(session, series)
+
+
+def note_return(session: Session, known: Stored, same_bytes: bool, receipt: Receipt, node: str) -> None:
+    """Audit that an instance takes the place of `known`. What retention gave up and comes again as it was is no news:
+    `reopen` has said it for the whole series."""
+    if same_bytes and known.gone == "purged":
         return
     how = "with the same bytes" if same_bytes else "with other bytes, which cannot be compared with the first"
     record(
         session,
         "instance.returned",
-        f"an instance whose bytes were {gone} came again {how}",
+        f"an instance whose bytes were {known.gone} came again {how}",
         node=node,
         outcome="success" if same_bytes else "warning",
-        series_uid=series.uid,
-        subject=subject,
-        detail={"was": gone, "sha256": receipt.sha256, "association": receipt.association},
+        series_uid=receipt.series_uid,
+        subject=f"instance:{receipt.sop_instance_uid}",
+        detail={"was": known.gone, "sha256": receipt.sha256, "association": receipt.association},
     )

@@ -14,7 +14,7 @@ from dicomnode.db.models import Instance, Series, Study
 from dicomnode.db.repositories import instances
 from dicomnode.domain.instance import Receipt
 from dicomnode.store import association_events
-from dicomnode.store.again import note_return
+from dicomnode.store.again import note_return, reopen
 from dicomnode.store.index_arrivals import Arrivals, NewInstance
 from dicomnode.store.index_fields import Fields
 from dicomnode.store.index_headers import Headers
@@ -84,13 +84,13 @@ class Batch:
 
     def _anew(self, known: Instance, member: InstanceMember, fields: Fields) -> None:
         """Stored anew under its old row; other bytes in the same encoding may be a correction, so we say that it is."""
-        receipt, gone, same = member.receipt, known.gone, known.sha256 == member.receipt.sha256
+        receipt, same = member.receipt, known.sha256 == member.receipt.sha256
         if not same and known.transfer_syntax_uid == receipt.transfer_syntax_uid:
             self.arrivals.contradicted[known.series_uid] = Version.CORRECTION
+        note_return(self._session, known, same, receipt, self._node)
         self._session.merge(Instance(**self._arrive(member, fields)))
         self._session.flush()
         self._known[receipt.sop_instance_uid] = receipt.sha256, True
-        note_return(self._session, self.arrivals.series[receipt.series_uid], receipt, gone, same, self._node)
 
     def _arrive(self, member: InstanceMember, fields: Fields) -> dict[str, Any]:
         """See to the series of a new instance, and announce it; its own columns, not yet written."""
@@ -128,7 +128,7 @@ class Batch:
         series = found or self._new_series(receipt, fields, at)
         self.arrivals.series[series.uid] = series
         if series.state == "complete":
-            series.state = "receiving"
+            reopen(self._session, series, receipt, self._node)
             self._note_late(series, receipt.sop_instance_uid)
         if at > series.last_arrival_at:
             series.last_arrival_at = at
