@@ -32,7 +32,7 @@ KINDS = {"CT": 512 * 512 * 2 + 2_000, "MR": 36_000}
 SHAPES = ((1, 1), (4, 4), (4, 1))
 """Writers, and the series that they write."""
 
-OVERLAP = 384 << 10
+OVERLAP = 256 << 10
 
 Store = Callable[[Receipt, bytes], object]
 

@@ -14,7 +14,7 @@ from dicomnode.store.errors import StoreError, StoreFailed, StoreFull
 from dicomnode.store.hold import hold
 from dicomnode.store.writeback import start_writeback
 
-_OVERLAP = 384 << 10
+_OVERLAP = 256 << 10
 """From this length on it pays to set the disk to work before the hash is known."""
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
