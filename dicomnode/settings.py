@@ -118,8 +118,8 @@ class DicomSettings(_Section):
     max_pdu: int = Field(131_072, ge=4096, le=1 << 20)
     """The longest P-DATA-TF that senders are told to send, in bytes."""
     processes: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = "auto"
-    """Receiving processes. "auto": one for each core, four at most: four keep up with a 10 Gb/s line, a fifth waits for
-    the same disk's data syncs as the others, and each takes about 60 MB and a core from the work on what was received.
+    """Receiving processes. "auto": one for each core, four at most: more would wait for each other's data syncs on the
+    same disk, and take cores from the work on what they received. An idle one has about 55 MB.
     """
     tls: TlsPortSettings | None = None
     peers: dict[str, PeerSettings] = Field(default_factory=dict)
