@@ -1,8 +1,5 @@
 """`bench deliver`."""
 
-from rich.console import Console
-from rich.progress import Progress
-
 from dicomnode.cli.bench.network.options import (
     AllowTmpfs,
     Ct,
@@ -13,6 +10,7 @@ from dicomnode.cli.bench.network.options import (
     MrSize,
     Parallel,
     Repeats,
+    measuring,
     print_document,
     surroundings,
 )
@@ -57,8 +55,7 @@ def deliver(
     with working_folder(directory, allow_tmpfs) as (folder, file_system):
         around = surroundings("deliver", file_system, repeats, absent)
         bench = DeliverBench(folder, kinds, rows, senders)
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("making instances", total=bench.steps(repeats))
-            bench.run(repeats, lambda what: progress.update(task, advance=1, description=what))
+        with measuring(bench.steps(repeats), "making instances") as told:
+            bench.run(repeats, told)
     found = document(around, kinds.values(), rows, senders, bench.runs, ["node"], goals.DELIVER)
     print_document(found, as_json, as_markdown)

@@ -3,8 +3,6 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from dicomnode.cli.bench.network.options import (
     AllowTmpfs,
@@ -16,6 +14,7 @@ from dicomnode.cli.bench.network.options import (
     MrSize,
     Parallel,
     Repeats,
+    measuring,
     print_document,
     surroundings,
 )
@@ -68,9 +67,8 @@ def receive(
     with working_folder(directory, allow_tmpfs) as (folder, file_system):
         around = surroundings("receive", file_system, repeats, absent)
         bench = ReceiveBench(folder, kinds, rows, measured)
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("starting", total=bench.steps(repeats))
-            bench.run(repeats, lambda what: progress.update(task, advance=1, description=what))
+        with measuring(bench.steps(repeats), "starting") as told:
+            bench.run(repeats, told)
     ours = [peer.key for peer in measured if peer.key in OURS]
     found = document(around, kinds.values(), rows, measured, bench.runs, ours, goals.RECEIVE)
     print_document(found, as_json, as_markdown)

@@ -1,15 +1,19 @@
 """What the commands `bench receive` and `bench deliver` share: options, surroundings, and printing."""
 
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
 from dicomnode.cli.bench.machine import machine
-from dicomnode.cli.common import PIPED_WIDTH, print_json
+from dicomnode.cli.common import PIPED_WIDTH, fail, print_json
 
 Ct = Annotated[int, typer.Option(min=0, help="CT instances of a run; 0 leaves them out.")]
 Mr = Annotated[int, typer.Option(min=0, help="MR instances of a run; 0 leaves them out.")]
@@ -41,6 +45,27 @@ def surroundings(bench: str, file_system: str, repeats: int, absent: Sequence[st
         "absent": list(absent),
         "repeats": repeats,
     }
+
+
+@contextmanager
+def measuring(steps: int, first: str) -> Iterator[Callable[[str], None]]:
+    """Progress on standard error; call what it gives with what is measured next.
+
+    SIGTERM and SIGHUP end it as Ctrl-C does: everything that was started is stopped first. Raises CommandFailed then.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays in force
+            signal.signal(number, _interrupt)
+    try:
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task(first, total=steps)
+            yield lambda what: progress.update(task, advance=1, description=what)
+    except KeyboardInterrupt:
+        fail("interrupted; all that it had started is stopped")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def print_document(document: Mapping[str, Any], as_json: bool, as_markdown: bool) -> None:
