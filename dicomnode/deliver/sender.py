@@ -82,7 +82,9 @@ class Sender(threading.Thread):
 
     def run(self) -> None:
         others = [
-            threading.Thread(target=self._serve, args=(lane, self._wait_for_invitation), name=f"{self.name}-{number}")
+            threading.Thread(
+                target=self._serve, args=(lane, partial(self._wait_for_invitation, lane)), name=f"{self.name}-{number}"
+            )
             for number, lane in enumerate(self._lanes[1:], start=2)
         ]
         for thread in others:
@@ -109,7 +111,7 @@ class Sender(threading.Thread):
 
     def _send_next(self, lane: "_Lane") -> bool:
         with self._lock:
-            claim = next((each for each in self._claims if each.has_room), None) or self._claim()
+            claim = self._joinable() or self._claim()
             if claim is None:
                 return False
             claim.lanes += 1
@@ -122,6 +124,9 @@ class Sender(threading.Thread):
             if self._leave(claim):
                 self._conclude(claim)
         return True
+
+    def _joinable(self) -> Claim | None:
+        return next((claim for claim in tuple(self._claims) if claim.has_room), None)
 
     def _claim(self) -> Claim | None:
         """The next delivery that is due, now of this sender. Under the lock: two lanes must not see the same one."""
@@ -240,9 +245,12 @@ class Sender(threading.Thread):
         with self._something_to_join:
             self._something_to_join.notify_all()
 
-    def _wait_for_invitation(self) -> None:
+    def _wait_for_invitation(self, lane: "_Lane") -> None:
+        """Until another lane has an association, or the node stops; a lane that rests waits to its rest's end."""
+        rest = max(self._resume_at, lane.resume_at) - time.monotonic()
         with self._something_to_join:
-            self._something_to_join.wait(JOIN_SECONDS)
+            if not self._stop_event.is_set() and (rest > 0 or not self._joinable()):
+                self._something_to_join.wait(rest if 0 < rest < JOIN_SECONDS else JOIN_SECONDS)
 
     def _outgoing(self, item: OpenItem) -> Outgoing:
         location = Location(item.container, item.offset, item.length)

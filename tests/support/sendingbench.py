@@ -19,11 +19,14 @@ from dicomnode.domain.instance import Location
 
 
 class SendingBench:
-    """`plan` makes a delivery of files, `sender` what sends it. One container holds everything."""
+    """`plan` makes a delivery of files, `sender` what sends it. One container holds everything.
 
-    def __init__(self, root: Path) -> None:
+    `made`: an earlier one, of another process perhaps, worked under this root; nothing may be planned.
+    """
+
+    def __init__(self, root: Path, *, made: bool = False) -> None:
         self.root = root / "store"
-        self.root.mkdir(parents=True)
+        self.root.mkdir(parents=True, exist_ok=made)
         self.database = Database(f"sqlite:///{root}/node.db")
         migrate.upgrade(self.database)
         self._container = self.root / "made.tar"
