@@ -1,6 +1,6 @@
 """Planning deliveries: what is to be sent where. Runs in the transaction that makes it necessary."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -39,7 +39,7 @@ def plan_delivery(
     session: Session,
     destination: str,
     subject: Subject,
-    instances: Iterable[Sendable],
+    instances: Sequence[Sendable],
     *,
     rule: str,
     node: str,
@@ -51,7 +51,7 @@ def plan_delivery(
     elsewhere than when they were planned came again after the first were given up: a new arrival, sent like one.
     """
     row = deliveries.by_subject(session, destination, str(subject))
-    known = deliveries.locations(session, row.id) if row else {}
+    known = deliveries.locations(session, row.id, [instance.sop_uid for instance in instances]) if row else {}
     fresh = [instance for instance in instances if known.get(instance.sop_uid) != instance.location]
     if not fresh:
         return 0

@@ -53,11 +53,15 @@ def by_subject(session: Session, destination: str, subject: str) -> Delivery | N
     return session.scalar(query)
 
 
-def locations(session: Session, delivery_id: int) -> dict[str, Location]:
-    """Where the bytes of each instance lie that is planned already, by its UID."""
-    query = select(DeliveryItem.sop_uid, DeliveryItem.container, DeliveryItem.offset, DeliveryItem.length)
-    rows = session.execute(query.where(DeliveryItem.delivery_id == delivery_id))
-    return {sop_uid: Location(container, offset, length) for sop_uid, container, offset, length in rows}
+def locations(session: Session, delivery_id: int, sop_uids: Sequence[str]) -> dict[str, Location]:
+    """Where the bytes of each of these instances lie that is planned already, by its UID."""
+    found: dict[str, Location] = {}
+    columns = (DeliveryItem.sop_uid, DeliveryItem.container, DeliveryItem.offset, DeliveryItem.length)
+    for start in range(0, len(sop_uids), 500):
+        chunk = DeliveryItem.sop_uid.in_(sop_uids[start : start + 500])
+        for sop_uid, *place in session.execute(select(*columns).where(DeliveryItem.delivery_id == delivery_id, chunk)):
+            found[sop_uid] = Location(*place)
+    return found
 
 
 def due(session: Session, destination: str, now: datetime) -> Delivery | None:
