@@ -48,9 +48,7 @@ class NodeTarget:
         return self.node.ae_title
 
     def pids(self) -> list[int]:
-        """The receiving processes, or the one process that does all where there are none."""
-        found = [pid for pid, command in self.node.children().items() if RECEIVER in command]
-        return sorted(found) or [self.node.pid]
+        return sorted(pid for pid, command in self.node.children().items() if RECEIVER in command)
 
     def stored(self) -> int:
         """Instances in the index."""
