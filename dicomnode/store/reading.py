@@ -1,5 +1,6 @@
 """One instance by its location: its bytes, its header, its data set."""
 
+import contextlib
 import io
 import os
 from dataclasses import dataclass
@@ -32,9 +33,13 @@ def containers(root: Path) -> list[ContainerFile]:
     folder = root / CONTAINERS
     if not folder.is_dir():
         return []
+    found: list[ContainerFile] = []
     with os.scandir(folder) as entries:
-        found = [e for e in entries if e.name.endswith(".tar")]
-        return sorted(ContainerFile(f"{CONTAINERS}/{e.name}", e.stat().st_size) for e in found)
+        for entry in entries:
+            if entry.name.endswith(".tar"):
+                with contextlib.suppress(FileNotFoundError):  # discarded, or given up, since it was listed
+                    found.append(ContainerFile(f"{CONTAINERS}/{entry.name}", entry.stat().st_size))
+    return sorted(found)
 
 
 def read_bytes(root: Path, location: Location) -> bytes:

@@ -1,5 +1,6 @@
 """What dead writers left behind that is an instance to nobody: swept at start, and when a receiving process died."""
 
+import contextlib
 import os
 import re
 from collections.abc import Container, Iterator
@@ -54,7 +55,7 @@ def sweep_dead(root: Path, node: str, alive_boots: Container[str] = ()) -> Swept
         named = own.fullmatch(path.name)
         if named is None or named[1] in alive_boots:
             continue
-        with taken_over(path) as ours:
+        with contextlib.suppress(FileNotFoundError), taken_over(path) as ours:
             if not ours or next(members(root, container.name, verify=False), None) is not None:
                 continue
             if holds_receipts(path):

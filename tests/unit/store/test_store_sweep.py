@@ -1,8 +1,10 @@
+import contextlib
 import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -248,3 +250,26 @@ def test_who_takes_a_container_over_holds_up_its_maker(tmp_path: Path) -> None:
     with taken_over(path) as ours, taken_over(path) as theirs:
         assert ours
         assert not theirs
+
+
+def test_a_folder_is_listed_and_swept_while_instances_come_and_are_discarded(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "node", "receive0")
+    done = threading.Event()
+
+    def abort() -> None:
+        while not done.is_set():
+            with contextlib.suppress(StoreFailed):  # swept before it was held, so it was not written
+                begin(journal).discard()
+
+    threads = [threading.Thread(target=abort) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(300):
+            assert swept(tmp_path, alive=(journal.boot,)) == []
+            assert sweep_dead(tmp_path, "node").kept == [], "what is gone is no error"
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert containers(tmp_path) == []
