@@ -27,7 +27,7 @@ CONTAINER = "/n/store/containers/n-receive0-0-1.tar"
 @contextmanager
 def traced(node: Node, log: Path) -> Iterator[None]:
     """Watch `serve`, its receiving processes and all their threads while the block runs."""
-    pids = [node.pid, *(pid for pid, command in node.children().items() if "dicomnode.receive" in command)]
+    pids = [node.pid, *node.receivers()]
     watched = [word for pid in pids for word in ("-p", str(pid))]
     command = ["/usr/bin/strace", "-f", "-y", "-s", "8", "-e", f"trace={CALLS}", *watched, "-o", str(log)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:

@@ -22,11 +22,6 @@ COUNT = 40
 SENDERS = 6
 
 
-def receivers(node: Node) -> list[int]:
-    """Process IDs of the node's receiving processes, orphans too."""
-    return [pid for pid, command in node.children().items() if command.endswith("-m dicomnode.receive")]
-
-
 def metric(node: Node, name: str) -> float:
     text = httpx.get(f"{node.url}/metrics", timeout=10.0, trust_env=False).text
     return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
@@ -90,7 +85,7 @@ def crowd_of(tmp_path: Path) -> list[list[RawFile]]:
 def test_kill_9_of_a_receiving_process_in_the_middle_of_a_receive(node: Node, tmp_path: Path) -> None:
     series = crowd_of(tmp_path)
     files = [file for each in series for file in each]
-    before = receivers(node)
+    before = node.receivers()
     assert len(before) == 2
     crowd = Crowd(node, series)
     crowd.start()
@@ -98,7 +93,7 @@ def test_kill_9_of_a_receiving_process_in_the_middle_of_a_receive(node: Node, tm
     os.kill(before[0], signal.SIGKILL)
     begin = time.monotonic()
     node.wait_until(
-        lambda: before[0] not in receivers(node) and len(receivers(node)) == 2 and node._is_ready(), 20.0, "another"
+        lambda: before[0] not in node.receivers() and len(node.receivers()) == 2 and node._is_ready(), 20.0, "another"
     )
     assert time.monotonic() - begin < 15.0
     crowd.join()
@@ -106,7 +101,7 @@ def test_kill_9_of_a_receiving_process_in_the_middle_of_a_receive(node: Node, tm
     assert unharmed, "the other process served nobody: the round proves nothing"
     assert crowd.cut, "the killed process served nobody: the round proves nothing"
     assert all(len(crowd.acknowledged[number]) == COUNT for number in unharmed)
-    assert before[1] in receivers(node)
+    assert before[1] in node.receivers()
 
     acknowledged = crowd.all_acknowledged()
     node.wait_until(lambda: set(acknowledged) <= indexed(node), 20.0, "the index to hold what was acknowledged")
@@ -137,14 +132,14 @@ def test_kill_9_of_the_node_alone_takes_its_receiving_processes_and_a_new_one_st
 ) -> None:
     series = crowd_of(tmp_path)
     files = [file for each in series for file in each]
-    orphans = receivers(node)
+    orphans = node.receivers()
     crowd = Crowd(node, series)
     crowd.start()
     node.wait_until(lambda: len(crowd.all_acknowledged()) > len(files) // 4, 30.0, "a quarter to be acknowledged")
     node.kill9(workers=False)
     killed_at = time.monotonic()
     node.start(ready=False)
-    while any(pid in receivers(node) for pid in orphans):
+    while any(pid in node.receivers() for pid in orphans):
         assert time.monotonic() - killed_at < 2.0, "the orphans live on"
         time.sleep(0.02)
     crowd.join()
@@ -158,7 +153,7 @@ def test_kill_9_of_the_node_alone_takes_its_receiving_processes_and_a_new_one_st
     send_all(node, [file for file in files if file.sop_uid not in set(acknowledged)])
     node.wait_until(lambda: len(indexed(node)) == len(files), 20.0, "the rest to be indexed")
     assert node.terminate() == 0
-    assert not receivers(node)
+    assert not node.receivers()
 
 
 def test_a_node_that_drains_finishes_what_is_open(node: Node, tmp_path: Path) -> None:

@@ -134,6 +134,10 @@ class Node:
                     found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
         return found
 
+    def receivers(self) -> list[int]:
+        """Process IDs of its receiving processes, orphans too."""
+        return [pid for pid, command in self.children().items() if command.endswith("-m dicomnode.receive")]
+
     def kill9(self, *, workers: bool = True) -> None:
         """SIGKILL to the node and its workers at once; with `workers=False` to `serve` alone, orphaning them."""
         if workers:
