@@ -4,14 +4,15 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from support.rawfiles import sample
 
+from dicomnode.store import sweep
 from dicomnode.store.container import Container
 from dicomnode.store.errors import StoreFailed
 from dicomnode.store.hold import taken_over
@@ -252,24 +253,26 @@ def test_who_takes_a_container_over_holds_up_its_maker(tmp_path: Path) -> None:
         assert not theirs
 
 
-def test_a_folder_is_listed_and_swept_while_instances_come_and_are_discarded(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, "node", "receive0")
-    done = threading.Event()
+def test_what_goes_while_it_is_listed_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_container(tmp_path, 0, serial=1)
+    a_container(tmp_path, 0, serial=2)
+    real = os.scandir
 
-    def abort() -> None:
-        while not done.is_set():
-            with contextlib.suppress(StoreFailed):  # swept before it was held, so it was not written
-                begin(journal).discard()
+    def discarded_meanwhile(folder: Path) -> AbstractContextManager[list[os.DirEntry[str]]]:
+        with real(folder) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name)
+        Path(listed[0].path).unlink()
+        return contextlib.nullcontext(listed)
 
-    threads = [threading.Thread(target=abort) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
-        for _ in range(300):
-            assert swept(tmp_path, alive=(journal.boot,)) == []
-            assert sweep_dead(tmp_path, "node").kept == [], "what is gone is no error"
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join()
+    monkeypatch.setattr(os, "scandir", discarded_meanwhile)
+    assert len(swept(tmp_path)) == 1
+    monkeypatch.undo()
     assert containers(tmp_path) == []
+
+
+def test_what_goes_before_it_is_looked_at_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = a_container(tmp_path, 0)
+    listed = containers(tmp_path)
+    path.unlink()
+    monkeypatch.setattr(sweep, "containers", lambda root: listed)
+    assert swept(tmp_path) == []
