@@ -53,7 +53,7 @@ KINDS = {
     "unfinished": Kind(
         Severity.ERROR, "an instance was cut off while it streamed in", f"{_REPAIR}: nobody was told that it is stored"
     ),
-    "unnoted": Kind(Severity.ERROR, "the index still lists a removed container", _REPAIR),
+    "unnoted": Kind(Severity.INFO, "the index still lists a container that is gone", f"{_REPAIR} strikes it out"),
     "broken": Kind(
         Severity.ERROR, "a container cannot be read from its start", "bring the container back from a backup"
     ),
