@@ -5,17 +5,22 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dicomnode.domain.instance import Location, Receipt
 from dicomnode.store import part10, tar
 from dicomnode.store.errors import StoreError, StoreFailed, StoreFull
+from dicomnode.store.hashing import Hashing
 from dicomnode.store.hold import hold
 from dicomnode.store.writeback import start_writeback
 
 _OVERLAP = 256 << 10
 """From this length on it pays to set the disk to work before the hash is known."""
+
+_HASHING = Hashing()
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Errors of the file system that room would mend."""
@@ -100,21 +105,30 @@ class Container:
     def append(self, receipt: Receipt, data_set: part10.Buffer) -> Location:
         """Write one instance and its receipt; returns after a data sync that began after their last byte.
 
-        A receipt without `sha256` gets it here, while the disk is already at work. Raises StoreFull or StoreFailed;
-        then nothing of the instance is left to be found.
+        A receipt without `sha256` gets it here, while core and disk are at work on the rest. Raises StoreFull or
+        StoreFailed; then nothing of the instance is left to be found.
         """
+        if receipt.sha256 or len(data_set) < _OVERLAP or self._writing.locked():  # nothing to gain, or others wait
+            return self._append(part10.attest(receipt, data_set), data_set, None)
+        sha256 = _HASHING.begin(data_set, receipt.transfer_syntax_uid)
+        try:
+            return self._append(receipt, data_set, sha256)
+        finally:
+            if sha256 is not None:
+                wait([sha256])  # the caller may use the buffer again: nobody must still be reading it
+
+    def _append(self, receipt: Receipt, data_set: part10.Buffer, sha256: "Future[str] | None") -> Location:
         prefix = part10.prefix(receipt)
         length = len(prefix) + len(data_set)
         if length > tar.MAX_MEMBER_BYTES:
             raise StoreFull(tar.TOO_LARGE)
-        if len(data_set) < _OVERLAP or self._writing.locked():  # nothing to gain, or others would wait for it
-            receipt = part10.attest(receipt, data_set)
         with self._writing:
             number, start = self._members, self._end
             body = (tar.pack(f"{number}.dcm", length), prefix, data_set, tar.padding(length))
 
             def seal() -> Sequence[part10.Buffer]:
-                return tar.document(f"{number}.receipt", part10.attest(receipt, data_set).to_json())
+                known = replace(receipt, sha256=sha256.result()) if sha256 else part10.attest(receipt, data_set)
+                return tar.document(f"{number}.receipt", known.to_json())
 
             if receipt.sha256:
                 self._write((*body, *seal()))
