@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import sys
+from abc import abstractmethod
 from collections import Counter
 from http.client import HTTPConnection
 from pathlib import Path
@@ -17,7 +18,7 @@ from dicomnode.store.members import InstanceMember, members
 PACKAGES = {"PYTHONPATH": str(Path(dicomnode.__file__).parents[1])}
 """For programs that are started by their file and import no more of the package than they need."""
 
-_RECEIVES = "dicomnode.receive"
+_RECEIVES = "-m dicomnode.receive"
 _SETTINGS = """\
 [node]
 name = "bench"
@@ -40,21 +41,41 @@ level = "error"
 
 
 class _Node(Peer):
-    """`count`: receiving processes, or "auto"."""
+    """A node under `folder`. `count`: receiving processes, or "auto"."""
 
     called = "DICOMNODE"
 
     def __init__(self, count: str = "auto") -> None:
         super().__init__()
-        self._processes = count
-        self._dicom = 0
+        self._count = count
+        self._dicom = self._web = 0
+        self._folder = Path()
+
+    def start(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        self._folder = folder
+        self._dicom, self._web = free_ports(2)
+        count = json.dumps(int(self._count) if self._count.isdigit() else self._count)
+        config = folder / "dicomnode.toml"
+        config.write_text(_SETTINGS.format(dicom=self._dicom, web=self._web, processes=count), encoding="utf-8")
+        command = with_environment(*self._command(config), variables=PACKAGES)
+        self.children = [Child(self.title, command, folder / "node.log")]
+
+    def wait_ready(self) -> None:
+        (child,) = self.children
+        child.wait_until(self._ready, SECONDS_TO_START, f"{self.title} to be ready")
 
     def port(self, associations: int) -> int:
         return self._dicom
 
     def receivers(self) -> list[int]:
-        everyone = super().receivers()
-        return [pid for pid in everyone if _RECEIVES in processes.command(pid)] or everyone
+        return [pid for pid in super().receivers() if _RECEIVES in processes.command(pid)]
+
+    @abstractmethod
+    def _command(self, config: Path) -> list[str | Path]: ...
+
+    @abstractmethod
+    def _ready(self) -> bool: ...
 
 
 class WholeNode(_Node):
@@ -62,32 +83,15 @@ class WholeNode(_Node):
 
     key, title = "node", "dicomnode"
 
-    def __init__(self, count: str = "auto") -> None:
-        super().__init__(count)
-        self._web = 0
-        self._database = Path()
-
-    def start(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
-        self._dicom, self._web = free_ports(2)
-        config = folder / "dicomnode.toml"
-        count = json.dumps(int(self._processes) if self._processes.isdigit() else self._processes)
-        settings = _SETTINGS.format(dicom=self._dicom, web=self._web, processes=count)
-        config.write_text(settings, encoding="utf-8")
-        self._database = folder / "dicomnode.db"
-        command = with_environment(*python("-m", "dicomnode", "serve", "--config", config), variables=PACKAGES)
-        self.children = [Child(self.title, command, folder / "node.log")]
-
-    def wait_ready(self) -> None:
-        (child,) = self.children
-        child.wait_until(self._ready, SECONDS_TO_START, "the node to be ready")
-
     def stored(self) -> int:
-        connection = sqlite3.connect(f"file:{self._database}?mode=ro", uri=True, timeout=30)
+        database = sqlite3.connect(f"file:{self._folder / 'dicomnode.db'}?mode=ro", uri=True, timeout=30)
         try:
-            return int(connection.execute("SELECT count(*) FROM instance").fetchone()[0])
+            return int(database.execute("SELECT count(*) FROM instance").fetchone()[0])
         finally:
-            connection.close()
+            database.close()
+
+    def _command(self, config: Path) -> list[str | Path]:
+        return python("-m", "dicomnode", "serve", "--config", config)
 
     def _ready(self) -> bool:
         connection = HTTPConnection(LOOPBACK, self._web, timeout=2)
@@ -107,26 +111,25 @@ class ReceivingNode(_Node):
 
     def __init__(self, count: str = "auto") -> None:
         super().__init__(count)
-        self._store = Path()
         self._offsets: Counter[str] = Counter()
-        self._count = 0
+        self._seen = 0
 
     def start(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
-        self._store, self._offsets, self._count = folder / "store", Counter(), 0
-        (self._dicom,) = free_ports(1)
-        program = Path(receiving_node.__file__)
-        command: list[str | Path] = [sys.executable, program, self._store, str(self._dicom)]
-        self.children = [Child(self.title, with_environment(*command, variables=PACKAGES), folder / "node.log")]
-
-    def wait_ready(self) -> None:
-        (child,) = self.children
-        child.wait_until(lambda: listens(self._dicom), SECONDS_TO_START, "the receiving processes")
+        self._offsets, self._seen = Counter(), 0
+        super().start(folder)
 
     def stored(self) -> int:
-        for path in sorted((self._store / CONTAINERS).glob("*.tar")):
+        """Counts on from where it stopped the last time."""
+        store = self._folder / "store"
+        for path in sorted((store / CONTAINERS).glob("*.tar")):
             name = f"{CONTAINERS}/{path.name}"
-            for member in members(self._store, name, self._offsets[name], verify=False):
+            for member in members(store, name, self._offsets[name], verify=False):
                 self._offsets[name] = member.next_offset
-                self._count += isinstance(member, InstanceMember)
-        return self._count
+                self._seen += isinstance(member, InstanceMember)
+        return self._seen
+
+    def _command(self, config: Path) -> list[str | Path]:
+        return [sys.executable, receiving_node.__file__, config]
+
+    def _ready(self) -> bool:
+        return listens(self._dicom)

@@ -1,25 +1,34 @@
-"""The node's receiving processes and their store, without index, web and workers. Run as a file: STORE PORT."""
+"""The node's receiving processes and their store, without index, web and workers. Run as a file, with a settings file.
+
+Nothing takes anything out of the backlog here, so that it has no bound.
+"""
 
 import signal
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
-from dicomnode.receive.receiver import ReceiverSettings, StorageReceiver
-from dicomnode.store.journal import Journal
+from dicomnode.receive.launch import Launch
+from dicomnode.receive.ports import Addresses
+from dicomnode.receive.receivers import Receivers, process_count
+from dicomnode.settings import load_settings
+
+_DRAIN_SECONDS = 1.0
 
 
-def main(store: Path, port: int) -> None:
+def main(config: Path) -> None:
     """Receive until SIGTERM."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    journal = Journal(store, "bench", "main", min_free_gb=0)
-    receiver = StorageReceiver(ReceiverSettings(port=port), journal)
-    receiver.start()
+    settings = load_settings(config)
+    launch = replace(Launch.of(settings, _DRAIN_SECONDS), max_backlog=sys.maxsize)
+    count = process_count(settings.dicom.processes)
+    receivers = Receivers(launch, Addresses.of(settings.dicom), count, changed=lambda: None, died=lambda death: None)
+    receivers.start()
     stop.wait()
-    receiver.stop(0)
-    journal.close()
+    receivers.stop()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]))
