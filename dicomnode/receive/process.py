@@ -22,6 +22,9 @@ from dicomnode.store.journal import Journal
 ORPHANED = 3
 """Exit status of a process whose node is gone."""
 
+CLOSE_IDLE_SECONDS = 30.0
+"""How often containers that nothing came for are closed when nothing comes at all: retention waits for that."""
+
 _STDIN = 0
 
 
@@ -61,7 +64,8 @@ def serve(launch: Launch, post: Post, stop: threading.Event) -> None:
     )
     receiver.start(list(_listening(launch, post)))
     row.set("state", State.SERVING)
-    stop.wait()
+    while not stop.wait(CLOSE_IDLE_SECONDS):
+        journal.close_idle()
     row.set("state", State.DRAINING)
     receiver.stop(launch.drain_seconds)
     journal.close()
