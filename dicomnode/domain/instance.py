@@ -1,6 +1,6 @@
 """A received SOP instance: where its bytes lie and how they came."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -35,7 +35,7 @@ class Receipt:
     received_at: str
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return dict(vars(self))
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "Receipt":
