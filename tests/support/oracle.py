@@ -10,7 +10,6 @@ from pynetdicom import AE, _config, build_context, evt
 from pynetdicom.sop_class import Verification
 
 from dicomnode.receive.keeper import Keeper
-from dicomnode.receive.receiver import Refusal
 from dicomnode.receive.store_request import Sender, StoreRequest
 from dicomnode.store.journal import Journal
 
@@ -55,5 +54,3 @@ def oracle(root: Path, sop_classes: list[str], syntaxes: list[str], gate: Any = 
         server.shutdown()
         _config.VALIDATORS["UI"] = before
 
-
-__all__ = ["Oracle", "Refusal", "oracle"]
