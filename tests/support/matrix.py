@@ -74,8 +74,8 @@ CHECKS: dict[int, Check] = {
     20: Check(
         "protocol fuzz",
         ("test_faults_fuzz",),
-        short={"seconds": 60, "clients": 3},
-        long={"seconds": 600, "clients": 3},
+        short={"seconds": 60, "clients": 2, "rate": 150},
+        long={"seconds": 600, "clients": 2, "rate": 150},
     ),
     21: Check(
         "a long series, a huge multi-frame, 50 aborted transfers",
@@ -83,8 +83,8 @@ CHECKS: dict[int, Check] = {
         short={"instances": 1000, "rows": 64, "frames_mebibytes": 300, "aborts": 50},
         long={"instances": 10_000, "rows": 512, "frames_mebibytes": 2048, "aborts": 50},
     ),
-    27: Check("DICOM TLS: whom it refuses", ("test_faults_tls", "test_receive_tls", "test_peers_tls")),
-    28: Check("spoofed AE titles and addresses", ("test_faults_spoofed", "test_receive_admission")),
+    27: Check("DICOM TLS: whom it refuses", ("test_faults_tls",), short={"rounds": 1}, long={"rounds": 20}),
+    28: Check("spoofed AE titles and addresses", ("test_faults_spoofed",), short={"rounds": 1}, long={"rounds": 50}),
 }  # fmt: skip
 
 

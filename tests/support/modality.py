@@ -1,6 +1,7 @@
 """A storage SCU of sockets and bytes: opens in a millisecond, sends at the wire's speed, and says what it was told."""
 
 import socket
+import ssl
 from collections.abc import Iterable
 from struct import unpack_from
 from types import TracebackType
@@ -42,9 +43,13 @@ class Modality:
         contexts: Iterable[wire.Context] = (wire.ECHO, wire.Context(3, wire.CT_IMAGE, (wire.EXPLICIT,))),
         source: str = "127.0.0.1",
         timeout: float = 20.0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        """With `tls` the node's certificate must be for localhost."""
         self.contexts = {context.abstract_syntax: context.identifier for context in contexts}
         self.socket = wire.connect(port, source=source, timeout=timeout)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self._message = 0
         try:
             self.socket.sendall(wire.associate_rq(contexts, called, calling))
@@ -127,6 +132,9 @@ class Modality:
 
 
 def _send_all(peer: socket.socket, head: bytes, piece: bytes | memoryview) -> None:
+    if isinstance(peer, ssl.SSLSocket):
+        peer.sendall(b"".join((head, piece)))
+        return
     sent = peer.sendmsg([head, piece])
     if sent < len(head):
         peer.sendall(head[sent:])

@@ -10,7 +10,8 @@ from random import Random
 from typing import Any
 
 import pytest
-from support.certificates import Authority, Identity
+from support.certificates import Identity
+from support.hospital import Hospital
 from support.receiving import Receiving, receiving
 from support.wire import (
     ABORT,
@@ -40,27 +41,9 @@ from dicomnode.receive.limits import Limits
 SHORT = Limits(artim_seconds=1.0, pdu_seconds=1.0, idle_seconds=3.0, slow_seconds=1.5)
 
 
-class Hospital:
-    """An authority, the node's files as the settings name them, and two scanners."""
-
-    def __init__(self, folder: Path) -> None:
-        self.authority = Authority(folder)
-        self.node = self.authority.issue("node")
-        self.ct1, self.ct2 = self.authority.issue("ct1.example.org"), self.authority.issue("ct2.example.org")
-
-    def tls(self, **more: Any) -> dict[str, Any]:
-        return {"cert": self.node.cert, "key": self.node.key, "ca": self.authority.cert, **more}
-
-    def context(self, identity: Identity | None) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=str(self.authority.cert))
-        if identity is not None:
-            context.load_cert_chain(identity.cert, identity.key)
-        return context
-
-
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory: pytest.TempPathFactory) -> Hospital:
-    return Hospital(tmp_path_factory.mktemp("pki") / "hospital")
+    return Hospital(tmp_path_factory.mktemp("pki") / "pki")
 
 
 @contextlib.contextmanager
@@ -69,7 +52,7 @@ def secured(
 ) -> Iterator[ssl.SSLSocket]:
     """A TLS connection to the node."""
     plain = connect(node.tls_port, source=source, timeout=20.0)
-    with hospital.context(identity).wrap_socket(plain, server_hostname="localhost") as peer:
+    with hospital.client(identity).wrap_socket(plain, server_hostname="localhost") as peer:
         yield peer
 
 
@@ -109,7 +92,7 @@ def wait_for(node: Receiving, event: str, seconds: float = 10.0) -> list[dict[st
 @pytest.mark.parametrize("length", [1000, 3_000_000, 9_000_000])
 def test_what_comes_over_tls_is_stored_byte_for_byte(hospital: Hospital, tmp_path: Path, length: int) -> None:
     sent = data_set("1.2.3.4.5", length)
-    with receiving(tmp_path, tls=hospital.tls()) as node, secured(node, hospital, hospital.ct1) as peer:
+    with receiving(tmp_path, tls=hospital.files) as node, secured(node, hospital, hospital.ct1) as peer:
         assert ask(peer)[0] == ASSOCIATE_AC
         peer.sendall(p_data(3, 3, store_rq(1, CT_IMAGE, "1.2.3.4.5")))
         for begin in range(0, len(sent), 100_000):
@@ -140,7 +123,7 @@ def test_a_certificate_stands_behind_a_title(
     hospital: Hospital, tmp_path: Path, rule: dict[str, Any], identity: str, calling: str, alert: str | None
 ) -> None:
     rule = {name: [hospital.ct1.fingerprint] if name == "fingerprints" else value for name, value in rule.items()}
-    settings = {"tls": hospital.tls(client="request"), "peers": {"CT1": rule}}
+    settings = {"tls": {**hospital.files, "client": "request"}, "peers": {"CT1": rule}}
     shown = getattr(hospital, identity) if identity else None
     with receiving(tmp_path, **settings) as node, secured(node, hospital, shown) as peer:
         kind, content = ask(peer, calling)
@@ -155,7 +138,7 @@ def test_a_certificate_stands_behind_a_title(
 
 
 def test_a_title_with_a_certificate_does_not_come_in_plain_text(hospital: Hospital, tmp_path: Path) -> None:
-    settings = {"tls": hospital.tls(), "peers": {"CT1": {"names": ["ct1.example.org"]}}}
+    settings = {"tls": hospital.files, "peers": {"CT1": {"names": ["ct1.example.org"]}}}
     with receiving(tmp_path, **settings) as node, connect(node.port) as peer:
         kind, content = ask(peer)
         assert (kind, content[1:]) == (ASSOCIATE_RJ, b"\1\1\3")
@@ -178,9 +161,9 @@ def test_a_title_may_be_bound_to_its_address(tmp_path: Path) -> None:
 
 def test_the_end_of_what_is_said_is_said(hospital: Hospital, tmp_path: Path) -> None:
     """close_notify after the last word, so that nobody takes a cut for the end (RFC 8446 6.1)."""
-    with receiving(tmp_path, tls=hospital.tls()) as node:
+    with receiving(tmp_path, tls=hospital.files) as node:
         plain = connect(node.tls_port)
-        context = hospital.context(hospital.ct1)
+        context = hospital.client(hospital.ct1)
         with context.wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=False) as peer:
             assert ask(peer)[0] == ASSOCIATE_AC
             peer.sendall(pdu(RELEASE_RQ))
@@ -218,7 +201,7 @@ STORE = p_data(3, 3, store_rq(1, CT_IMAGE, "1.2.3"))
     ],
 )
 def test_slow_drip_over_tls_is_cut(hospital: Hospital, tmp_path: Path, beginning: bytes, slow: bytes) -> None:
-    with receiving(tmp_path, tls=hospital.tls(), limits=SHORT) as node:
+    with receiving(tmp_path, tls=hospital.files, limits=SHORT) as node:
         with secured(node, hospital, hospital.ct1) as peer:
             if beginning:
                 peer.sendall(beginning)
@@ -230,7 +213,7 @@ def test_slow_drip_over_tls_is_cut(hospital: Hospital, tmp_path: Path, beginning
 
 @pytest.mark.parametrize("said", [b"", b"\x16\x03\x01\x02\x00\x01", b"\x16"])
 def test_silence_in_the_handshake_is_cut(hospital: Hospital, tmp_path: Path, said: bytes) -> None:
-    with receiving(tmp_path, tls=hospital.tls(), limits=SHORT) as node, connect(node.tls_port) as peer:
+    with receiving(tmp_path, tls=hospital.files, limits=SHORT) as node, connect(node.tls_port) as peer:
         peer.sendall(said)
         began = time.monotonic()
         with contextlib.suppress(ConnectionError):
@@ -242,7 +225,7 @@ def test_silence_in_the_handshake_is_cut(hospital: Hospital, tmp_path: Path, sai
 
 def test_silence_of_an_open_association_is_cut(hospital: Hospital, tmp_path: Path) -> None:
     with (
-        receiving(tmp_path, tls=hospital.tls(), limits=SHORT) as node,
+        receiving(tmp_path, tls=hospital.files, limits=SHORT) as node,
         secured(node, hospital, hospital.ct1) as peer,
     ):
         assert ask(peer)[0] == ASSOCIATE_AC
@@ -252,7 +235,7 @@ def test_silence_of_an_open_association_is_cut(hospital: Hospital, tmp_path: Pat
 
 
 def test_three_hundred_unfinished_handshakes_keep_nobody_waiting(hospital: Hospital, tmp_path: Path) -> None:
-    with receiving(tmp_path, tls=hospital.tls()) as node, contextlib.ExitStack() as held:
+    with receiving(tmp_path, tls=hospital.files) as node, contextlib.ExitStack() as held:
         for number in range(300):
             peer = held.enter_context(connect(node.tls_port, source=f"127.0.0.{2 + number % 8}"))
             peer.sendall(b"\x16\x03\x01\x02\x00\x01" if number % 2 else b"")
@@ -266,7 +249,7 @@ def test_three_hundred_unfinished_handshakes_keep_nobody_waiting(hospital: Hospi
 
 def test_a_port_probe_is_no_news(hospital: Hospital, tmp_path: Path) -> None:
     """A monitor that connects and hangs up says nothing about TLS."""
-    with receiving(tmp_path, tls=hospital.tls()) as node:
+    with receiving(tmp_path, tls=hospital.files) as node:
         connect(node.tls_port).close()
         with connect(node.tls_port) as peer:
             peer.sendall(bytes.fromhex("0100 0000 00cd 0001"))
@@ -278,7 +261,7 @@ def test_a_port_probe_is_no_news(hospital: Hospital, tmp_path: Path) -> None:
 
 
 def test_a_drain_reaches_associations_over_tls(hospital: Hospital, tmp_path: Path) -> None:
-    with receiving(tmp_path, tls=hospital.tls()) as node, secured(node, hospital, hospital.ct1) as peer:
+    with receiving(tmp_path, tls=hospital.files) as node, secured(node, hospital, hospital.ct1) as peer:
         assert ask(peer)[0] == ASSOCIATE_AC
         began = time.monotonic()
         node.receiver.stop(drain_seconds=0.2)
