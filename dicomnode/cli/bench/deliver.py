@@ -8,6 +8,7 @@ from dicomnode.cli.bench.network.options import (
     Markdown,
     Mr,
     MrSize,
+    Page,
     Parallel,
     Repeats,
     measuring,
@@ -27,6 +28,7 @@ def deliver(
     directory: Folder = None,
     allow_tmpfs: AllowTmpfs = False,
     as_markdown: Markdown = False,
+    page: Page = None,
     as_json: JsonOption = False,
 ) -> None:
     """Sending from the store into a PACS that throws all away, beside DCMTK's dcmsend and storescu.
@@ -40,10 +42,13 @@ def deliver(
     from dicomnode.cli.bench.network.disk import working_folder
     from dicomnode.cli.bench.network.document import document
     from dicomnode.cli.bench.network.instances import made_for
+    from dicomnode.cli.bench.network.page import parts
     from dicomnode.cli.bench.network.rows import deliver_rows
     from dicomnode.cli.bench.network.senders import DcmtkSending, NodeSending
 
     rows = deliver_rows(ct, mr, parallel)
+    if page is not None:
+        parts(page, "deliver")  # a page without a place for the tables is better refused before the minutes than after
     if not rows:
         fail("there is nothing to send: every count is 0, or there are fewer instances than associations")
     if dcmtk.version("storescp") is None:
@@ -58,4 +63,4 @@ def deliver(
         with measuring(bench.steps(repeats), "making instances") as told:
             bench.run(repeats, told)
     found = document(around, kinds.values(), rows, senders, bench.runs, ["node"], goals.DELIVER)
-    print_document(found, as_json, as_markdown)
+    print_document(found, as_json, as_markdown, page)

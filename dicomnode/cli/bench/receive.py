@@ -12,6 +12,7 @@ from dicomnode.cli.bench.network.options import (
     Markdown,
     Mr,
     MrSize,
+    Page,
     Parallel,
     Repeats,
     measuring,
@@ -28,7 +29,7 @@ def receive(
     mr: Mr = 1500,
     dx: Annotated[int, typer.Option(min=0, help="DX instances of a run; 0 leaves them out.")] = 10,
     nagle: Annotated[int, typer.Option(min=0, help="MR instances that a default storescu sends.")] = 40,
-    opens: Annotated[int, typer.Option(min=0, help="Associations of one CT instance each.")] = 200,
+    opens: Annotated[int, typer.Option(min=0, help="Associations of one MR instance each.")] = 200,
     series: Annotated[int, typer.Option(min=0, help="Instances of the one series at which memory is read.")] = 2000,
     ct_size: CtSize = 512,
     mr_size: MrSize = 132,
@@ -42,6 +43,7 @@ def receive(
     directory: Folder = None,
     allow_tmpfs: AllowTmpfs = False,
     as_markdown: Markdown = False,
+    page: Page = None,
     as_json: JsonOption = False,
 ) -> None:
     """Durable receiving, beside DCMTK's storescp and Orthanc: instances/s, CPU, memory, and what is to be reached.
@@ -54,12 +56,15 @@ def receive(
     from dicomnode.cli.bench.network.disk import working_folder
     from dicomnode.cli.bench.network.document import document
     from dicomnode.cli.bench.network.instances import made_for
+    from dicomnode.cli.bench.network.page import parts
     from dicomnode.cli.bench.network.peers import OURS, chosen
     from dicomnode.cli.bench.network.receiving import ReceiveBench
     from dicomnode.cli.bench.network.rows import receive_rows
 
     counts = {"ct": ct, "mr": mr, "dx": dx, "nagle": nagle, "each": opens, "series": series}
     rows = receive_rows(counts, parallel)
+    if page is not None:
+        parts(page, "receive")  # a page without a place for the tables is better refused before the minutes than after
     if not rows:
         fail("there is nothing to send: every count is 0, or there are fewer instances than associations")
     measured, absent = chosen(peers, processes)
@@ -71,4 +76,4 @@ def receive(
             bench.run(repeats, told)
     ours = [peer.key for peer in measured if peer.key in OURS]
     found = document(around, kinds.values(), rows, measured, bench.runs, ours, goals.RECEIVE)
-    print_document(found, as_json, as_markdown)
+    print_document(found, as_json, as_markdown, page)

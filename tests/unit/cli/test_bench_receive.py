@@ -20,7 +20,7 @@ from pynetdicom.presentation import AllStoragePresentationContexts
 from typer.testing import CliRunner
 
 from dicomnode.cli import app
-from dicomnode.cli.bench.network import goals, processes, raw_sender
+from dicomnode.cli.bench.network import goals, page, processes, raw_sender
 from dicomnode.cli.bench.network.disk import file_system, working_folder
 from dicomnode.cli.bench.network.document import document
 from dicomnode.cli.bench.network.figures import Figure, Run, Spread, percentile, ratio, spread
@@ -172,13 +172,33 @@ def described(runs: list[Run], in_memory: bool = False) -> dict[str, Any]:
 
 
 def test_a_page_shows_what_was_measured_and_what_was_reached() -> None:
-    page = markdown(described([run(0, "ct-1", "node", 10, 0.5), run(0, "ct-1", "storescp+B", 10, 0.25)]))
-    lines = page.splitlines()
+    text = markdown(described([run(0, "ct-1", "node", 10, 0.5), run(0, "ct-1", "storescp+B", 10, 0.25)]))
+    lines = text.splitlines()
     assert "| CT, 1 association | dicomnode | 20 | 1 | 10 | 0.50 |" in lines
     assert "| CT, 1 association | storescp +B | 40 | 1 | 10 |  |" in lines
     assert "| CT, 1 association | instances/s >= 1 x storescp +B | dicomnode | 0.5 x | NOT REACHED |" in lines
-    assert "Not installed, and so not measured: Orthanc." in page
-    assert "DCMTK 3.6.7; everything on one ext4 file system." in page
+    assert "Not installed, and so not measured: Orthanc." in text
+    assert "DCMTK 3.6.7; everything on one ext4 file system." in text
+
+
+def test_a_page_keeps_all_but_its_tables(tmp_path: Path) -> None:
+    file = tmp_path / "page.md"
+    begin, end = page.marks("receive")
+    file.write_text(f"# Before\n\n{begin}\nold\n{end}\n\nafter\n")
+    page.write(file, "receive", "| new |")
+    page.write(file, "receive", "| newer |")
+    assert file.read_text() == f"# Before\n\n{begin}\n\n| newer |\n\n{end}\n\nafter\n"
+    ran = CliRunner().invoke(app, ["bench", "deliver", "--page", str(file)])
+    assert isinstance(ran.exception, CommandFailed)
+    assert "has no place for these tables" in str(ran.exception)
+
+
+def test_the_benchmarks_page_has_a_place_for_both_tables() -> None:
+    file = Path(__file__).parents[3] / "docs" / "benchmarks.md"
+    for bench in ("receive", "deliver"):
+        before, after = page.parts(file, bench)
+        assert before
+        assert after
 
 
 @pytest.mark.parametrize(("modality", "size", "megabytes"), [("CT", 512, 0.53), ("MR", 132, 0.036), ("DX", 300, 0.18)])

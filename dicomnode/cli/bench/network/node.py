@@ -31,6 +31,8 @@ url = "sqlite:///dicomnode.db"
 [store]
 root = "store"
 min_free_gb = 0
+[completion]
+quiet_seconds = 3600
 [engine]
 devices = []
 [web]
@@ -79,7 +81,11 @@ class _Node(Peer):
 
 
 class WholeNode(_Node):
-    """`serve` with its index; no worker, since nothing is to be enhanced. What it holds is what its index has."""
+    """`serve` with its index. What it holds is what its index has.
+
+    No worker, since nothing is to be enhanced; and no series is complete while it is measured: what is done then would
+    fall into another row.
+    """
 
     key, title = "node", "dicomnode"
 

@@ -26,7 +26,13 @@ Folder = Annotated[
     typer.Option("--dir", help="Folder on the disk to measure on; TMPDIR or the current one by default."),
 ]
 AllowTmpfs = Annotated[bool, typer.Option("--allow-tmpfs", help="Measure in memory, where nothing is durable.")]
-Markdown = Annotated[bool, typer.Option("--markdown", help="Print the tables in Markdown, for a page.")]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print the tables in Markdown.")]
+Page = Annotated[
+    Path | None,
+    typer.Option(
+        "--page", help="Write the tables into this Markdown page too, between its marks.", exists=True, dir_okay=False
+    ),
+]
 
 
 def surroundings(bench: str, file_system: str, repeats: int, absent: Sequence[str]) -> dict[str, Any]:
@@ -68,10 +74,13 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def print_document(document: Mapping[str, Any], as_json: bool, as_markdown: bool) -> None:
-    """JSON, Markdown, or tables for people."""
+def print_document(document: Mapping[str, Any], as_json: bool, as_markdown: bool, page: Path | None) -> None:
+    """JSON, Markdown, or tables for people; and into a page, where one is named."""
+    from dicomnode.cli.bench.network.page import write
     from dicomnode.cli.bench.network.telling import markdown, tell
 
+    if page is not None:
+        write(page, document["bench"], markdown(document))
     if as_json:
         print_json(document)
     elif as_markdown:
