@@ -59,8 +59,9 @@ def locations(session: Session, delivery_id: int, sop_uids: Sequence[str]) -> di
     columns = (DeliveryItem.sop_uid, DeliveryItem.container, DeliveryItem.offset, DeliveryItem.length)
     for start in range(0, len(sop_uids), 500):
         chunk = DeliveryItem.sop_uid.in_(sop_uids[start : start + 500])
-        for sop_uid, *place in session.execute(select(*columns).where(DeliveryItem.delivery_id == delivery_id, chunk)):
-            found[sop_uid] = Location(*place)
+        query = select(*columns).where(DeliveryItem.delivery_id == delivery_id, chunk)
+        for sop_uid, container, offset, length in session.execute(query):
+            found[sop_uid] = Location(container, offset, length)
     return found
 
 
