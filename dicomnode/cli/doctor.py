@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from dicomnode.app import build_flow
-from dicomnode.cli.common import ConfigOption, JsonOption, print_json, settings_of
+from dicomnode.cli.common import ConfigOption, JsonOption, fail, print_json, settings_of
 from dicomnode.domain.finding import Finding
 from dicomnode.flow.checkup import Wanted, check_up
 from dicomnode.store.hold import taken_over
@@ -30,17 +31,15 @@ def doctor(
     Looking is safe at any time. With the node stopped everything repairable is repaired, beside a running node only
     what is safe there.
     """
-    settings = settings_of(config)
-    flow = build_flow(settings)
-    with _alone(settings.store.root) as alone, Progress(console=Console(stderr=True), disable=as_json) as progress:
-        task = progress.add_task("store", total=None)
-        findings = list(
-            check_up(
-                flow,
-                Wanted(running=not alone, repair=repair, deep=deep, peers=peers),
-                lambda done, total: progress.update(task, completed=done, total=total),
-            )
-        )
+    flow = build_flow(settings_of(config))
+    try:
+        with _alone(flow.root) as alone, Progress(console=Console(stderr=True), disable=as_json) as progress:
+            task = progress.add_task("store", total=None)
+            wanted = Wanted(running=not alone, repair=repair, deep=deep, peers=peers)
+            told = partial(_tell, progress, task)
+            findings = list(check_up(flow, wanted, told))
+    except OSError as error:
+        fail(f"the store cannot be read: {error}")
     ok = not any(found.open for found in findings)
     if as_json:
         print_json({"ok": ok, "running": not alone, "findings": [found.to_json() for found in findings]})
@@ -50,6 +49,10 @@ def doctor(
         print("all is well" if ok else f"{sum(found.open for found in findings)} findings are left")
     if not ok:
         raise typer.Exit(1)
+
+
+def _tell(progress: Progress, task: TaskID, done: int, total: int) -> None:
+    progress.update(task, completed=done, total=total)
 
 
 @contextmanager

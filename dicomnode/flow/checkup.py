@@ -19,7 +19,7 @@ from dicomnode.flow.arrival import take_in
 from dicomnode.flow.comparison import same_pixels
 from dicomnode.flow.context import Flow
 from dicomnode.flow.job import staged_orphans, sweep_staging
-from dicomnode.flow.retention import emptied
+from dicomnode.flow.retention import age_of, emptied
 from dicomnode.flow.surroundings import surroundings
 from dicomnode.store.doctor import Doctor, OnProgress, Trouble
 from dicomnode.store.index import Indexer
@@ -58,6 +58,7 @@ def check_up(flow: Flow, wanted: Wanted, on_progress: OnProgress = lambda done, 
             message = f"the doctor repaired {sum(repaired.values())} troubles between disk and index"
             record(session, "store.repaired", message, node=flow.node, actor="doctor", detail=repaired)
     yield from _known(flow)
+    yield from _held(flow)
 
 
 def _store(flow: Flow, wanted: Wanted, on_progress: OnProgress) -> Iterator[Finding]:
@@ -131,3 +132,15 @@ def _known(flow: Flow) -> Iterator[Finding]:
         message = f"{count} instances are known to be {fault}; `dicomnode series show` names their series"
         way_out = "ask their sender to send them again, or bring their containers back from a backup"
         yield Finding(f"store.known_{fault}", "store", Severity.INFO, message, way_out, detail={"count": count})
+
+
+def _held(flow: Flow) -> Iterator[Finding]:
+    """What retention would take, were it not for something open: often dead letters that nobody looks after."""
+    if not flow.settings.store.retention_days:
+        return
+    with flow.database.read() as session:
+        count = retention.held(session, database_now(session) - age_of(flow.settings.store))
+    if count:
+        message = f"{count} series are old enough for retention, but something of them is open, or somebody keeps them"
+        way_out = "`dicomnode deliveries list --state failed` names dead letters"
+        yield Finding("retention.held", "store", Severity.INFO, message, way_out, detail={"count": count})

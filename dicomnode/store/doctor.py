@@ -4,6 +4,7 @@ Looking changes nothing and may be done at any time: what a running node changes
 called a trouble. `repair` says what can be done.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -64,8 +65,7 @@ class Doctor:
 
     def look(self, on_progress: OnProgress = lambda done, total: None) -> Iterator[Trouble]:
         """Every trouble there is, container by container. Raises OSError and database errors."""
-        sizes = {file.name: file.size for file in containers(self._root)}
-        sizes |= {str(path.relative_to(self._root)): path.stat().st_size for path in self._root.glob("derived/*/*.tar")}
+        sizes = {file.name: file.size for file in containers(self._root)} | dict(self._derived())
         with self._database.read() as session:
             expected = stored.expected_containers(session, self._node)
         done, total = 0, sum(sizes.values())
@@ -74,6 +74,11 @@ class Doctor:
             done += sizes.get(name, 0)
             on_progress(done, total)
         yield from self._strangers()
+
+    def _derived(self) -> Iterator[tuple[str, int]]:
+        for path in self._root.glob("derived/*/*.tar"):
+            with contextlib.suppress(FileNotFoundError):  # swept meanwhile
+                yield str(path.relative_to(self._root)), path.stat().st_size
 
     def _container(self, name: str) -> Iterator[Trouble]:
         with self._database.read() as session:

@@ -22,13 +22,15 @@ COMMANDS = [
     *("deliveries list", "deliveries show 1", "pipelines list", "models list", "models verify"),
     *("pipelines run soften --in {files} --out {out}/by-hand", "send {files} --to pacs"),
     *("send {files} --to 127.0.0.1:{port} --called ORTHANC", "audit list --series {series}", "audit verify"),
-    "audit export",
+    *("audit export", "doctor", "series keep {series}", "series release {series}"),
 ]
 ERRORS = {
     "series show 1.2.3": "no instance of series 1.2.3 has arrived",
     "series complete 1.2.3": "no instance of series 1.2.3 has arrived",
     "series complete {series}": "the series is already complete (generation 1)",
     "series export 1.2.3 --out {out}/nothing": "no instance of series 1.2.3 has arrived",
+    "series keep 1.2.3": "no instance of series 1.2.3 has arrived",
+    "series release 1.2.3": "no instance of series 1.2.3 has arrived",
     "rules explain --series 1.2.3": "no instance of series 1.2.3 has arrived",
     "jobs show 99": "there is no job 99",
     "jobs retry 99": "there is no job 99",
