@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
-from pydicom.data import get_testdata_file
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from support.rawfiles import sample
 
 from dicomnode.db import migrate
 from dicomnode.db.database import Database
@@ -53,7 +53,7 @@ def empty_database() -> bytes:
 
 @cache
 def small() -> Dataset:
-    dataset = dcmread(get_testdata_file("CT_small.dcm", download=False))
+    dataset = dcmread(sample().path)
     for tag in [element.tag for element in dataset if element.tag.is_private]:
         del dataset[tag]
     dataset.Rows = dataset.Columns = 8
