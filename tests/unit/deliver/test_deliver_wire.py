@@ -1,14 +1,18 @@
 """The wire against a scripted peer: answers that no decent SCP gives, and none may hang or mislead the node."""
 
+import contextlib
+import os
 import socket
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from dicomnode.deliver.content import OnDisk
 from dicomnode.deliver.destination import Destination, Timeouts
 from dicomnode.deliver.outcome import AssociationFailed, FailureKind, Outcome, Response
 from dicomnode.deliver.scu import Outgoing, open_association
@@ -227,6 +231,68 @@ def test_a_slow_reader_is_waited_for_as_long_as_it_reads() -> None:
         started = time.monotonic()
         assert session.send(large).stored
         assert time.monotonic() - started > 3 * FAST.dimse
+
+
+def resident_bytes() -> int:
+    """Of this process, now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_two_gigabytes_go_out_in_flat_memory(tmp_path: Path) -> None:
+    """A sparse file: a whole multi-frame of 2 GB, which no process of the node may hold."""
+    length = 2 << 30
+    file = tmp_path / "large.dcm"
+    file.write_bytes(FILE)
+    os.truncate(file, length)
+    large = Outgoing(CT, "1.2.3", EXPLICIT, lambda: OnDisk(file))
+    resident, received = [resident_bytes()], [0]
+
+    def script(peer: socket.socket) -> None:
+        accept(peer, 0)
+        buffer = bytearray(1 << 20)
+        peer.settimeout(2.0)
+        with contextlib.suppress(TimeoutError):  # the node waits for its response
+            while count := peer.recv_into(buffer):
+                received[0] += count
+                if received[0] >> 27 == len(resident):
+                    resident.append(resident_bytes())
+        peer.sendall(p_data(pdv(response())))
+        peer.recv(100)
+
+    with scripted(script) as pacs, open_association(pacs, "NODE", [large]) as session:
+        assert session.send(large).stored
+    assert received[0] > length
+    assert len(resident) > 10
+    assert max(resident) - resident[0] < 32 << 20
+
+
+class Shrinking(OnDisk):
+    """A file that loses its end while it is sent."""
+
+    def window(self, offset: int, buffer: memoryview) -> memoryview:
+        if offset:
+            raise EOFError("it became shorter while it was read")
+        return super().window(offset, buffer)
+
+
+def test_a_file_that_cannot_be_read_to_its_end_ends_the_association_between_two_pdus(tmp_path: Path) -> None:
+    file = tmp_path / "some.dcm"
+    file.write_bytes(FILE + bytes(3 << 20))
+    rest = [b""]
+
+    def script(peer: socket.socket) -> None:
+        accept(peer)
+        while chunk := peer.recv(1 << 20):
+            rest.append(chunk)
+
+    torn = Outgoing(CT, "1.2.3", EXPLICIT, lambda: Shrinking(file))
+    with scripted(script) as pacs, open_association(pacs, "NODE", [torn], timeouts=FAST) as session:
+        with pytest.raises(EOFError):
+            session.send(torn)
+        assert not session.is_open
+    received = b"".join(rest)
+    assert received.endswith(A_ABORT)
+    assert 1 << 19 < len(received) < 3 << 20
 
 
 @pytest.mark.parametrize(
