@@ -2,7 +2,9 @@
 
 import fcntl
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -296,3 +298,33 @@ def test_after_retention_nothing_is_found(bench: RetentionBench) -> None:
     with bench.flow.database.read() as session:
         assert session.scalars(select(Series.purged_at)).all() == [None]
         assert session.scalars(select(Enhancement.state)).all() == ["done"]
+
+
+def test_a_restored_backup_loses_nothing_that_is_on_disk(bench: RetentionBench, tmp_path: Path) -> None:
+    """The database as of yesterday over the store of today: what came, and what was given up, in between."""
+    shutil.copytree(bench.flow.root / "derived", tmp_path / "derived")
+    with closing(sqlite3.connect(bench.root / "node.db")) as source, closing(sqlite3.connect(tmp_path / "db")) as copy:
+        source.backup(copy)
+    uid = bench.series()[0].uid
+    bench.send_all()
+    bench.let_days_pass(31)
+    assert bench.retain().series == 1
+    bench.receive_files(make_ct_series(tmp_path / "more", 2, rows=32, series_number=7))
+    bench.close_containers()
+
+    bench.flow.database.close()
+    for path in bench.root.glob("node.db*"):
+        path.unlink()
+    shutil.copy(tmp_path / "db", bench.root / "node.db")
+    assert kinds(look(bench)) == ["store.missing", "store.unindexed", "store.missing"]
+    findings = look(bench, repair=True)
+    assert not any(each.open for each in findings)
+    assert sorted((row.series_uid == uid, row.gone) for row in bench.instances()) == [
+        *[(False, "")] * 2,
+        *[(True, "missing")] * 3,
+    ]
+    assert {row.gone for row in bench.outputs()} == {"missing"}
+    assert kinds(look(bench)) == ["store.known_missing"]
+    shutil.copytree(tmp_path / "derived", bench.flow.root / "derived", dirs_exist_ok=True)
+    assert not any(each.open for each in look(bench, repair=True))
+    assert {row.gone for row in bench.outputs()} == {""}
