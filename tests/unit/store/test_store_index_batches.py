@@ -63,13 +63,13 @@ def small() -> Dataset:
 
 @cache
 def data_set(uid: str, series: str, content: str) -> bytes:
-    """The data set of one instance; `content` says what it brings: itself, other demographics, another look."""
+    """The data set of one instance; `content` says what it brings: itself, other demographics, another window, ..."""
     dataset = small()
     dataset.SOPInstanceUID, dataset.SeriesInstanceUID = uid, series
     dataset.StudyInstanceUID = "1.2.9"
     dataset.PatientID = "OTHER" if content == "correction" else "SAME"
     dataset.WindowCenter = "99" if content == "conflict" else "40"
-    dataset.PatientComments = content if content == "variant" else ""
+    dataset.LossyImageCompressionRatio = "2" if content == "variant" else "1"
     buffer = BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
     whole = buffer.getvalue()
@@ -106,11 +106,12 @@ class Step:
 class Store:
     """A store whose containers the test writes itself, without syncs, and a database."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, url: str = "") -> None:
         self.root = root
         (root / "containers").mkdir()
-        (root / "node.db").write_bytes(empty_database())
-        self.database = Database(f"sqlite:///{root}/node.db")
+        if not url:
+            (root / "node.db").write_bytes(empty_database())
+        self.database = Database(url or f"sqlite:///{root}/node.db")
         self.arrivals: list[Arrivals] = []
         self.open: dict[str, ContainerFile] = {}
         self.numbers, self.serials = itertools.count(), itertools.count()
@@ -215,6 +216,22 @@ def outcome(steps: Sequence[Step], *, every: bool, trusted: bool) -> dict[str, l
         bench.read_again()
         assert bench.everything() | {"audit_event": []} == found | {"audit_event": []}
         return found
+
+
+def test_a_batch_does_the_same_on_every_database(tmp_path: Path, database_url: str) -> None:
+    bench = Store(tmp_path, database_url)
+    contents = ("first", "first", "variant", "conflict", "event", "correction", "variant")
+    for number, content in enumerate(contents * 3):
+        bench.write(Step(f"1.2.{number // 7}", "1.3.1", content, False))
+    assert bench.indexer().run().instances == 18
+    kinds = [row[0] for row in bench.content(InstanceVersion, *_all_but(InstanceVersion, "kind"))]
+    assert sorted(kinds) == ["conflict"] * 3 + ["correction"] * 3 + ["variant"] * 3
+    assert len(bench.arrivals) == 1
+    assert len(bench.content(Instance)) == len(bench.content(Association)) == 3
+    found = bench.everything() | {"audit_event": []}
+    bench.read_again()
+    assert bench.everything() | {"audit_event": []} == found
+    bench.close()
 
 
 def test_one_batch_takes_members_of_many_containers(bench: Store) -> None:
