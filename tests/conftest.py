@@ -1,4 +1,4 @@
-"""Fixtures of all tests, and the one way to leave out those that need real peers."""
+"""Fixtures of all tests, and the one way to leave out those that need real peers or PostgreSQL."""
 
 import os
 from collections.abc import Iterator
@@ -6,17 +6,23 @@ from pathlib import Path
 
 import pytest
 from support.peers import WITHOUT_PEERS, Orthanc
+from support.postgres import WITHOUT_POSTGRES, PostgreSQL
+
+from dicomnode.db import migrate
+from dicomnode.db.database import Database
+
+LEAVING_OUT = {"peers": WITHOUT_PEERS, "postgres": WITHOUT_POSTGRES}
+"""The variable that somebody sets to 1 who has none of these, by the marker of the tests that need them."""
 
 _left_out: list[str] = []
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the tests marked `peers` where someone said that there are none."""
-    if os.environ.get(WITHOUT_PEERS) != "1":
-        return
-    without = [item for item in items if item.get_closest_marker("peers")]
+    """Deselect the tests of a marker of which someone said that what they need is not there."""
+    absent = [marker for marker, variable in LEAVING_OUT.items() if os.environ.get(variable) == "1"]
+    without = [item for item in items if any(item.get_closest_marker(marker) for marker in absent)]
     if without:
-        items[:] = [item for item in items if not item.get_closest_marker("peers")]
+        items[:] = [item for item in items if item not in without]
         _left_out.extend(item.nodeid for item in without)
         config.hook.pytest_deselected(items=without)
 
@@ -24,8 +30,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what was left out: fewer tests must never look like all of them."""
     if _left_out:
+        asked = ", ".join(f"{variable}=1" for variable in LEAVING_OUT.values() if os.environ.get(variable) == "1")
         terminalreporter.write_line(
-            f"{len(_left_out)} tests with real peers (Orthanc, DCMTK) left out: {WITHOUT_PEERS}=1"
+            f"{len(_left_out)} tests with real peers (Orthanc, DCMTK, PostgreSQL) left out: {asked}"
         )
 
 
@@ -34,3 +41,32 @@ def orthanc(tmp_path: Path) -> Iterator[Orthanc]:
     """A fresh, running Orthanc."""
     with Orthanc(tmp_path / "orthanc") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """One server for the whole run; every test takes a database of its own from it."""
+    with PostgreSQL() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty, migrated database: the test runs on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path}/database/node.db"
+        database = Database(url)
+        migrate.upgrade(database)
+        database.close()
+        yield url
+        return
+    with request.getfixturevalue("postgresql").fresh() as url:
+        yield url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """An empty, migrated database, on SQLite and on PostgreSQL."""
+    database = Database(database_url)
+    yield database
+    database.close()

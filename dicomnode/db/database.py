@@ -19,6 +19,9 @@ class Database:
     SQLite runs in WAL mode with FULL sync: a committed transaction survives a power cut. Writers take their lock at
     the start (BEGIN IMMEDIATE), because a transaction that reads first and upgrades later fails at once instead of
     waiting.
+
+    PostgreSQL's writers run at READ COMMITTED: who changes a row according to what was read of it locks it when
+    reading (`with_for_update`), or changes it by a condition in the statement. Both are right on SQLite as well.
     """
 
     def __init__(self, url: str) -> None:
@@ -34,6 +37,9 @@ class Database:
             event.listen(self.engine, "connect", _configure_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         self._writer = self.engine.execution_options(dicomnode_write=True)
+        self._reader = self.engine
+        if not self.is_sqlite:
+            self._reader = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -44,7 +50,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A consistent view; never blocks a writer and is never blocked by one."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        with Session(self._reader, expire_on_commit=False) as session:
             yield session
 
     def close(self) -> None:

@@ -1,32 +1,25 @@
-"""Units of work: writers queue up instead of failing, times keep their zone, the clock is the database's."""
+"""Units of work on both databases: no update is lost, views hold still, times keep their zone, the clock is theirs."""
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.exc import StatementError
 
-from dicomnode.db import migrate
 from dicomnode.db.database import Database, now
 from dicomnode.db.models import Container, SiteRevision
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Database:
-    database = Database(f"sqlite:///{tmp_path}/node.db")
-    migrate.upgrade(database)
-    return database
-
-
-def test_many_writers_that_read_first_lose_no_update(database: Database) -> None:
+def test_many_writers_that_lock_what_they_read_lose_no_update(database: Database) -> None:
     with database.write() as session:
         session.add(Container(name="c", node="n", indexed_to=0))
 
     def count_up() -> None:
         for _ in range(20):
             with database.write() as session:
-                row = session.get_one(Container, "c")
+                row = session.get_one(Container, "c", with_for_update=True)
                 row.indexed_to += 1
 
     threads = [threading.Thread(target=count_up) for _ in range(4)]
@@ -38,12 +31,38 @@ def test_many_writers_that_read_first_lose_no_update(database: Database) -> None
         assert session.get_one(Container, "c").indexed_to == 80
 
 
+def test_what_is_read_in_one_unit_of_work_holds_still(database: Database) -> None:
+    with database.write() as session:
+        session.add(Container(name="c", node="n", indexed_to=0))
+    query = select(Container.indexed_to)
+    with database.read() as reading:
+        assert reading.scalar(query) == 0
+        with database.write() as session:
+            session.get_one(Container, "c").indexed_to = 1
+        assert reading.scalar(query) == 0
+    with database.read() as reading:
+        assert reading.scalar(query) == 1
+
+
+def test_a_failed_unit_of_work_leaves_nothing(database: Database) -> None:
+    def fail() -> None:
+        with database.write() as session:
+            session.add(Container(name="c", node="n", indexed_to=0))
+            session.flush()
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        fail()
+    with database.read() as session:
+        assert session.get(Container, "c") is None
+
+
 def test_instants_come_back_in_utc_and_naive_ones_are_refused(database: Database) -> None:
     tokyo = datetime(2026, 5, 1, 9, 0, tzinfo=timezone(timedelta(hours=9)))
     with database.write() as session:
         session.add(SiteRevision(created_at=tokyo, author="a", comment="", document={}))
     with database.read() as session:
-        assert session.get_one(SiteRevision, 1).created_at == datetime(2026, 5, 1, 0, 0, tzinfo=UTC)
+        assert session.scalars(select(SiteRevision)).one().created_at == datetime(2026, 5, 1, 0, 0, tzinfo=UTC)
     with pytest.raises(StatementError, match="without a time zone"), database.write() as session:
         session.add(SiteRevision(created_at=datetime(2026, 5, 1), author="a", comment="", document={}))
 
@@ -51,3 +70,18 @@ def test_instants_come_back_in_utc_and_naive_ones_are_refused(database: Database
 def test_the_database_clock_is_utc_now(database: Database) -> None:
     with database.read() as session:
         assert abs(now(session) - datetime.now(UTC)) < timedelta(seconds=2)
+
+
+def test_the_database_clock_goes_on_inside_a_unit_of_work(database: Database) -> None:
+    with database.write() as session:
+        first = now(session)
+        time.sleep(0.01)
+        assert now(session) > first
+
+
+def test_a_document_comes_back_as_it_went_in(database: Database) -> None:
+    document = {"text": "Ä \u2028", "list": [1, 2.5, None, True], "deep": {"b": 1, "a": {}}, "large": 2**53 - 1}
+    with database.write() as session:
+        session.add(SiteRevision(created_at=now(session), author="a", comment="", document=document))
+    with database.read() as session:
+        assert session.scalars(select(SiteRevision)).one().document == document
