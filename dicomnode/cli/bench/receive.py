@@ -28,7 +28,7 @@ def receive(
     ct: Ct = 400,
     mr: Mr = 1500,
     dx: Annotated[int, typer.Option(min=0, help="DX instances of a run; 0 leaves them out.")] = 10,
-    nagle: Annotated[int, typer.Option(min=0, help="MR instances that a default storescu sends.")] = 40,
+    nagle: Annotated[int, typer.Option(min=0, help="MR instances that a default storescu sends.")] = 60,
     opens: Annotated[int, typer.Option(min=0, help="Associations of one MR instance each.")] = 200,
     series: Annotated[int, typer.Option(min=0, help="Instances of the one series at which memory is read.")] = 2000,
     ct_size: CtSize = 512,
