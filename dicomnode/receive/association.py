@@ -24,7 +24,7 @@ from dicomnode.receive.pdu import (
     abort_by_provider,
     associate_rj,
 )
-from dicomnode.receive.peer_rules import STORE
+from dicomnode.receive.peer_rules import ECHO, STORE
 from dicomnode.receive.request import APPLICATION_CONTEXT, AssociationRequest
 from dicomnode.receive.slots import Slots
 from dicomnode.receive.states import ARROWS, Action, Event, State, event_of
@@ -127,7 +127,7 @@ class Association(threading.Thread):
     def _exchange(self, request: AssociationRequest, entry: OpenAssociation) -> Interrupted:
         """Accept, take messages until something ends it, and say what."""
         acceptor, limits = self._acceptor, self._acceptor.limits
-        accepted = negotiate(request.contexts)
+        accepted = negotiate(request.contexts, may_echo=acceptor.admission.may(request.calling_aet, ECHO))
         wire = Wire(self.connection.socket, limits, self.connection.before, self._stop_event)
         service = Storage(acceptor.keeper, acceptor.book, entry, acceptor.meter)
         exchange = Exchange(wire, accepted, request.max_length, limits, service)

@@ -13,7 +13,7 @@ from dicomnode.store.part10 import IMPLEMENTATION_VERSION_NAME
 
 VERIFICATION = "1.2.840.10008.1.1"
 
-_ACCEPTANCE, _ABSTRACT_SYNTAX_NOT_SUPPORTED = 0, 3
+_ACCEPTANCE, _USER_REJECTION, _ABSTRACT_SYNTAX_NOT_SUPPORTED = 0, 1, 3
 _ITEM = struct.Struct(">BxH")
 
 
@@ -26,14 +26,17 @@ class AcceptedContext:
     transfer_syntax: str
 
 
-def negotiate(proposed: Iterable[ProposedContext]) -> dict[int, AcceptedContext]:
-    """What is accepted, by context ID: Verification, and every storage class in any transfer syntax."""
+def negotiate(proposed: Iterable[ProposedContext], *, may_echo: bool = True) -> dict[int, AcceptedContext]:
+    """What is accepted, by context ID: every storage class in any transfer syntax, and Verification if it `may_echo`.
+
+    Who may not store is told so for each instance: a C-STORE has a status for it (0124), a C-ECHO has none.
+    """
     return {
         context.context_id: AcceptedContext(
             context.context_id, context.abstract_syntax, by_preference(context.transfer_syntaxes)[0]
         )
         for context in proposed
-        if context.abstract_syntax == VERIFICATION or is_storage_class(context.abstract_syntax)
+        if (may_echo and context.abstract_syntax == VERIFICATION) or is_storage_class(context.abstract_syntax)
     }
 
 
@@ -56,7 +59,8 @@ def associate_ac(request: AssociationRequest, accepted: Mapping[int, AcceptedCon
 def _result(proposed: ProposedContext, accepted: AcceptedContext | None) -> bytes:
     """A refused context names a transfer syntax too; it means nothing then (PS3.8 9.3.3.2)."""
     syntax = accepted.transfer_syntax if accepted else proposed.transfer_syntaxes[0]
-    result = _ACCEPTANCE if accepted else _ABSTRACT_SYNTAX_NOT_SUPPORTED
+    refusal = _USER_REJECTION if proposed.abstract_syntax == VERIFICATION else _ABSTRACT_SYNTAX_NOT_SUPPORTED
+    result = _ACCEPTANCE if accepted else refusal
     return _item(0x21, bytes((proposed.context_id, 0, result, 0)) + _item(0x40, syntax.encode("latin-1")))
 
 

@@ -29,6 +29,7 @@ from support.wire import (
     connect,
     echo_rq,
     elements,
+    items,
     p_data,
     pdu,
     pdvs,
@@ -157,6 +158,17 @@ def test_a_title_may_be_bound_to_its_address(tmp_path: Path) -> None:
         alerts = [event["alert"] for event in wait_for(node, "association-rejected")]
     assert {case for case, welcome in answers.items() if welcome} == {("CT1", "127.0.0.2"), ("MONITOR", "127.0.0.3")}
     assert sorted(alerts) == ["", "", "spoofed", "spoofed"]
+
+
+def test_a_title_without_the_verb_may_not_echo(tmp_path: Path) -> None:
+    """Its context for Verification is refused by the user (PS3.8 9.3.3.2); the one for CT is accepted."""
+    with receiving(tmp_path, peers={"CT1": {"verbs": ["store"]}, "*": {}}) as node:
+        results = {}
+        for title in ("CT1", "CT2"):
+            with connect(node.port) as peer:
+                _, content = ask(peer, title)
+                results[title] = [value[2] for kind, value in items(content, 68) if kind == 0x21]
+    assert results == {"CT1": [1, 0], "CT2": [0, 0]}
 
 
 def test_the_end_of_what_is_said_is_said(hospital: Hospital, tmp_path: Path) -> None:
