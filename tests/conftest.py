@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.databases import new_database, on
 from support.peers import WITHOUT_PEERS, Orthanc
 from support.postgres import WITHOUT_POSTGRES, PostgreSQL
 
-from dicomnode.db import migrate
 from dicomnode.db.database import Database
 
 LEAVING_OUT = {"peers": WITHOUT_PEERS, "postgres": WITHOUT_POSTGRES}
@@ -50,23 +50,22 @@ def postgresql() -> Iterator[PostgreSQL]:
         yield running
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty, migrated database: the test runs on SQLite and on PostgreSQL."""
+SQLITE_AND_POSTGRESQL = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture(params=SQLITE_AND_POSTGRESQL)
+def each_database(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The test runs twice: with `support.databases.new_database` on SQLite, and with it on PostgreSQL."""
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path}/database/node.db"
-        database = Database(url)
-        migrate.upgrade(database)
-        database.close()
-        yield url
+        yield
         return
-    with request.getfixturevalue("postgresql").fresh() as url:
-        yield url
+    with on(request.getfixturevalue("postgresql")):
+        yield
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
+def database(each_database: None, tmp_path: Path) -> Iterator[Database]:
     """An empty, migrated database, on SQLite and on PostgreSQL."""
-    database = Database(database_url)
+    database = new_database(tmp_path / "database")
     yield database
     database.close()

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from pydicom import Dataset, dcmread
 from sqlalchemy import select, update
+from support.databases import new_database
 
 from dicomnode.complete.facts import instance_facts
-from dicomnode.db import migrate
-from dicomnode.db.database import Database
 from dicomnode.db.models import AuditEvent, Delivery, DeliveryItem, Enhancement, Instance, Output, RuleDecision, Series
 from dicomnode.db.repositories import site as site_rows
 from dicomnode.domain.instance import Location, Receipt
@@ -46,8 +45,7 @@ class FlowBench:
         folder.mkdir(parents=True)
         if pipelines:
             (folder / "own.py").write_text(pipelines, encoding="utf-8")
-        self.flow = Flow(Database(f"sqlite:///{root}/node.db"), settings, Registry.load([folder]))
-        migrate.upgrade(self.flow.database)
+        self.flow = Flow(new_database(root), settings, Registry.load([folder]))
         self.import_site(rules)
         self.journal = Journal(settings.store.root, "n", "main", min_free_gb=0)
         self.decoder = Decoder()

@@ -11,7 +11,7 @@ from support.series import make_ct_series, make_mixed_study
 from dicomnode.db.models import Enhancement
 from dicomnode.domain.provenance import is_derived_by_dicomnode
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("each_database")]
 
 PASSTHROUGH = """
   - name: every image

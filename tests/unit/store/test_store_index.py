@@ -11,15 +11,16 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import JPEG2000Lossless
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
+from support.databases import new_database
 
-from dicomnode.db import migrate
-from dicomnode.db.database import Database
 from dicomnode.db.models import Association, AuditEvent, Container, Instance, InstanceVersion, Series
 from dicomnode.domain.instance import Receipt
 from dicomnode.store.index import Applied, Indexer
 from dicomnode.store.index_arrivals import Arrivals
 from dicomnode.store.journal import Journal
 from dicomnode.store.part10 import fingerprint
+
+pytestmark = pytest.mark.usefixtures("each_database")
 
 Arrive = Callable[[Session, Arrivals], None]
 
@@ -29,8 +30,7 @@ class Bench:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.database = Database(f"sqlite:///{root}/node.db")
-        migrate.upgrade(self.database)
+        self.database = new_database(root)
         self.journal = Journal(root, "n", "main", min_free_gb=0)
         self.arrivals: list[Arrivals] = []
         self.compared = 0

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, select, update
+from support.databases import new_database
 from support.rawfiles import RawFile, sample
 
-from dicomnode.db import migrate
-from dicomnode.db.database import Database
 from dicomnode.db.models import AuditEvent, Container, Instance, InstanceVersion, Series
 from dicomnode.domain.instance import Location, Receipt
 from dicomnode.store.fingerprints import fingerprint_at
@@ -24,6 +23,8 @@ from dicomnode.store.journal import Journal
 from dicomnode.store.part10 import fingerprint
 from dicomnode.store.retention import remove_containers
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 NOW = datetime.now(UTC)
 
 
@@ -32,8 +33,7 @@ class Bench:
 
     def __init__(self, root: Path) -> None:
         self.root, self.now = root, NOW - timedelta(days=60)
-        self.database = Database(f"sqlite:///{root}/node.db")
-        migrate.upgrade(self.database)
+        self.database = new_database(root)
         self.journal = Journal(root, "n", "main", min_free_gb=0)
         self.arrived: list[str] = []
         self.indexer = self.new_indexer()
