@@ -12,11 +12,14 @@ BALLAST = "ballast"
 
 
 @contextmanager
-def tmpfs(folder: Path, size: str) -> Iterator[Path]:
-    """Mount a file system of this size, e.g. "4m", on `folder`; it takes a privilege to run these tests."""
+def tmpfs(folder: Path, size: str, *, inodes: int = 0) -> Iterator[Path]:
+    """Mount a file system of this size, e.g. "4m", on `folder`; it takes a privilege to run these tests.
+
+    `inodes`: so many files and folders fit on it, or as many as there is room for.
+    """
     folder.mkdir(parents=True)
     done = subprocess.run(
-        ["/usr/bin/mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(folder)],
+        ["/usr/bin/mount", "-t", "tmpfs", "-o", f"size={size},nr_inodes={inodes},mode=0700", "tmpfs", str(folder)],
         capture_output=True,
         text=True,
         check=False,
@@ -43,3 +46,13 @@ def fill(disk: Path, leave: int = 0) -> None:
 def make_room(disk: Path) -> None:
     """Take the ballast away again."""
     (disk / BALLAST).unlink()
+
+
+def take_inodes(disk: Path) -> list[Path]:
+    """Make files until no more fit."""
+    taken: list[Path] = []
+    with suppress(OSError):
+        while True:
+            taken.append(disk / f"{BALLAST}{len(taken)}")
+            taken[-1].touch()
+    return taken[:-1]

@@ -54,10 +54,13 @@ class Fuzzed:
         return f"{self.ends.total()} connections ({ends}), seed {SEED}; {len(self.good)} good instances between"
 
 
-def fuzz(target: Target, seconds: float, clients: int, first: int = 1) -> Fuzzed:
+def fuzz(target: Target, form: Form, seconds: float, first: int = 1) -> Fuzzed:
     """Run the clients, and store a good instance on an association of its own every half second."""
     begin = time.monotonic()
-    running = [start_client(target, f"{SEED}-{number}", seconds) for number in range(clients)]
+    running = [
+        start_client(target, f"{SEED}-{first}-{number}", seconds, form["rate"] / form["clients"])
+        for number in range(form["clients"])
+    ]
     good: list[RawFile] = []
     while any(client.poll() is None for client in running):
         instance = ct_template(64).instance(SERIES, first + len(good))
@@ -73,9 +76,9 @@ def fuzz(target: Target, seconds: float, clients: int, first: int = 1) -> Fuzzed
     return Fuzzed(ends, time.monotonic() - begin, good)
 
 
-def start_client(target: Target, seed: str, seconds: float) -> "subprocess.Popen[bytes]":
+def start_client(target: Target, seed: str, seconds: float, rate: float) -> "subprocess.Popen[bytes]":
     print(f"fuzzing with seed {seed}: python -m fuzz.client PORT AE_TITLE {seed} --only NUMBER says one of them again")
-    command = [sys.executable, "-m", "fuzz.client", str(target.port), target.ae_title, seed, str(seconds)]
+    command = [sys.executable, "-m", "fuzz.client", str(target.port), target.ae_title, seed, str(seconds), str(rate)]
     environment = {**os.environ, "PYTHONPATH": f"{_TESTS}:{_TESTS.parent}"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
 
@@ -92,7 +95,7 @@ def text(target: Target, form: Form) -> str:
     """What one peer made of it."""
     before = Footprint.of(target.pids())
     with MemoryWatch(target.pids) as memory, EchoSampler(target.port, target.ae_title) as sampler:
-        fuzzed = fuzz(target, form["seconds"], form["clients"])
+        fuzzed = fuzz(target, form, form["seconds"])
     told = f"{fuzzed.text()}; {sampler.text()}; memory + {memory.growth() / MIB:.0f} MiB"
     return f"{told}; {before}, then {at_rest(target, before)}"
 
@@ -120,9 +123,9 @@ def test_whatever_is_said_to_the_port(form: Form, tmp_path: Path, record_row: Re
     dicom = {"artim_timeout": 5, "pdu_timeout": 10}
     with a_node(tmp_path / "node", dicom=dicom) as node:
         pids, rested = node.pids(), Footprint.of(node.pids())
-        warm = fuzz(node, WARM_SECONDS, form["clients"], first=500_000)
+        warm = fuzz(node, form, WARM_SECONDS, first=500_000)
         with MemoryWatch(node.pids) as memory, EchoSampler(node.port, node.ae_title) as sampler:
-            fuzzed = fuzz(node, form["seconds"], form["clients"])
+            fuzzed = fuzz(node, form, form["seconds"])
         after = at_rest(node, rested)
         told = f"{fuzzed.text()}; {sampler.text()}; memory + {memory.growth() / MIB:.0f} MiB; {rested}, then {after}"
         assert_silent(node)

@@ -1,6 +1,6 @@
 """A fuzzing client: connection after connection, each drawn from the seed and its number, for some seconds.
 
-    python -m fuzz.client PORT AE_TITLE SEED SECONDS
+    python -m fuzz.client PORT AE_TITLE SEED SECONDS RATE     so many connections a second
     python -m fuzz.client PORT AE_TITLE SEED --only NUMBER     says one conversation again, aloud
 
 Prints one JSON object: how many connections there were, and how they ended.
@@ -17,17 +17,16 @@ from collections import Counter
 from fuzz.conversation import Said, conversation
 from fuzz.mutation import spoiled
 from support import wire
-from support.instances import ct_template
 
-THREADS = 4
+THREADS = 6
 _ANSWER_SECONDS = 0.08
 """How long an answer is waited for: who was spoiled may never get one, and the next connection waits."""
 
 
-def words_of(seed: str, number: int, called: str, data_set: bytes) -> list[Said]:
+def words_of(seed: str, number: int, called: str) -> list[Said]:
     """The conversation of this number; always the same one."""
     chance = random.Random(f"{seed}/{number}")
-    return spoiled(chance, conversation(chance, called, data_set))
+    return spoiled(chance, conversation(chance, called))
 
 
 def converse(port: int, said: list[Said], chance: random.Random) -> str:
@@ -71,17 +70,17 @@ def _hear(peer: socket.socket) -> bool:
         peer.settimeout(5.0)
 
 
-def run(port: int, called: str, seed: str, seconds: float) -> Counter[str]:
+def run(port: int, called: str, seed: str, seconds: float, rate: float) -> Counter[str]:
     """Fuzz from THREADS threads until the time is over."""
-    data_set = ct_template(16).instance(20, 1).data_set
     tally: Counter[str] = Counter()
-    deadline = time.monotonic() + seconds
+    begin = time.monotonic()
 
     def work(thread: int) -> None:
         number = thread
-        while time.monotonic() < deadline:
+        while number / rate < seconds and time.monotonic() < begin + seconds:
+            time.sleep(max(0.0, begin + number / rate - time.monotonic()))
             chance = random.Random(f"{seed}/{number}/pieces")
-            tally[converse(port, words_of(seed, number, called, data_set), chance)] += 1
+            tally[converse(port, words_of(seed, number, called), chance)] += 1
             number += THREADS
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
@@ -93,7 +92,7 @@ def run(port: int, called: str, seed: str, seconds: float) -> Counter[str]:
 
 
 def _say_again(port: int, called: str, seed: str, number: int) -> None:
-    said = words_of(seed, number, called, ct_template(16).instance(20, 1).data_set)
+    said = words_of(seed, number, called)
     for part in said:
         print(part.words[:200].hex(" "), f"... {len(part.words)} bytes", "awaits" if part.awaits else "")
     print(converse(port, said, random.Random(f"{seed}/{number}/pieces")))
@@ -106,12 +105,13 @@ def main() -> None:
     parser.add_argument("called")
     parser.add_argument("seed")
     parser.add_argument("seconds", type=float, nargs="?", default=10.0)
+    parser.add_argument("rate", type=float, nargs="?", default=50.0)
     parser.add_argument("--only", type=int)
     arguments = parser.parse_args()
     if arguments.only is not None:
         _say_again(arguments.port, arguments.called, arguments.seed, arguments.only)
         return
-    tally = run(arguments.port, arguments.called, arguments.seed, arguments.seconds)
+    tally = run(arguments.port, arguments.called, arguments.seed, arguments.seconds, arguments.rate)
     print(json.dumps(dict(tally)))
 
 

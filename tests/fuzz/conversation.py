@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from struct import pack
 
 from support import wire
+from support.instances import ct_template
 
 CT = wire.Context(3, wire.CT_IMAGE, (wire.EXPLICIT,))
 _SYNTAXES = (wire.IMPLICIT, wire.EXPLICIT, "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.1.99")
@@ -17,6 +18,7 @@ _CLASSES = (
     "1.2.840.10008.5.1.4.1.2.2.1",
     "1.2.826.0.1.3680043.9.9999.1",
 )
+_SERIES = 900_000
 _COMMANDS = (0x0001, 0x8001, 0x0010, 0x0020, 0x0021, 0x0030, 0x8030, 0x0FFF, 0x0100, 0x0110, 0x0120, 0x0130, 0x0140,
              0x0150, 0x1234, 0xFFFF)  # fmt: skip
 """Command fields (PS3.7 E.1), and some that are none."""
@@ -32,12 +34,12 @@ class Said:
     awaits: bool = False
 
 
-def conversation(chance: Chance, called: str, data_set: bytes) -> list[Said]:
+def conversation(chance: Chance, called: str) -> list[Said]:
     """An association with some messages, and an end of some sort."""
     contexts = _contexts(chance)
     said = [Said(_request(chance, contexts, called), awaits=True)]
     for number in range(chance.choice((0, 1, 1, 2, 3, 6))):
-        said += chance.choices(_MESSAGES, weights=(4, 6, 2, 2))[0](chance, number + 1, data_set)
+        said += chance.choices(_MESSAGES, weights=(4, 6, 2, 2))[0](chance, number + 1)
     said.append(chance.choice(_ENDS))
     return said
 
@@ -79,14 +81,15 @@ _USER_ITEMS: tuple[Callable[[Chance], bytes], ...] = (
 """Asynchronous operations, role selection, version, extended negotiation, user identity, and what nobody knows."""
 
 
-def _echo(chance: Chance, number: int, data_set: bytes) -> list[Said]:
+def _echo(chance: Chance, number: int) -> list[Said]:
     return [Said(wire.p_data(1, wire.COMMAND | wire.LAST, wire.echo_rq(number)), awaits=chance.random() < 0.7)]
 
 
-def _store(chance: Chance, number: int, data_set: bytes) -> list[Said]:
-    uid = f"2.25.9{chance.randrange(10**30)}"
+def _store(chance: Chance, number: int) -> list[Said]:
+    image = ct_template(16).instance(_SERIES + chance.randrange(50), chance.randrange(1, 10**6))
+    uid = image.sop_uid if chance.random() < 0.9 else f"2.25.9{chance.randrange(10**30)}"
     said = [Said(_fragments(chance, wire.COMMAND, wire.store_rq(number, wire.CT_IMAGE, uid)))]
-    whole = data_set if chance.random() < 0.5 else data_set[: chance.randrange(len(data_set))]
+    whole = image.data_set[: chance.choice((None, None, chance.randrange(len(image.data_set))))]
     return [*said, Said(_fragments(chance, 0, whole), awaits=chance.random() < 0.7)]
 
 
@@ -102,7 +105,7 @@ def _fragments(chance: Chance, kind: int, whole: bytes) -> bytes:
     return b"".join(wire.pdu(wire.P_DATA_TF, b"".join(group)) for group in groups)
 
 
-def _other(chance: Chance, number: int, data_set: bytes) -> list[Said]:
+def _other(chance: Chance, number: int) -> list[Said]:
     """A command of any field, with any elements."""
     elements = wire.element(0x0100, pack("<H", chance.choice(_COMMANDS)))
     for tag in chance.sample((0x0002, 0x0003, 0x0110, 0x0120, 0x0700, 0x0800, 0x0900, 0x1000, 0x1031), 5):
@@ -111,7 +114,7 @@ def _other(chance: Chance, number: int, data_set: bytes) -> list[Said]:
     return [Said(wire.p_data(chance.choice((1, 3)), wire.COMMAND | wire.LAST, command), awaits=chance.random() < 0.3)]
 
 
-def _protocol(chance: Chance, number: int, data_set: bytes) -> list[Said]:
+def _protocol(chance: Chance, number: int) -> list[Said]:
     """A PDU that does not belong here."""
     kind = chance.choice((1, 2, 3, 5, 6, 7, 0, 8, 255))
     return [Said(wire.pdu(kind, chance.randbytes(chance.choice((0, 4, 68, 500)))), awaits=chance.random() < 0.3)]
