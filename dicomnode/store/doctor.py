@@ -5,7 +5,7 @@ called a trouble. `repair` says what can be done.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -67,13 +67,20 @@ class Doctor:
         """Every trouble there is, container by container. Raises OSError and database errors."""
         sizes = {file.name: file.size for file in containers(self._root)} | dict(self._derived())
         with self._database.read() as session:
-            expected = stored.expected_containers(session, self._node)
+            makers = stored.expected_containers(session)
         done, total = 0, sum(sizes.values())
-        for name in sorted(sizes.keys() | expected):
+        for name in sorted(sizes.keys() | self._ours(makers, sizes.keys())):
             yield from self._container(name)
             done += sizes.get(name, 0)
             on_progress(done, total)
         yield from self._strangers()
+
+    def _ours(self, makers: Mapping[str, str], present: Collection[str]) -> set[str]:
+        """The containers that should be in this store. Nodes of which it has none have stores of their own; beside
+        such nodes nobody can say whose derived containers are."""
+        here = {self._node, *(makers.get(name, "") for name in present)} - {""}
+        elsewhere = set(makers.values()) - here - {""}
+        return {name for name, maker in makers.items() if maker in here or (not maker and not elsewhere)}
 
     def _derived(self) -> Iterator[tuple[str, int]]:
         for path in self._root.glob("derived/*/*.tar"):

@@ -50,13 +50,19 @@ def _queries(name: str) -> Iterator[Select[Any]]:
         yield query.add_columns(*columns).where(model.container == name, model.purged_at.is_(None))
 
 
-def expected_containers(session: Session, node: str) -> set[str]:
-    """Every container that should be in this node's store: something is kept in it, or it was not removed yet."""
-    others = set(session.scalars(select(Container.name).where(Container.node != node)))
-    own = set(session.scalars(select(Container.name).where(Container.node == node, Container.removed_at.is_(None))))
-    for model in _TABLES:
-        own |= set(session.scalars(select(model.container).where(model.purged_at.is_(None)).distinct()))
-    return own - others
+def expected_containers(session: Session) -> dict[str, str]:
+    """Every container that something is kept in, or that was not removed yet: the node that made it, if that is known.
+
+    Containers of derived instances are no node's own: "".
+    """
+    expected = {name: "" for model in _TABLES for name in _names(session, model)}
+    makers = dict(session.execute(select(Container.name, Container.node)).all())
+    listed = session.scalars(select(Container.name).where(Container.removed_at.is_(None)))
+    return {name: makers.get(name, "") for name in {*expected, *listed}}
+
+
+def _names(session: Session, model: type[Stored]) -> Iterable[str]:
+    return session.scalars(select(model.container).where(model.purged_at.is_(None)).distinct())
 
 
 def is_listed(session: Session, name: str) -> bool:

@@ -281,6 +281,16 @@ def test_containers_of_another_node_are_its_own_matter(bench: RetentionBench) ->
     assert look(bench) == []
 
 
+def test_containers_from_before_the_node_was_renamed_are_its_matter(bench: RetentionBench, tmp_path: Path) -> None:
+    bench.receive_files(make_ct_series(tmp_path / "more", 1, rows=32, series_number=7))
+    bench.close_containers()
+    with bench.flow.database.write() as session:
+        session.execute(update(Container).values(node="its-old-name"))
+    assert look(bench) == []
+    (bench.flow.root / first(bench).container).unlink()
+    assert kinds(look(bench)) == ["store.missing"]
+
+
 def test_nothing_is_checked_against_an_old_schema(bench: RetentionBench) -> None:
     with bench.flow.database.write() as session:
         session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = '0002'")
