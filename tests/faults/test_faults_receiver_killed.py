@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from faults.scenario import ask, assert_indexed, assert_kept, events, indexed, instances, send, send_all, sender_to
+from support.modality import Modality
 from support.nodeproc import Node
 from support.rawfiles import RawFile
 from support.rawsend import NoAnswer
@@ -154,6 +155,32 @@ def test_kill_9_of_the_node_alone_takes_its_receiving_processes_and_a_new_one_st
     node.wait_until(lambda: len(indexed(node)) == len(files), 20.0, "the rest to be indexed")
     assert node.terminate() == 0
     assert not node.receivers()
+
+
+def test_what_a_killed_process_had_begun_and_not_finished_leaves_the_disk(node: Node, tmp_path: Path) -> None:
+    """A large instance streams into a container of its own: half of it is an instance to nobody."""
+    (large,) = instances(make_ct_series(tmp_path / "ct", 1, rows=2000))
+    folder = node.root / "var/store/containers"
+    with Modality(node.dicom_port, node.ae_title) as modality:
+        modality.begin_store(large, len(large.data_set) - 1000)
+        node.wait_until(lambda: sum(file.stat().st_size for file in folder.iterdir()) > 4 << 20, 10.0, "half of it")
+        (half,) = [file for file in folder.iterdir() if file.stat().st_size > 4 << 20]
+        number = int(half.name.split("-")[-3].removeprefix("receive"))
+        (died,) = [pid for pid in node.receivers() if holds(pid, half)]
+        os.kill(died, signal.SIGKILL)
+        node.wait_until(lambda: not half.exists(), 10.0, "its container to be removed")
+        modality.socket.close()
+    node.wait_until(lambda: events(node, "receiver.died") != [], 10.0, "the audit event")
+    assert events(node, "receiver.died") == [f"receiving process {number} was killed by SIGKILL"]
+    node.wait_ready()
+    send_all(node, [large])
+    node.wait_until(lambda: indexed(node) == {large.sop_uid}, 10.0, "the second try")
+    assert_indexed(node, [large.sop_uid], [large])
+
+
+def holds(pid: int, file: Path) -> bool:
+    """Whether a process has the file open."""
+    return any(entry.resolve() == file for entry in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def test_a_node_that_drains_finishes_what_is_open(node: Node, tmp_path: Path) -> None:
