@@ -62,7 +62,7 @@ class Associations:
         with self._lock:
             self._open.add(entry)
         self._meter.association("opened")
-        self._note("association-opened", _who(sender))
+        self._note("association-opened", _who(sender) | {"tls": applicant.tls})
         return entry
 
     def close(self, entry: OpenAssociation, outcome: str, reason: str) -> None:

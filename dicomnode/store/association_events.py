@@ -20,14 +20,17 @@ def apply(session: Session, event: Mapping[str, Any], node: str) -> None:
 def _opened(session: Session, event: Mapping[str, Any], at: datetime, node: str) -> None:
     who = {name: event[name] for name in ("calling_aet", "called_aet", "peer")}
     associations.opened(session, id=event["association"], node=node, at=at, **who)
-    _record(session, "association.opened", f"{event['calling_aet']} opened an association", event, at, node, who)
+    detail = who | {"tls": bool(event.get("tls"))}
+    _record(session, "association.opened", f"{event['calling_aet']} opened an association", event, at, node, detail)
 
 
 def _closed(session: Session, event: Mapping[str, Any], at: datetime, node: str) -> None:
     counts = {name: event[name] for name in ("received", "received_bytes", "refused")}
     associations.closed(session, event["association"], event["outcome"], counts, at)
+    reason = str(event.get("reason", ""))
     message = f"{event['calling_aet']}: {event['outcome']} after {event['received']} instances"
-    detail = {"outcome": event["outcome"], **counts}
+    message += f": {reason}" if reason else ""
+    detail = {"outcome": event["outcome"], "reason": reason, **counts}
     _record(session, "association.closed", message, event, at, node, detail)
 
 

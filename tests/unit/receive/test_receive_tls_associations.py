@@ -279,3 +279,12 @@ def test_a_drain_reaches_associations_over_tls(hospital: Hospital, tmp_path: Pat
         node.receiver.stop(drain_seconds=0.2)
         assert read_pdu(peer)[0] == ABORT
         assert time.monotonic() - began < 5.0
+
+
+def test_the_book_says_which_associations_came_over_tls(tmp_path: Path, hospital: Hospital) -> None:
+    with receiving(tmp_path, tls=hospital.files) as node, secured(node, hospital, hospital.ct1) as peer:
+        assert ask(peer)[0] == ASSOCIATE_AC
+        with contextlib.closing(connect(node.port)) as plain:
+            plain.sendall(associate_rq((ECHO,), "DICOMNODE", "CT1"))
+            assert read_pdu(plain)[0] == ASSOCIATE_AC
+        assert [event["tls"] for event in node.events("association-opened")] == [True, False]
