@@ -8,6 +8,9 @@
     enhance -> derive ........ job.run_job: decode, network, guards, derived instances, the fenced commit
     derive -> deliver ........ outputs.plan_outputs: committed outputs to the destinations of the rules that asked
 
+Beside the way stand `retention`, which gives up the bytes of series that are finished with, `export` to files, and
+`checkup`, the doctor.
+
 Every step changes SQL in one transaction together with the audit events that tell of it. This package is the only one
 that knows more than one room.
 """

@@ -42,7 +42,7 @@ class Wanted:
 def check_up(flow: Flow, wanted: Wanted, on_progress: OnProgress = lambda done, total: None) -> Iterator[Finding]:
     """All findings, repaired ones marked. Raises database errors, and OSError for a store that cannot be read."""
     current, head = migrate.current(flow.database), migrate.head()
-    yield from surroundings(flow, running=wanted.running, peers=wanted.peers and current == head)
+    yield from surroundings(flow, running=wanted.running, site=current == head, peers=wanted.peers)
     if current != head:
         way_out = "`dicomnode db upgrade`, or start the node: it does that by itself"
         message = f"the database is at schema {current or 'none'}, this version needs {head}: nothing else was checked"

@@ -20,15 +20,20 @@ _CLOCK_TOLERANCE = timedelta(seconds=5)
 _PATIENCE = Timeouts(connect=5.0, acse=5.0, dimse=5.0)
 
 
-def surroundings(flow: Flow, *, running: bool, peers: bool) -> Iterator[Finding]:
-    """Findings about everything but the stored instances. `peers`: ask every enabled destination for a C-ECHO."""
+def surroundings(flow: Flow, *, running: bool, site: bool = True, peers: bool = False) -> Iterator[Finding]:
+    """Findings about everything but the stored instances.
+
+    `site`: the database can be asked for destinations and rules. `peers`: ask every enabled destination for a C-ECHO.
+    """
     yield from folder(flow.settings.store)
     yield from _clock(flow)
     yield from _pipelines(flow)
     yield from _devices(flow)
     if running:
         yield from _port(flow.settings.dicom)
-    if peers:
+    if site:
+        yield from _rules(flow)
+    if site and peers:
         yield from _destinations(flow)
 
 
@@ -78,6 +83,20 @@ def _pipelines(flow: Flow) -> Iterator[Finding]:
         yield Finding(
             "pipeline.broken", f"pipeline:{name}", Severity.WARNING, f"it cannot be used: {error}", "mend its file"
         )
+
+
+def _rules(flow: Flow) -> Iterator[Finding]:
+    with flow.database.read() as session:
+        _, site = flow.site.get(session)
+    for rule in site.rules:
+        if rule.state != "live" or rule.enhance is None:
+            continue
+        entry = flow.registry.get(rule.enhance.pipeline)
+        if entry is None or not entry.usable:
+            why = entry.error if entry else "it is not installed"
+            message = f"it asks for pipeline {rule.enhance.pipeline}, which cannot be used: {why}; originals only"
+            way_out = "mend or install the pipeline, or change the rule"
+            yield Finding("rule.pipeline", f"rule:{rule.name}", Severity.ERROR, message, way_out)
 
 
 def _devices(flow: Flow) -> Iterator[Finding]:

@@ -1,5 +1,6 @@
 """What the doctor says of a node's surroundings: each thing wrong is one finding, with its way out."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from dicomnode.db import migrate
 from dicomnode.db.database import Database
 from dicomnode.db.repositories import site as site_rows
 from dicomnode.domain.finding import Finding, Severity
+from dicomnode.enhance.api import PipelineParams
 from dicomnode.enhance.registry import Registry
 from dicomnode.flow import Flow
 from dicomnode.flow.surroundings import folder, surroundings
@@ -83,17 +85,29 @@ def test_a_node_that_does_not_answer(root: Path) -> None:
     assert (finding.kind, finding.subject) == ("port", f"port:{made.settings.dicom.port}")
 
 
-def test_a_destination_that_does_not_answer(root: Path) -> None:
-    made = flow(root)
-    port = free_port()
-    document = read_site(
-        f"destinations:\n  - {{name: gone, kind: dimse, ae_title: GONE, host: 127.0.0.1, port: {port}}}\nrules: []\n",
-        {},
-    ).to_document()
+def with_site(made: Flow, text: str, pipelines: Mapping[str, type[PipelineParams]]) -> Flow:
     with made.database.write() as session:
-        site_rows.add(session, document, "test", "", datetime.now(UTC))
+        site_rows.add(session, read_site(text, pipelines).to_document(), "test", "", datetime.now(UTC))
+    return made
+
+
+def gone() -> str:
+    return f"{{name: gone, kind: dimse, ae_title: GONE, host: 127.0.0.1, port: {free_port()}}}"
+
+
+def test_a_destination_that_does_not_answer(root: Path) -> None:
+    made = with_site(flow(root), f"destinations:\n  - {gone()}\nrules: []\n", {})
+    assert errors(made) == []
     (finding,) = errors(made, peers=True)
     assert (finding.kind, finding.subject) == ("destination", "destination:gone")
+
+
+def test_a_live_rule_whose_pipeline_is_gone(root: Path) -> None:
+    rule = "{name: soft, state: live, when: {all: []}, enhance: {pipeline: lost}, deliver_to: [gone]}"
+    text = f"destinations:\n  - {gone()}\nrules:\n  - {rule}\n"
+    made = with_site(flow(root), text, {"lost": PipelineParams})
+    (finding,) = errors(made)
+    assert (finding.kind, finding.subject) == ("rule.pipeline", "rule:soft")
 
 
 def test_a_broken_pipeline_is_advice(root: Path) -> None:
@@ -101,7 +115,7 @@ def test_a_broken_pipeline_is_advice(root: Path) -> None:
     (root.parent / "pipelines" / "broken.py").write_text(
         "import nothing_of_that_name\nfrom dicomnode.enhance.api import Pipeline\n\nclass Own(Pipeline): ...\n"
     )
-    found = [each for each in surroundings(flow(root), running=False, peers=False) if each.kind == "pipeline.broken"]
+    found = [each for each in surroundings(flow(root), running=False) if each.kind == "pipeline.broken"]
     assert [each.severity for each in found] == [Severity.WARNING]
     assert "nothing_of_that_name" in found[0].message
 
