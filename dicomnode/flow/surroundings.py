@@ -124,7 +124,8 @@ def _port(dicom: DicomSettings) -> Iterator[Finding]:
         return  # without a certificate of a peer's nothing can be said of it
     host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(dicom.host, dicom.host)  # noqa: S104
     itself = Destination("the node itself", dicom.ae_title, host, dicom.port)
-    failure = _echo(itself, dicom.ae_title)
+    known_title = next(iter((*dicom.echo_only_aets, *dicom.allowed_calling_aets)), dicom.ae_title)
+    failure = _echo(itself, known_title)
     if failure is not None and failure.kind not in (FailureKind.REJECTED, FailureKind.CONFIGURATION):
         message = f"the node runs, but {itself} does not answer a C-ECHO: {failure.reason}"
         yield Finding("port", f"port:{dicom.port}", Severity.ERROR, message, "see the node's log; start it again")
