@@ -23,6 +23,10 @@ MAX_INFLATED_BYTES = 64 << 20
 MAX_NESTED = 100
 """Sequences within sequences: honest ones stay below 10. Whoever reads further has as much stack left as this took."""
 
+MAX_READS = 1 << 20
+"""What pydicom may read piece by piece: one to three for an element or an item. Ten thousand frames' functional groups
+take 700,000; a data set of nothing but empty items costs a gigabyte and a minute for every 15 MB."""
+
 _CHUNK = 64 << 10
 _PIXEL_GROUP = 0x7FE0
 _UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -52,7 +56,7 @@ def read_header(stream: BinaryIO, transfer_syntax_uid: str) -> Dataset:
     implicit = transfer_syntax_uid == ImplicitVRLittleEndian
     little_endian = transfer_syntax_uid != ExplicitVRBigEndian
     try:
-        header = read_dataset(stream, implicit, little_endian, stop_when=_at_pixels)
+        header = read_dataset(cast(BinaryIO, _Budgeted(stream)), implicit, little_endian, stop_when=_at_pixels)
     except UnreadableHeader:
         raise
     except RecursionError:
@@ -91,6 +95,21 @@ def _demand_shallow(header: Dataset) -> None:
 def _items(element: DataElement | RawDataElement) -> Iterable[Dataset]:
     is_open = isinstance(element, DataElement) and isinstance(element.value, Sequence)
     return cast(Iterable[Dataset], element.value) if is_open else ()
+
+
+class _Budgeted:
+    """A stream as pydicom reads it, no more than `MAX_READS` times."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.seek, self.tell = stream.seek, stream.tell
+        self._read = stream.read
+        self._left = MAX_READS
+
+    def read(self, size: int = -1) -> bytes:
+        self._left -= 1
+        if self._left < 0:
+            raise UnreadableHeader("it has more elements than any honest header")
+        return self._read(size)
 
 
 class _Inflated(io.RawIOBase):

@@ -13,6 +13,9 @@ from dicomnode.store.part10 import Buffer
 MAX_NESTED = 16
 """Sequences of undefined length within each other; honest ones stay below 10, and pydicom decides on the others."""
 
+MAX_WALKED = 2 << 20
+"""Bytes before the pixels. However many elements these are, `read_header` has the budget for them."""
+
 SPECIFIC_CHARACTER_SET = 0x00080005
 INSTANCE_CREATOR_UID = 0x00080014
 SOP_CLASS_UID = 0x00080016
@@ -144,7 +147,7 @@ def scan(buffer: Buffer, transfer_syntax_uid: str) -> Scanned | None:
     try:
         if not _FIRST_GROUP <= _implicit_head(buffer, 0)[0] < _PIXEL_GROUP:
             return None
-        length = walk(buffer, 0, len(buffer), 0, values)
+        length = walk(buffer, 0, min(len(buffer), MAX_WALKED), 0, values)
         return Scanned(
             _uid(values, SOP_CLASS_UID),
             _uid(values, SOP_INSTANCE_UID),
@@ -165,7 +168,7 @@ def _uid(values: Mapping[int, bytes], tag: int) -> str:
 
 
 def _explicit(buffer: Buffer, position: int, end: int, depth: int, values: _Values) -> int:
-    """Walk the elements of a data set or an item, to `end` or to the item's delimiter where that is `_UNDEFINED`."""
+    """Walk the elements of a data set or an item, to `end` or to the item's delimiter where that is `MAX_WALKED`."""
     last = -1
     while position < end:
         group, element, vr, length = _explicit_head(buffer, position)
@@ -191,7 +194,7 @@ def _explicit(buffer: Buffer, position: int, end: int, depth: int, values: _Valu
             if WANTED[tag] != vr:
                 raise _Declined
             values[tag] = _kept(tag, buffer, begin, position)
-    if position != end:
+    if position != end or end == MAX_WALKED:
         raise _Declined
     return position
 
@@ -224,7 +227,7 @@ def _implicit(buffer: Buffer, position: int, end: int, depth: int, values: _Valu
             if length == _UNDEFINED and WANTED[tag] != _SQ:
                 raise _Declined
             values[tag] = _kept(tag, buffer, begin, position)
-    if position != end:
+    if position != end or end == MAX_WALKED:
         raise _Declined
     return position
 
@@ -242,12 +245,14 @@ def _sequence(buffer: Buffer, position: int, depth: int, walk: _Walk) -> int:
             return position
         if element != _ITEM:
             raise _Declined
-        end = _UNDEFINED if length == _UNDEFINED else position + length
+        end = MAX_WALKED if length == _UNDEFINED else position + length
+        if position > MAX_WALKED or (end >= MAX_WALKED and length != _UNDEFINED):
+            raise _Declined
         position = walk(buffer, position, end, depth + 1, {})
 
 
 def _item_end(group: int, element: int, length: int, end: int, behind: int) -> int:
-    if end != _UNDEFINED or group != _DELIMITING_GROUP or element != _ITEM_END or length:
+    if end != MAX_WALKED or group != _DELIMITING_GROUP or element != _ITEM_END or length:
         raise _Declined
     return behind
 

@@ -6,6 +6,7 @@ from struct import pack
 import pytest
 from support.rawfiles import sample
 
+from dicomnode.store import header
 from dicomnode.store.header import MAX_INFLATED_BYTES, UnreadableHeader, read_header
 
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -34,19 +35,19 @@ def deflate(data: bytes) -> bytes:
 )
 def test_every_encoding_is_read_up_to_its_pixels(name: str) -> None:
     file = sample(name)
-    header = read_header(io.BytesIO(file.data_set), file.transfer_syntax)
-    assert header.SOPInstanceUID == file.sop_uid
-    assert header.SeriesInstanceUID == file.series_uid
-    assert "PixelData" not in header
-    assert "Rows" in header
+    found = read_header(io.BytesIO(file.data_set), file.transfer_syntax)
+    assert found.SOPInstanceUID == file.sop_uid
+    assert found.SeriesInstanceUID == file.series_uid
+    assert "PixelData" not in found
+    assert "Rows" in found
 
 
 def test_the_pixels_of_a_deflate_bomb_are_never_inflated() -> None:
     bomb = element(8, 0x18, b"UI", b"1.2.3\0") + pack("<HH2sHL", 0x7FE0, 0x10, b"OB", 0, 1 << 30) + bytes(1 << 27)
     began = time.monotonic()
-    header = read_header(io.BytesIO(deflate(bomb)), DEFLATED)
+    found = read_header(io.BytesIO(deflate(bomb)), DEFLATED)
     assert time.monotonic() - began < 2
-    assert header.SOPInstanceUID == "1.2.3"
+    assert found.SOPInstanceUID == "1.2.3"
 
 
 def test_a_deflate_bomb_in_the_header_passes_the_budget() -> None:
@@ -64,6 +65,23 @@ def test_sequences_without_end_do_not_crash(depth: int) -> None:
     with pytest.raises(UnreadableHeader):
         read_header(io.BytesIO(element(8, 0x18, b"UI", b"1.2.3\0") + opened), EXPLICIT)
     assert time.monotonic() - began < 2
+
+
+def test_items_without_end_cost_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    items = pack("<HH2sHL", 8, 0x1140, b"SQ", 0, 0xFFFFFFFF) + pack("<HHL", 0xFFFE, 0xE000, 0) * 500_000
+    monkeypatch.setattr(header, "MAX_READS", 10_000)
+    began = time.monotonic()
+    with pytest.raises(UnreadableHeader):
+        read_header(io.BytesIO(items), EXPLICIT)
+    assert time.monotonic() - began < 5
+
+
+def test_elements_without_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    elements = b"".join(element(9, number, b"CS", b"") for number in range(5000))
+    assert len(read_header(io.BytesIO(elements), EXPLICIT)) == 5000
+    monkeypatch.setattr(header, "MAX_READS", 1000)
+    with pytest.raises(UnreadableHeader, match="more elements"):
+        read_header(io.BytesIO(elements), EXPLICIT)
 
 
 def test_a_header_that_ends_inside_a_value_is_refused() -> None:

@@ -17,8 +17,8 @@ from support.rawfiles import RawFile, raw_file, sample
 
 from dicomnode.domain.provenance import INSTANCE_CREATOR_UID
 from dicomnode.store import index_fields
-from dicomnode.store.header import UnreadableHeader, read_header
-from dicomnode.store.scan import MAX_NESTED, NESTING_SEQUENCES, WANTED, Scanned, scan
+from dicomnode.store.header import MAX_READS, UnreadableHeader, read_header
+from dicomnode.store.scan import MAX_NESTED, MAX_WALKED, NESTING_SEQUENCES, WANTED, Scanned, scan
 
 IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -205,6 +205,23 @@ def test_bogus_lengths_cost_neither_time_nor_memory() -> None:
     for length in (0x7FFFFFFF, 0xFFFFFFFE, 0xFFFFFFFF):
         assert scan(pack("<HHL", 0x0010, 0x0010, length) + bytes(64), IMPLICIT) is None
         assert scan(pack("<HH2sHL", 0x0009, 0x0010, b"UN", 0, length) + bytes(64), EXPLICIT) is None
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT])
+@pytest.mark.parametrize("inside", [True, False])
+def test_no_more_is_walked_than_pydicom_has_a_budget_for(syntax: str, inside: bool) -> None:
+    def elements(count: int) -> bytes:
+        return b"".join(_element((9 + 2 * (i >> 16)) << 16 | i & 0xFFFF, "CS", b"", syntax) for i in range(count))
+
+    few, many = elements(MAX_WALKED // 8 - 100), elements(MAX_WALKED // 8)
+    wrapped = _sequence(0x00081140, [few], syntax, defined=False)
+    assert scan(wrapped if inside else few, syntax) is not None
+    wrapped = _sequence(0x00081140, [many], syntax, defined=False)
+    assert scan(wrapped if inside else many, syntax) is None
+    empty = _sequence(0x00081140, [b""] * (MAX_WALKED // 20), syntax, defined=False)
+    assert len(empty) < MAX_WALKED
+    assert scan(empty, syntax) is not None
+    assert 3 * MAX_WALKED // 8 < MAX_READS
 
 
 @pytest.mark.parametrize("data", [b"", b"\0", b"\x08\0\x05\0", bytes(64), b"\xe0\x7f\x10\0OW\0\0" + bytes(4)])
