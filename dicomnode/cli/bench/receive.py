@@ -28,7 +28,7 @@ def receive(
     ct: Ct = 400,
     mr: Mr = 1500,
     dx: Annotated[int, typer.Option(min=0, help="DX instances of a run; 0 leaves them out.")] = 10,
-    nagle: Annotated[int, typer.Option(min=0, help="MR instances that a default storescu sends.")] = 60,
+    nagle: Annotated[int, typer.Option(min=0, help="MR instances that a default storescu sends.")] = 80,
     opens: Annotated[int, typer.Option(min=0, help="Associations of one MR instance each.")] = 200,
     series: Annotated[int, typer.Option(min=0, help="Instances of the one series at which memory is read.")] = 2000,
     ct_size: CtSize = 512,
@@ -57,9 +57,9 @@ def receive(
     from dicomnode.cli.bench.network.document import document
     from dicomnode.cli.bench.network.instances import made_for
     from dicomnode.cli.bench.network.page import parts
-    from dicomnode.cli.bench.network.peers import OURS, chosen
+    from dicomnode.cli.bench.network.peers import chosen
     from dicomnode.cli.bench.network.receiving import ReceiveBench
-    from dicomnode.cli.bench.network.rows import receive_rows
+    from dicomnode.cli.bench.network.rows import OURS, receive_rows
 
     counts = {"ct": ct, "mr": mr, "dx": dx, "nagle": nagle, "each": opens, "series": series}
     rows = receive_rows(counts, parallel)

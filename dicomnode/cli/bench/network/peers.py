@@ -9,9 +9,6 @@ from dicomnode.cli.bench.network.orthanc import Orthanc
 from dicomnode.cli.bench.network.peer import Peer
 from dicomnode.cli.common import fail
 
-OURS = ("receiving", "node")
-"""Those that are to reach the goals."""
-
 
 def known(count: str) -> dict[str, Callable[[], Peer]]:
     """How each is made; `count` is the node's receiving processes."""

@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+OURS = ("receiving", "node")
+"""The node, by the keys of its peers: alone and whole."""
+
 
 class Sender(StrEnum):
     """Who sends."""
@@ -52,9 +55,9 @@ def receive_rows(counts: Mapping[str, int], parallel: int) -> Sequence[Row]:
         Row("mr-1", "MR", mr),
         Row("mr-k", "MR", 2 * mr, parallel),
         Row("dx-1", "DX", counts["dx"]),
-        Row("nagle", "MR", counts["nagle"], sender=Sender.STORESCU),
+        Row("nagle", "MR", counts["nagle"], sender=Sender.STORESCU, peers=("storescp", "orthanc", *OURS)),
         Row("each", "MR", counts["each"], sender=Sender.EACH),
-        Row("series", "CT", counts["series"], peers=("receiving", "node"), once=True),
+        Row("series", "CT", counts["series"], peers=OURS, once=True),
     )
     return [row for row in rows if row.instances >= row.associations]
 
