@@ -7,11 +7,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import text
 
 from dicomnode.db.database import Database
 from dicomnode.db.models import Base
 
 _FOLDER = Path(__file__).parent / "migrations"
+_LOCK_KEY = 0x736368656D61  # "schema": PostgreSQL's advisory lock, one node at a time
 
 
 def _config() -> Config:
@@ -28,6 +30,8 @@ def upgrade(database: Database) -> tuple[str | None, str | None]:
     newest = head()
     if before != newest:
         with database.engine.execution_options(dicomnode_write=True).begin() as connection:
+            if not database.is_sqlite:  # SQLite's BEGIN IMMEDIATE has done as much
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     return before, newest

@@ -19,6 +19,9 @@ from dicomnode.domain.recipe import Recipe, canonical_json
 from dicomnode.domain.states import ENHANCEMENT
 
 PRIORITIES = {"stat": 0, "normal": 1, "off-peak": 2}
+REAPED_AT_ONCE = 500
+"""How many rows of a kind `reap` takes: no transaction should keep others waiting for long."""
+
 SHADOW_PRIORITY = 3
 """Work that only a shadow rule asks for goes last."""
 
@@ -67,7 +70,11 @@ def enter(session: Session, work: Work, node: str, now: datetime) -> Enhancement
     """Enter work into the ledger, once. Known work that a new generation touches is made ready for what it lacks."""
     row = enhancements.by_key(session, work.key)
     if row is None:
-        return _create(session, work, node, now)
+        if enhancements.add(session, created := _new(work, now)):
+            _record_created(session, created, work.recipe, node)
+            return created
+        row = enhancements.by_key(session, work.key)  # another node entered it at this moment
+        assert row is not None
     row.priority = min(row.priority, work.priority)
     if row.generation < work.generation:
         row.generation = work.generation
@@ -77,9 +84,9 @@ def enter(session: Session, work: Work, node: str, now: datetime) -> Enhancement
     return row
 
 
-def _create(session: Session, work: Work, node: str, now: datetime) -> Enhancement:
+def _new(work: Work, now: datetime) -> Enhancement:
     recipe = work.recipe
-    row = Enhancement(
+    return Enhancement(
         key=work.key,
         series_uid=work.series_uid,
         generation=work.generation,
@@ -94,40 +101,37 @@ def _create(session: Session, work: Work, node: str, now: datetime) -> Enhanceme
         deadline_at=work.deadline_at,
         created_at=now,
     )
-    session.add(row)
-    session.flush()
+
+
+def _record_created(session: Session, row: Enhancement, recipe: Recipe, node: str) -> None:
     record(
         session,
         "enhancement.created",
         f"{recipe.pipeline} {recipe.version} is to be run",
         node=node,
-        series_uid=work.series_uid,
-        subject=_subject(row),
-        detail={"recipe": recipe.digest(), "generation": work.generation, "params": dict(recipe.params)},
+        series_uid=row.series_uid,
+        subject=_subject(row.id),
+        detail={"recipe": recipe.digest(), "generation": row.generation, "params": dict(recipe.params)},
     )
-    return row
 
 
 def claim(session: Session, worker: str, node: str, lease_seconds: float) -> Claim | None:
     """Take the most urgent piece of work, or None. Call it in a write transaction."""
     now = database_now(session)
-    row = session.scalar(enhancements.claimable(now).with_for_update(skip_locked=True))
-    if row is None:
+    taken = enhancements.take(session, worker, now, now + timedelta(seconds=lease_seconds))
+    if taken is None:
         return None
-    row.state, row.worker, row.stage = "running", worker, "claimed"
-    row.attempt += 1
-    row.lease_until = now + timedelta(seconds=lease_seconds)
-    row.started_at, row.finished_at, row.reason = now, None, ""
+    id, attempt, generation, series_uid, pipeline = taken
     record(
         session,
         "enhancement.claimed",
-        f"{worker} took {row.pipeline} (attempt {row.attempt})",
+        f"{worker} took {pipeline} (attempt {attempt})",
         node=node,
-        series_uid=row.series_uid,
-        subject=_subject(row),
-        detail={"worker": worker, "attempt": row.attempt},
+        series_uid=series_uid,
+        subject=_subject(id),
+        detail={"worker": worker, "attempt": attempt},
     )
-    return Claim(row.id, row.attempt, row.generation, worker)
+    return Claim(id, attempt, generation, worker)
 
 
 def anything_to_claim(session: Session) -> bool:
@@ -146,7 +150,7 @@ def renew(session: Session, held: Claim, lease_seconds: float, stage: str) -> bo
 
 def fenced(session: Session, held: Claim) -> Enhancement:
     """The row, locked, if the claim still holds. Raises StaleAttempt: roll back and forget the work."""
-    row = session.scalar(enhancements.fenced(held.enhancement_id, held.attempt).with_for_update())
+    row = enhancements.fenced(session, held.enhancement_id, held.attempt)
     if row is None:
         raise StaleAttempt(f"attempt {held.attempt} of enhancement {held.enhancement_id} no longer counts")
     return row
@@ -167,7 +171,7 @@ def finish(session: Session, row: Enhancement, state: str, reason: str, node: st
         node=node,
         outcome="success" if state == "done" else "failure",
         series_uid=row.series_uid,
-        subject=_subject(row),
+        subject=_subject(row.id),
         detail={"attempt": row.attempt, "verdict": row.verdict, "figures": row.figures, "measured": row.measured},
     )
 
@@ -186,7 +190,7 @@ def fail_attempt(session: Session, row: Enhancement, reason: str, policy: RetryP
         node=node,
         outcome="failure",
         series_uid=row.series_uid,
-        subject=_subject(row),
+        subject=_subject(row.id),
         detail={"attempt": row.attempt, "failures": row.failures, "of": policy.max_attempts},
     )
 
@@ -198,24 +202,23 @@ def release(session: Session, row: Enhancement, reason: str, pause: float = 0.0)
 
 
 def reap(session: Session, policy: RetryPolicy, node: str) -> list[str]:
-    """Fail the attempts whose lease ran out, and expire work whose deadline passed before it began.
+    """Fail the attempts whose lease ran out, and expire work whose deadline passed before it began; some of each.
 
     Returns the workers that held the lapsed leases: they hang, and whoever started them ends them.
     """
     now = database_now(session)
-    lapsed = enhancements.lapsed(session, now)
+    lapsed = enhancements.lapsed(session, now, REAPED_AT_ONCE)
     hanging = [row.worker for row in lapsed]
     for row in lapsed:
         fail_attempt(session, row, f"{row.worker} stopped renewing its lease", policy, node)
-    for row in enhancements.past_deadline(session, now):
+    for row in enhancements.past_deadline(session, now, REAPED_AT_ONCE):
         finish(session, row, "expired", "the deadline passed before it could start: originals only", node)
     return hanging
 
 
 def anything_to_reap(session: Session) -> bool:
     """Whether `reap` would find something; a read."""
-    now = database_now(session)
-    return bool(enhancements.lapsed(session, now) or enhancements.past_deadline(session, now))
+    return enhancements.anything_overdue(session, database_now(session))
 
 
 def node_restarted(session: Session, prefix: str, policy: RetryPolicy, node: str) -> int:
@@ -239,6 +242,7 @@ def operator_moves(session: Session, row: Enhancement, state: str, actor: str, n
 
     Work that is done stays done: its outputs are out, and nothing of it is left to be made.
     """
+    enhancements.lock(session, row)
     if row.state not in ENHANCEMENT.before(state) or (state == "ready" and row.state in ("running", "done")):
         raise ValueError(f"job {row.id} is {row.state}: it cannot become {state}")
     row.state, row.failures, row.not_before = state, 0, at
@@ -246,8 +250,10 @@ def operator_moves(session: Session, row: Enhancement, state: str, actor: str, n
     if state == "ready":
         row.deadline_at = None  # an operator who asks for a retry wants the result, late as it is
     kind = "enhancement.cancelled" if state == "cancelled" else "enhancement.retried"
-    record(session, kind, f"{actor}: {state}", node=node, actor=actor, series_uid=row.series_uid, subject=_subject(row))
+    record(
+        session, kind, f"{actor}: {state}", node=node, actor=actor, series_uid=row.series_uid, subject=_subject(row.id)
+    )
 
 
-def _subject(row: Enhancement) -> str:
-    return f"enhancement:{row.id}"
+def _subject(id: int) -> str:
+    return f"enhancement:{id}"

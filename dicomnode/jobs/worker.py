@@ -96,6 +96,7 @@ class Worker:
         self.name, self.node, self.database, self.limits = name, node, database, limits
         self.stopping = threading.Event()
         self._run_job, self._outdated = run_job, outdated
+        self._idle = True
 
     def stop(self) -> None:
         self.stopping.set()
@@ -129,11 +130,14 @@ class Worker:
         return True
 
     def _claim(self) -> Claim | None:
-        with self.database.read() as session:
-            if not ledger.anything_to_claim(session):
-                return None
+        if self._idle:
+            with self.database.read() as session:
+                if not ledger.anything_to_claim(session):
+                    return None
         with self.database.write() as session:
-            return ledger.claim(session, self.name, self.node, self.limits.lease_seconds)
+            claim = ledger.claim(session, self.name, self.node, self.limits.lease_seconds)
+        self._idle = claim is None
+        return claim
 
     def _give_back(self, claim: Claim) -> None:
         with self.database.write() as session:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dicomnode.db.models.base import Base
@@ -11,11 +11,22 @@ from dicomnode.db.models.stored import Stored
 from dicomnode.db.types import Identity
 
 
+def _of_state(state: str, name: str, *columns: str) -> Index:
+    """An index of the rows in one state: claiming never walks over what is finished."""
+    where = text(f"state = '{state}'")
+    return Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
 class Enhancement(Base):
     """One piece of work, unique on what determines its result. State and arrows: `domain.states.ENHANCEMENT`."""
 
     __tablename__ = "enhancement"
-    __table_args__ = (Index("ix_enhancement_claim", "state", "priority", "not_before"),)
+    __table_args__ = (
+        _of_state("ready", "ix_enhancement_ready", "priority", "not_before", "id"),
+        _of_state("running", "ix_enhancement_running", "lease_until"),
+        _of_state("ready", "ix_enhancement_deadline", "deadline_at"),
+        Index("ix_enhancement_state", "state", "id"),
+    )
 
     id: Mapped[int] = mapped_column(Identity, primary_key=True)
     key: Mapped[str] = mapped_column(unique=True)

@@ -3,10 +3,15 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Row, Select, func, literal_column, or_, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from dicomnode.db.models import DerivedSeriesRow, Enhancement, Output
+
+_READY = Enhancement.state == literal_column("'ready'")
+_RUNNING = Enhancement.state == literal_column("'running'")
+"""Written out: neither database uses a partial index for a state that it is told only when the plan is made."""
 
 
 def find(session: Session, id: int) -> Enhancement | None:
@@ -14,49 +19,107 @@ def find(session: Session, id: int) -> Enhancement | None:
 
 
 def by_key(session: Session, key: str) -> Enhancement | None:
-    return session.scalar(select(Enhancement).where(Enhancement.key == key))
+    """The row, locked."""
+    return session.scalar(_locked(select(Enhancement).where(Enhancement.key == key)))
 
 
-def claimable(now: datetime) -> Select[Enhancement]:
-    """Work that may start, the most urgent first."""
+def add(session: Session, row: Enhancement) -> bool:
+    """Add a new row. False: another transaction has added one of this key since `by_key` found none."""
+    try:
+        with session.begin_nested():
+            session.add(row)
+            session.flush()
+    except IntegrityError:
+        return False
+    return True
+
+
+def lock(session: Session, row: Enhancement) -> None:
+    """Lock a row that was read before, and read it again."""
+    session.refresh(row, with_for_update=True)
+
+
+def claimable(now: datetime) -> Select[int]:
+    """Id of the work that may start, the most urgent first."""
     return (
-        select(Enhancement)
-        .where(Enhancement.state == "ready", Enhancement.not_before <= now)
+        select(Enhancement.id)
+        .where(_READY, Enhancement.not_before <= now)
         .order_by(Enhancement.priority, Enhancement.not_before, Enhancement.id)
         .limit(1)
     )
 
 
-def fenced(id: int, attempt: int) -> Select[Enhancement]:
-    """The row if this attempt is still the one that counts."""
-    return select(Enhancement).where(
-        Enhancement.id == id, Enhancement.attempt == attempt, Enhancement.state == "running"
+def take(session: Session, worker: str, now: datetime, lease_until: datetime) -> Row[int, int, int, str, str] | None:
+    """The most urgent work is this worker's: (id, attempt, generation, series, pipeline), in one statement.
+
+    What another transaction takes at the same moment is passed over, so that claimers never wait for each other.
+    """
+    chosen = claimable(now).with_for_update(skip_locked=True).scalar_subquery()
+    taken = update(Enhancement).where(Enhancement.id == chosen).values(
+        state="running",
+        worker=worker,
+        stage="claimed",
+        attempt=Enhancement.attempt + 1,
+        lease_until=lease_until,
+        started_at=now,
+        finished_at=None,
+        reason="",
+    )  # fmt: skip
+    columns = (
+        Enhancement.id,
+        Enhancement.attempt,
+        Enhancement.generation,
+        Enhancement.series_uid,
+        Enhancement.pipeline,
     )
+    statement = taken.returning(*columns).execution_options(synchronize_session=False)
+    return session.execute(statement).one_or_none()
 
 
-def lapsed(session: Session, now: datetime) -> Sequence[Enhancement]:
-    """Running work whose lease has run out."""
-    query = select(Enhancement).where(Enhancement.state == "running", Enhancement.lease_until < now)
-    return session.scalars(query).all()
+def fenced(session: Session, id: int, attempt: int) -> Enhancement | None:
+    """The row, locked, if this attempt is still the one that counts."""
+    query = select(Enhancement).where(Enhancement.id == id, Enhancement.attempt == attempt, _RUNNING)
+    return session.scalar(_locked(query))
+
+
+def anything_overdue(session: Session, now: datetime) -> bool:
+    """Whether `lapsed` or `past_deadline` would find something."""
+    overdue = or_(select(_lapsed(now).subquery()).exists(), select(_past_deadline(now).subquery()).exists())
+    return bool(session.scalar(select(overdue)))
+
+
+def lapsed(session: Session, now: datetime, limit: int) -> Sequence[Enhancement]:
+    """Running work whose lease has run out, locked; what another node looks after already is left to it."""
+    return session.scalars(_locked(_lapsed(now).limit(limit), skip=True)).all()
+
+
+def past_deadline(session: Session, now: datetime, limit: int) -> Sequence[Enhancement]:
+    """Work that nobody started in time, locked; what somebody takes at this moment is left to him."""
+    return session.scalars(_locked(_past_deadline(now).limit(limit), skip=True)).all()
 
 
 def running_on(session: Session, worker: str) -> Sequence[Enhancement]:
-    query = select(Enhancement).where(Enhancement.state == "running", Enhancement.worker == worker)
-    return session.scalars(query).all()
+    """Running work of a worker, locked."""
+    return session.scalars(_locked(select(Enhancement).where(_RUNNING, Enhancement.worker == worker))).all()
 
 
 def running_under(session: Session, prefix: str) -> Sequence[Enhancement]:
-    """Running work of the workers whose names begin so."""
-    query = select(Enhancement).where(
-        Enhancement.state == "running", Enhancement.worker.startswith(prefix, autoescape=True)
-    )
-    return session.scalars(query).all()
+    """Running work of the workers whose names begin so, locked."""
+    query = select(Enhancement).where(_RUNNING, Enhancement.worker.startswith(prefix, autoescape=True))
+    return session.scalars(_locked(query.order_by(Enhancement.id))).all()
 
 
-def past_deadline(session: Session, now: datetime) -> Sequence[Enhancement]:
-    """Work that nobody started in time."""
-    query = select(Enhancement).where(Enhancement.state == "ready", Enhancement.deadline_at < now)
-    return session.scalars(query).all()
+def _lapsed(now: datetime) -> Select[Enhancement]:
+    return select(Enhancement).where(_RUNNING, Enhancement.lease_until < now)
+
+
+def _past_deadline(now: datetime) -> Select[Enhancement]:
+    return select(Enhancement).where(_READY, Enhancement.deadline_at < now)
+
+
+def _locked(query: Select[Enhancement], skip: bool = False) -> Select[Enhancement]:
+    """Rows that are read in order to be changed: as they are once they are ours, not as they were before."""
+    return query.with_for_update(skip_locked=skip).execution_options(populate_existing=True)
 
 
 def of_series(session: Session, series_uid: str) -> Sequence[Enhancement]:

@@ -1,0 +1,234 @@
+"""The ledger held against a plain model, on both databases: whatever workers, clocks, nodes and operators do, and in
+whatever order, work is done once, is never lost, and always the most urgent goes first."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.strategies import booleans, integers, sampled_from
+from sqlalchemy import delete, func, select, update
+from support.ledger import NOW, with_series, work
+
+from dicomnode.db.database import Database
+from dicomnode.db.models import AuditEvent, Enhancement
+from dicomnode.db.repositories import enhancements
+from dicomnode.jobs import ledger
+from dicomnode.jobs.ledger import Claim, RetryPolicy, StaleAttempt
+
+FAR = datetime(2100, 1, 1, tzinfo=UTC)
+RETRY = RetryPolicy(max_attempts=3, retry_seconds=3600)
+WORKERS = ("a/cpu/0", "a/cpu/1", "b/cpu/0")
+RETRIABLE = {"failed", "withheld", "cancelled", "expired"}
+index = integers(0, 50)
+
+
+@dataclass
+class Job:
+    """What the model knows of a piece of work."""
+
+    priority: int
+    generation: int
+    deadline: str
+    """`none`, `ahead` or `passed`."""
+    state: str = "ready"
+    attempt: int = 0
+    failures: int = 0
+    worker: str = ""
+    pauses: bool = False
+    """Waits after a failed attempt."""
+    lapsed: bool = False
+    """Its lease has run out, and nobody has noticed yet."""
+
+    def ends(self, state: str) -> None:
+        self.state, self.worker, self.lapsed = state, "", False
+
+    def fails(self) -> None:
+        self.failures += 1
+        self.pauses = self.failures < RETRY.max_attempts
+        self.ends("ready" if self.pauses else "failed")
+
+    def begins_anew(self) -> None:
+        self.ends("ready")
+        self.failures, self.pauses = 0, False
+
+
+class LedgerAgainstModel(RuleBasedStateMachine):
+    """Each rule does the same to the ledger and to the model; after each the two are compared."""
+
+    database: Database
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jobs: dict[int, Job] = {}
+        self.claims: list[Claim] = []
+        with self.database.write() as session:
+            session.execute(delete(Enhancement))
+            session.execute(delete(AuditEvent))
+
+    @rule(number=integers(0, 4), generation=integers(1, 3), priority=integers(0, 3), in_time=booleans())
+    def enter(self, number: int, generation: int, priority: int, in_time: bool) -> None:
+        asked = work(number, generation=generation, priority=priority, deadline_at=FAR if in_time else None)
+        with self.database.write() as session:
+            id = ledger.enter(session, asked, "a", NOW).id
+        deadline = "ahead" if in_time else "none"
+        job = self.jobs.setdefault(id, Job(priority, generation, deadline))
+        job.priority = min(job.priority, priority)
+        if job.generation < generation:
+            job.generation = generation
+            if job.state in ("done", "withheld", "failed", "expired"):
+                job.begins_anew()
+                job.deadline = deadline
+
+    @rule(worker=sampled_from(WORKERS))
+    def claim(self, worker: str) -> None:
+        with self.database.write() as session:
+            there_is = ledger.anything_to_claim(session)
+            claim = ledger.claim(session, worker, worker[0], 60)
+        may = {id: job.priority for id, job in self.jobs.items() if job.state == "ready" and not job.pauses}
+        assert there_is == bool(may)
+        if claim is None:
+            assert not may
+            return
+        assert may[claim.enhancement_id] == min(may.values())
+        job = self.jobs[claim.enhancement_id]
+        job.state, job.worker, job.attempt = "running", worker, job.attempt + 1
+        assert claim == Claim(claim.enhancement_id, job.attempt, job.generation, worker)
+        self.claims.append(claim)
+
+    def counts(self, claim: Claim) -> bool:
+        job = self.jobs[claim.enhancement_id]
+        return job.state == "running" and job.attempt == claim.attempt
+
+    @precondition(lambda self: self.claims)
+    @rule(index=index)
+    def heartbeat(self, index: int) -> None:
+        claim = self.claims[index % len(self.claims)]
+        with self.database.write() as session:
+            assert ledger.renew(session, claim, 60, "inferred") == self.counts(claim)
+        if self.counts(claim):
+            self.jobs[claim.enhancement_id].lapsed = False
+
+    @precondition(lambda self: self.claims)
+    @rule(index=index, end=sampled_from(["done", "withheld", "expired", "fail", "release"]))
+    def worker_ends(self, index: int, end: str) -> None:
+        """Also one that was paused past its lease, and comes back: then nothing may change."""
+        claim = self.claims[index % len(self.claims)]
+        if not self.counts(claim):
+            with pytest.raises(StaleAttempt), self.database.write() as session:
+                ledger.fenced(session, claim)
+            return
+        with self.database.write() as session:
+            row = ledger.fenced(session, claim)
+            if end == "fail":
+                ledger.fail_attempt(session, row, "broken", RETRY, "a")
+            elif end == "release":
+                ledger.release(session, row, "stopped")
+            else:
+                ledger.finish(session, row, end, "", "a")
+        job = self.jobs[claim.enhancement_id]
+        if end == "fail":
+            job.fails()
+            return
+        job.ends("ready" if end == "release" else end)
+        job.failures = 0 if end == "done" else job.failures
+
+    def running(self, **values: object) -> list[tuple[int, Job]]:
+        wanted = {"state": "running", **values}
+        return [(id, job) for id, job in self.jobs.items() if wanted.items() <= vars(job).items()]
+
+    @precondition(lambda self: self.running(lapsed=False))
+    @rule(index=index)
+    def lease_runs_out(self, index: int) -> None:
+        running = self.running(lapsed=False)
+        id, job = running[index % len(running)]
+        self.edit(id, lease_until=NOW)
+        job.lapsed = True
+
+    @precondition(lambda self: any(job.deadline == "ahead" for job in self.jobs.values()))
+    @rule(index=index)
+    def deadline_passes(self, index: int) -> None:
+        ahead = [(id, job) for id, job in self.jobs.items() if job.deadline == "ahead"]
+        id, job = ahead[index % len(ahead)]
+        self.edit(id, deadline_at=NOW)
+        job.deadline = "passed"
+
+    @precondition(lambda self: any(job.pauses for job in self.jobs.values()))
+    @rule()
+    def pauses_end(self) -> None:
+        for id, job in self.jobs.items():
+            if job.pauses:
+                self.edit(id, not_before=NOW)
+                job.pauses = False
+
+    def edit(self, id: int, **values: datetime) -> None:
+        with self.database.write() as session:
+            session.execute(update(Enhancement).where(Enhancement.id == id).values(values))
+
+    @rule()
+    def reap(self) -> None:
+        lapsed = [job for _, job in self.running(lapsed=True)]
+        late = [job for job in self.jobs.values() if job.deadline == "passed"]
+        with self.database.read() as session:
+            assert ledger.anything_to_reap(session) == bool(lapsed or [job for job in late if job.state == "ready"])
+        with self.database.write() as session:
+            hanging = ledger.reap(session, RETRY, "a")
+        assert sorted(hanging) == sorted(job.worker for job in lapsed)
+        for job in lapsed:
+            job.fails()
+        for job in late:
+            if job.state == "ready":
+                job.ends("expired")
+
+    @rule(worker=sampled_from(WORKERS))
+    def worker_dies(self, worker: str) -> None:
+        with self.database.write() as session:
+            died = ledger.worker_died(session, worker, "killed", RETRY, worker[0])
+        self.fail_all(died, [job for _, job in self.running(worker=worker)])
+
+    @rule(node=sampled_from("ab"))
+    def node_restarts(self, node: str) -> None:
+        with self.database.write() as session:
+            died = ledger.node_restarted(session, f"{node}/", RETRY, node)
+        self.fail_all(died, [job for _, job in self.running() if job.worker.startswith(f"{node}/")])
+
+    def fail_all(self, died: int, jobs: list[Job]) -> None:
+        assert died == len(jobs)
+        for job in jobs:
+            job.fails()
+
+    @precondition(lambda self: self.jobs)
+    @rule(index=index, wanted=sampled_from(["ready", "cancelled"]))
+    def operator(self, index: int, wanted: str) -> None:
+        id = sorted(self.jobs)[index % len(self.jobs)]
+        job = self.jobs[id]
+        with self.database.write() as session:
+            row = enhancements.find(session, id)
+            assert row is not None
+            if job.state not in (RETRIABLE if wanted == "ready" else {"ready", "running"}):
+                with pytest.raises(ValueError, match="cannot become"):
+                    ledger.operator_moves(session, row, wanted, "op", "a", NOW)
+                return
+            ledger.operator_moves(session, row, wanted, "op", "a", NOW)
+        job.begins_anew()
+        job.state = wanted
+        job.deadline = "none" if wanted == "ready" else job.deadline
+
+    @invariant()
+    def the_table_is_the_model(self) -> None:
+        with self.database.read() as session:
+            rows = {row.id: row for row in enhancements.listing(session, 100)}
+            claimed = session.scalar(select(func.count()).where(AuditEvent.kind == "enhancement.claimed"))
+        assert rows.keys() == self.jobs.keys()
+        for id, job in self.jobs.items():
+            for name in ("state", "attempt", "failures", "priority", "generation", "worker"):
+                assert getattr(rows[id], name) == getattr(job, name), (id, name)
+            assert (rows[id].lease_until is not None) == (job.state == "running")
+        assert claimed == len(self.claims) == sum(job.attempt for job in self.jobs.values())
+
+
+def test_the_ledger_is_the_model(database: Database) -> None:
+    with_series(database)
+    machine = type("Machine", (LedgerAgainstModel,), {"database": database})
+    run_state_machine_as_test(machine, settings=settings(max_examples=20, stateful_step_count=40, deadline=None))
