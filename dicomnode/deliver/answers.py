@@ -2,13 +2,11 @@
 
 An answer that is forgotten is an instance sent twice. A SQL transaction for each would be that safe and cost more than
 sending: a CT takes 0.3 ms. So each answer is written to a small file first, without a sync, before its association
-sends the next instance: the page cache outlives a process that is killed. Those that came since the last transaction
-go into SQL together, in one that is synced, COMMIT_SECONDS apart, or ten times as far as the database takes for it. A
-start reads the file, so after `kill -9` at any moment at most the one instance of each association whose answer had not
-been read is sent again. After a power cut it may be those since the last transaction as well: the same bytes under the
-same UIDs, which a PACS takes as what it has.
-
-A slow peer notices nothing of it: where answers are further apart than that each is in SQL at once.
+sends the next instance: the page cache outlives a process that is killed. A thread takes what came since into SQL, in
+one transaction that is synced, and rests ten times as long as that took, COMMIT_SECONDS at least. A start reads the
+file, so after `kill -9` at any moment at most the one instance of each association whose answer had not been read is
+sent again. After a power cut it may be those since the last transaction as well, LATE_SECONDS' worth at most: the same
+bytes under the same UIDs, which a PACS takes as what it has.
 """
 
 import hashlib
@@ -29,7 +27,7 @@ from dicomnode.deliver.outcome import Outcome, Response
 from dicomnode.observe import log
 
 COMMIT_SECONDS = 0.05
-LONGEST_APART = 1.0
+LATE_SECONDS = 1.0
 NOTE_SECONDS = 0.5
 LONGEST_FILE = 4 << 20
 
@@ -44,8 +42,10 @@ class Answers:
         self._path = root / "answers" / f"{hashlib.sha256(destination.encode()).hexdigest()[:16]}.jsonl"
         self._lock, self._committing = threading.Lock(), threading.Lock()
         self._waiting: list[Answer] = []
+        self._waiting_since = 0.0
         self._descriptor = -1
-        self._commit_at = 0.0
+        self._noted, self._closed = threading.Event(), threading.Event()
+        self._committer = threading.Thread(target=self._keep_committing, name=f"answers-{destination}", daemon=True)
 
     def recover(self) -> None:
         """Write down what an earlier life of the node noted and did not get into SQL. Before anything is sent."""
@@ -58,22 +58,22 @@ class Answers:
                 log.info("answers of an earlier life", destination=self._destination, count=len(left))
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC | os.O_CLOEXEC
             self._descriptor = os.open(self._path, flags, 0o600)
+            self._committer.start()
 
     def note(self, item: OpenItem, response: Response) -> None:
         """The next instance may go out when this returns. Raises DBAPIError once `abort` is set."""
         state = _STATES[response.outcome]
         answer = Answer(item.id, item.sop_uid, state, response.status, response.detail, item.attempts + 1)
         with self._lock:
+            if not self._waiting:
+                self._waiting_since = time.monotonic()
             self._waiting.append(answer)
             noted = _append(self._descriptor, answer)
             full = not noted or os.lseek(self._descriptor, 0, os.SEEK_CUR) > LONGEST_FILE
-        if full:
+            late = time.monotonic() - self._waiting_since > LATE_SECONDS
+        self._noted.set()
+        if full or late:
             self.settle()
-        elif time.monotonic() >= self._commit_at and self._committing.acquire(blocking=False):
-            try:
-                self._commit()
-            finally:
-                self._committing.release()
 
     def settle(self) -> None:
         """Everything noted until now is in SQL when this returns. Raises DBAPIError once `abort` is set."""
@@ -93,22 +93,34 @@ class Answers:
                     raise
 
     def close(self) -> None:
-        """Give the file back. What could not be settled stays in it."""
+        """End the thread and give the file back. What could not be settled stays in it."""
+        self._closed.set()
+        self._noted.set()
         with self._lock:
-            if self._descriptor >= 0:
-                os.close(self._descriptor)
-                self._descriptor = -1
+            opened, self._descriptor = self._descriptor, -1
+        if opened >= 0:
+            self._committer.join()
+            os.close(opened)
+
+    def _keep_committing(self) -> None:
+        while self._noted.wait() and not self._closed.is_set():
+            self._noted.clear()
+            began = time.monotonic()
+            try:
+                self.settle()
+            except Exception as error:  # whoever waits for the answers to be settled hears of it too
+                log.warning("answers wait", destination=self._destination, error=type(error).__name__)
+            self._closed.wait(min(max(COMMIT_SECONDS, 10 * (time.monotonic() - began)), LATE_SECONDS / 2))
 
     def _commit(self) -> None:
         with self._lock:
             batch = tuple(self._waiting)
-        began = time.monotonic()
-        if batch:
-            self.patiently(lambda session: deliveries.record_answers(session, batch))
-        took = time.monotonic() - began
-        self._commit_at = began + took + min(max(COMMIT_SECONDS, 10 * took), LONGEST_APART)
+        if not batch:
+            return
+        self.patiently(lambda session: deliveries.record_answers(session, batch))
         with self._lock:
             del self._waiting[: len(batch)]
+            self._waiting_since = time.monotonic()
             if not self._waiting and self._descriptor >= 0:
                 os.ftruncate(self._descriptor, 0)
 
