@@ -106,12 +106,9 @@ class Step:
 class Store:
     """A store whose containers the test writes itself, without syncs, and a database."""
 
-    def __init__(self, root: Path, url: str = "") -> None:
-        self.root = root
+    def __init__(self, root: Path, database: Database) -> None:
+        self.root, self.database = root, database
         (root / "containers").mkdir()
-        if not url:
-            (root / "node.db").write_bytes(empty_database())
-        self.database = Database(url or f"sqlite:///{root}/node.db")
         self.arrivals: list[Arrivals] = []
         self.open: dict[str, ContainerFile] = {}
         self.numbers, self.serials = itertools.count(), itertools.count()
@@ -168,7 +165,8 @@ class Store:
 @contextmanager
 def store() -> Iterator[Store]:
     with tempfile.TemporaryDirectory() as folder:
-        opened = Store(Path(folder))
+        (Path(folder) / "node.db").write_bytes(empty_database())
+        opened = Store(Path(folder), Database(f"sqlite:///{folder}/node.db"))
         try:
             yield opened
         finally:
@@ -218,8 +216,8 @@ def outcome(steps: Sequence[Step], *, every: bool, trusted: bool) -> dict[str, l
         return found
 
 
-def test_a_batch_does_the_same_on_every_database(tmp_path: Path, database_url: str) -> None:
-    bench = Store(tmp_path, database_url)
+def test_a_batch_does_the_same_on_every_database(tmp_path: Path, database: Database) -> None:
+    bench = Store(tmp_path, database)
     contents = ("first", "first", "variant", "conflict", "event", "correction", "variant")
     for number, content in enumerate(contents * 3):
         bench.write(Step(f"1.2.{number // 7}", "1.3.1", content, False))
