@@ -68,13 +68,13 @@ class Modality:
         self.begin_store(instance, len(instance.data_set))
         return self.status()
 
-    def begin_store(self, instance: Sendable, length: int) -> None:
-        """A C-STORE-RQ and the first `length` bytes of its data set; the rest is the caller's affair."""
+    def begin_store(self, instance: Sendable, length: int, *, last: bool = True) -> None:
+        """A C-STORE-RQ and the first `length` bytes of its data set, the last one marked so if there it ends."""
         self._message = self._message % 0xFFFF + 1
         context = self.contexts[instance.sop_class]
         command = wire.store_rq(self._message, instance.sop_class, instance.sop_uid)
         self.socket.sendall(wire.p_data(context, wire.COMMAND | wire.LAST, command))
-        self.send_data(context, memoryview(instance.data_set)[:length], last=length >= len(instance.data_set))
+        self.send_data(context, memoryview(instance.data_set)[:length], last=last and length >= len(instance.data_set))
 
     def send_data(self, context: int, data: bytes | memoryview, *, last: bool) -> None:
         """Data set bytes in as few P-DATA-TF as the peer takes."""

@@ -11,9 +11,6 @@ from support.footprint import descendants
 from support.nodeproc import Node
 from support.peers import Orthanc, StoreScp
 
-RECEIVER = "dicomnode.receive"
-"""In the command line of a receiving process."""
-
 
 class Target(Protocol):
     """A Storage SCP under attack, running."""
@@ -48,7 +45,7 @@ class NodeTarget:
         return self.node.ae_title
 
     def pids(self) -> list[int]:
-        return sorted(pid for pid, command in self.node.children().items() if RECEIVER in command)
+        return sorted(self.node.receivers())
 
     def stored(self) -> int:
         """Instances in the index."""
