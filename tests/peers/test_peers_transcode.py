@@ -1,7 +1,12 @@
 """A storescp that takes only some transfer syntaxes: what it stores shows the same pixels, or is what we stored."""
 
+import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,3 +112,25 @@ def test_what_cannot_be_transcoded_is_a_dead_letter_with_the_reason(tmp_path: Pa
     (row,) = bench.deliveries()
     assert row.state == "failed"
     assert "1 of 2 instances were refused for good" in row.reason
+
+
+def cli(*arguments: str) -> tuple[int, dict[str, Any]]:
+    """`dicomnode send`: exit status and its JSON document."""
+    command = [sys.executable, "-m", "dicomnode", "send", *arguments, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120.0, check=False)
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_send_by_hand_transcodes_unless_told_otherwise(tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for name in ("CT_small.dcm", "MR_small_jpeg_ls_lossless.dcm", "US1_J2KR.dcm"):
+        shutil.copy(file_of(name), folder)
+    with StoreScp(tmp_path / "received", "--fork") as pacs:
+        status, told = cli(str(folder), "--to", f"127.0.0.1:{pacs.port}", "--associations", "2")
+        assert (status, told["sent"], told["refused"]) == (0, 3, [])
+        assert sum(told["transcoded"].values()) == 2
+        assert len(pacs.files()) == 3
+        status, told = cli(str(folder), "--to", f"127.0.0.1:{pacs.port}", "--as-is")
+    assert (status, told["sent"], told["transcoded"]) == (1, 1, {})
+    assert all("does not take" in row["reason"] for row in told["refused"])

@@ -1,10 +1,12 @@
 """Several associations to one destination: never more than allowed, each instance once, and one that fails is alone."""
 
+import errno
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,13 @@ from pynetdicom import AE, evt
 from support.peers import free_port
 from support.sendingbench import SendingBench
 
+from dicomnode.db.repositories.deliveries import OpenItem
+from dicomnode.deliver.content import OnDisk
 from dicomnode.deliver.destination import Destination, Timeouts
 from dicomnode.deliver.outcome import AssociationFailed, Outcome, Response
 from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.parallel import store
+from dicomnode.domain.instance import Location
 
 FILE = Path(str(get_testdata_file("CT_small.dcm", download=False)))
 
@@ -225,16 +230,44 @@ def test_stopping_finishes_what_is_on_the_wire(bench: SendingBench, peer: Peer) 
 
 
 def test_unreadable_bytes_fail_alone(bench: SendingBench, peer: Peer) -> None:
-    bench.plan([FILE], copies=1)
+    bench.plan([FILE], copies=2)
     broken = bench.plan([FILE])
     with (bench.root / "made.tar").open("r+b") as container:
-        container.seek(bench.items()[1].offset)
+        container.seek(bench.items()[2].offset)
         container.write(b"\xff" * 1000)
     with sending(bench, peer.port, associations=2):
         until(lambda: {row.state for row in bench.deliveries()} == {"sent", "failed"}, "both to end")
-    assert [row.state for row in bench.items()] == ["sent", "failed"]
-    assert "cannot be read: no DICM prefix" in bench.items()[1].detail
-    assert broken[0] not in peer.uids() or peer.uids()[broken[0]] == 1
+    assert [row.state for row in bench.items()] == ["sent", "sent", "failed"]
+    assert "cannot be read: no DICM prefix" in bench.items()[2].detail
+    assert broken[0] not in peer.uids()
+
+
+class Torn(OnDisk):
+    """A file whose second half the disk cannot read."""
+
+    def window(self, offset: int, buffer: memoryview) -> memoryview:
+        if offset:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().window(offset, buffer[: self.length // 2])
+
+
+def test_a_disk_that_fails_amid_an_instance_costs_its_association_alone(
+    bench: SendingBench, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uids = bench.plan([FILE], copies=4)
+    sender = bench.sender(peer.port)
+    whole = sender._outgoing
+
+    def outgoing(item: OpenItem) -> Outgoing:
+        made = whole(item)
+        torn = Location(item.container, item.offset, item.length)
+        return made if item.sop_uid != uids[1] else replace(made, read=lambda: Torn.at(bench.root, torn))
+
+    monkeypatch.setattr(sender, "_outgoing", outgoing)
+    assert sender.send_next()
+    assert [row.state for row in bench.items()] == ["sent", "failed", "sent", "sent"]
+    assert "the stored bytes cannot be read: [Errno 5]" in bench.items()[1].detail
+    assert [received for received in peer.received.values() if received] == [uids[:1], uids[2:]]
 
 
 def outgoings(count: int) -> list[Outgoing]:
