@@ -1,5 +1,6 @@
 """Half-said things by the hundred: good neighbours have their C-ECHO within a second, the stalled go in time."""
 
+import os
 import time
 from collections import defaultdict
 from dataclasses import dataclass
@@ -7,8 +8,11 @@ from pathlib import Path
 
 import pytest
 from faults.observed import observed
+from pynetdicom import AE
+from support import wire
 from support.matrix import Form, RecordRow, forms
 from support.modality import Modality
+from support.peers import free_port
 from support.sampler import EchoSampler
 from support.siege import EIGHT_ADDRESSES, ONE_ADDRESS, Held, Siege
 from support.targets import Target, a_node
@@ -16,6 +20,8 @@ from support.targets import Target, a_node
 pytestmark = pytest.mark.faults
 
 KINDS = {"half request": "half_request", "half data": "half_data", "drip": "drip", "silent": "silent"}
+PEER_SECONDS = 30.0
+"""Peers are looked at, not judged."""
 GRACE = 1.0
 """Seconds that may pass from a deadline to the word or the end that follows from it."""
 
@@ -41,15 +47,15 @@ class Outcome:
         return f"{self.sampler.text()}; longest left alone: {ended}; open at the end: {never}"
 
 
-def besiege(target: Target, form: Form, sources: tuple[str, ...]) -> Outcome:
-    """Hold the siege for the form's seconds, sampling from before its begin to its end."""
+def besiege(target: Target, form: Form, sources: tuple[str, ...], seconds: float) -> Outcome:
+    """Hold the siege for so long, sampling from before its begin to its end."""
     counts = {kind: form[figure] for kind, figure in KINDS.items()}
     with (
         EchoSampler(target.port, target.ae_title) as sampler,
         Siege(target.port, target.ae_title, counts, sources) as siege,
     ):
         standing = siege.wait_for(sum(counts.values()), form["artim_seconds"])
-        time.sleep(form["seconds"])
+        time.sleep(seconds)
         held = list(siege.held)
     return Outcome(sampler, held, standing)
 
@@ -68,13 +74,45 @@ def assert_sent_away(outcome: Outcome, form: Form) -> None:
             late[held.stall.name].append(round(waited, 2))
         if held.told_at is not None:
             assert waited > deadline - GRACE, f"{held.stall.name} was sent away after {waited:.1f} s already"
-    assert not late
+    assert not late, f"sent away late, or never: {dict(late)}"
+
+
+@dataclass(frozen=True)
+class Stock:
+    """pynetdicom's own acceptor, in this process."""
+
+    port: int
+    ae_title: str = "ANY-SCP"
+
+    def pids(self) -> list[int]:
+        return [os.getpid()]
+
+    def stored(self) -> int:
+        return 0
+
+
+def test_a_receiver_without_deadlines_is_found_out() -> None:
+    """The same harness, shorter, against an acceptor that waits for ever inside a PDU."""
+    figures = {"half_request": 2, "half_data": 2, "drip": 2, "silent": 2, "artim_seconds": 1, "pdu_seconds": 1}
+    form = Form(12, False, figures)
+    entity = AE()
+    entity.add_supported_context(wire.VERIFICATION)
+    entity.acse_timeout = entity.network_timeout = 1.0
+    port = free_port()
+    server = entity.start_server(("127.0.0.1", port), block=False)
+    try:
+        outcome = besiege(Stock(port), form, EIGHT_ADDRESSES, seconds=3.0)
+    finally:
+        server.shutdown()
+    assert outcome.standing
+    with pytest.raises(AssertionError, match="late"):
+        assert_sent_away(outcome, form)
 
 
 def text(target: Target, form: Form) -> str:
     """From eight addresses, and from the good client's own."""
-    eight = besiege(target, form, EIGHT_ADDRESSES).text()
-    return f"{eight}; from one address: {besiege(target, form, ONE_ADDRESS).text()}"
+    eight, one = (besiege(target, form, sources, PEER_SECONDS).text() for sources in (EIGHT_ADDRESSES, ONE_ADDRESS))
+    return f"{eight}; from one address: {one}"
 
 
 @pytest.mark.parametrize("form", forms(12))
@@ -84,7 +122,7 @@ def test_the_stalled_hold_nobody_up(form: Form, tmp_path: Path, record_row: Reco
     with a_node(tmp_path / "node", dicom=dicom) as node:
         pids = node.pids()
         for sources in (EIGHT_ADDRESSES, ONE_ADDRESS):
-            outcome = besiege(node, form, sources)
+            outcome = besiege(node, form, sources, form["seconds"])
             seen.append(outcome.text())
             assert outcome.standing, "the siege never stood"
             assert outcome.sampler.slowest < 1.0, outcome.text()

@@ -43,6 +43,8 @@ CHECKS: dict[int, Check] = {
         short={"seconds": 8},
         long={"seconds": 60},
     ),
+    6: Check("kill -9 of a worker in every stage of a job", ("test_faults_kill_worker",)),
+    8: Check("the PACS is away for minutes", ("test_peers_outage",)),
     12: Check(
         "50 stalled half-PDUs and 300 silent sockets, a C-ECHO every 0.5 s",
         ("test_faults_stalled",),
@@ -70,6 +72,7 @@ CHECKS: dict[int, Check] = {
         long={"senders": 20, "times": 5, "instances": 100},
     ),
     17: Check("hundreds of malformed objects between good ones", ("test_faults_malformed",)),
+    18: Check("a pipeline that crashes, hangs, raises or eats memory", ("test_faults_poison",)),
     19: Check("bombs: deflate, RLE, frames, nesting", ("test_faults_bombs", "test_faults_malformed")),
     20: Check(
         "protocol fuzz",
