@@ -100,18 +100,11 @@ class DataSet:
     Made, it has read the file's beginning: what is no Part 10 file is found (NotPart10) before anything is sent.
     """
 
-    def __init__(self, content: Content, buffer: memoryview) -> None:
+    def __init__(self, content: Content, buffer: memoryview, *, begin: int | None = None) -> None:
+        """`begin`: the offset of the data set; by default it is behind the file meta information, and looked for."""
         self._content, self._buffer = content, buffer
         self._first = content.window(0, buffer)
-        self._begin = data_set_offset(self._first)
-
-    @classmethod
-    def of(cls, data_set: bytes) -> "DataSet":
-        """A data set in memory that has no file around it."""
-        made = cls.__new__(cls)
-        made._content, made._buffer = InMemory(data_set), memoryview(b"")
-        made._first, made._begin = memoryview(data_set), 0
-        return made
+        self._begin = data_set_offset(self._first) if begin is None else begin
 
     def pieces(self, step: int) -> Iterator[tuple[memoryview, bool]]:
         """Runs of bytes, in order, and whether each is the last; all others are multiples of `step` bytes long.

@@ -1,6 +1,6 @@
 """C-STORE and C-ECHO as SCU: stored bytes out, responses in (PS3.4 Annex A and B, PS3.7 9.1.1, 9.1.5).
 
-To send a number of instances over several associations at once, see `parallel.store`.
+To send a number of instances over several associations at once, see `parallel.store`; with the ledger, `sender`.
 """
 
 import threading
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from dicomnode.deliver.association import Association, Syntax
 from dicomnode.deliver.command import c_echo_rq, c_store_rq
-from dicomnode.deliver.content import BUFFER_BYTES, Content, DataSet
+from dicomnode.deliver.content import BUFFER_BYTES, Content, DataSet, InMemory
 from dicomnode.deliver.destination import Destination, Timeouts
 from dicomnode.deliver.outcome import (
     AssociationFailed,
@@ -64,7 +64,9 @@ class StoreSession:
         except CannotTranscode as error:
             refused = self._refused(outgoing)
             return Response(Outcome.PERMANENT, None, f"{refused.detail}; and {error}")
-        response = self._store(outgoing, (outgoing.sop_class_uid, native), DataSet.of(data_set))
+        response = self._store(
+            outgoing, (outgoing.sop_class_uid, native), DataSet(InMemory(data_set), self._buffer, begin=0)
+        )
         return response.as_transcoded(self._destination.ae_title, outgoing.transfer_syntax_uid, native)
 
     def _store(self, outgoing: Outgoing, syntax: Syntax, data_set: DataSet) -> Response:

@@ -44,9 +44,9 @@ _LOSSLESS = frozenset(
         JPEGLSLossless,
         JPEG2000Lossless,
         RLELossless,
-        UID("1.2.840.10008.1.2.4.92"),
-        UID("1.2.840.10008.1.2.4.201"),
-        UID("1.2.840.10008.1.2.4.202"),
+        UID("1.2.840.10008.1.2.4.92"),  # JPEG 2000 Part 2, lossless only
+        UID("1.2.840.10008.1.2.4.201"),  # High-Throughput JPEG 2000, lossless only
+        UID("1.2.840.10008.1.2.4.202"),  # the same with RPCL
     )
 )
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")

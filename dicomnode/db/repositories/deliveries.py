@@ -40,6 +40,7 @@ _ITEMS = DeliveryItem.metadata.tables[DeliveryItem.__tablename__]
 _RECORD_ANSWER = (
     update(_ITEMS)
     .where(_ITEMS.c.id == bindparam("of_item"), _ITEMS.c.sop_uid == bindparam("of_uid"), _ITEMS.c.state == "pending")
+    .where(_ITEMS.c.attempts < bindparam("of_attempt"))
     .values({name: bindparam(f"new_{name}") for name in ("state", "status", "detail", "attempts", "sent_at")})
 )
 
@@ -90,12 +91,13 @@ def counts(session: Session, delivery_id: int) -> dict[str, int]:
 
 
 def record_answers(session: Session, answers: Sequence[Answer]) -> None:
-    """Write down answers, in one statement; those of instances that have their final answer already change nothing."""
+    """Write down answers, in one statement. What is known already changes nothing: a final answer, an older attempt."""
     instant = database_now(session)
     rows = [
         {
             "of_item": answer.item_id,
             "of_uid": answer.sop_uid,
+            "of_attempt": answer.attempts,
             "new_state": answer.state,
             "new_status": answer.status,
             "new_detail": answer.detail,

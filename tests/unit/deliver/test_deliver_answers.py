@@ -110,6 +110,21 @@ def test_what_is_known_already_is_not_changed_by_the_file(bench: SendingBench) -
     assert (row.status, row.detail, row.attempts) == (0xB000, "earlier", 3)
 
 
+def test_a_retry_is_not_undone_by_what_the_file_still_holds(bench: SendingBench) -> None:
+    killed = answers_of(bench)
+    killed._committing.acquire()
+    item = open_items(bench)[0]
+    others = open_items(bench)[1:]
+    killed.note(item, from_status(0xC000))
+    with bench.database.write() as session:
+        deliveries.record_answers(session, killed._waiting)
+    killed.note(others[0], from_status(0))
+    with bench.database.write() as session:
+        deliveries.reopen_failed(session, 1)
+    answers_of(bench)
+    assert [row.state for row in bench.items()[:2]] == ["pending", "sent"]
+
+
 def test_the_file_of_another_database_is_not_believed(bench: SendingBench) -> None:
     killed = answers_of(bench)
     killed._committing.acquire()
