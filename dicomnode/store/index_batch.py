@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from dicomnode.audit.events import record
 from dicomnode.db.models import Instance, Series, Study
 from dicomnode.db.repositories import instances
-from dicomnode.domain.instance import Receipt
+from dicomnode.domain.instance import Location, Receipt
 from dicomnode.store import association_events
 from dicomnode.store.again import note_return, reopen
 from dicomnode.store.index_arrivals import Arrivals, NewInstance
@@ -43,7 +43,7 @@ class Batch:
         self.outcomes: Counter[str] = Counter()
         self._session, self._node, self._headers = session, node, headers
         self._versions = Versions(session, node, headers, same_pixels)
-        self._known: dict[str, tuple[str, bool]] = {}
+        self._known: dict[str, tuple[str, Location | None]] = {}
         self._rows: list[dict[str, Any]] = []
 
     def apply(self, batch: Sequence[Read]) -> None:
@@ -63,17 +63,21 @@ class Batch:
 
     def _instance(self, member: InstanceMember, fields: Fields) -> str:
         uid, sha256 = member.receipt.sop_instance_uid, member.receipt.sha256
-        known = self._known.get(uid)
-        if known is None:
+        known, location = self._known.get(uid, ("", None))
+        if not known:
             self._rows.append(self._arrive(member, fields))
-            self._known[uid] = sha256, True
+            self._known[uid] = sha256, member.location
             return "new"
-        return "duplicate" if known == (sha256, True) else self._known_instance(member, fields)
+        if known == sha256 and location is not None and self._headers.has(location):
+            return "duplicate"
+        return self._known_instance(member, fields)
 
     def _known_instance(self, member: InstanceMember, fields: Fields) -> str:
         self._write_rows()  # the one that is known may be of this very batch
         row = instances.find(self._session, member.receipt.sop_instance_uid)
         assert row is not None
+        if not row.gone and not self._headers.has(instances.location(row)):
+            row.fault = "missing"  # the doctor would say so; who sends it again was answered success just now
         if is_anew(row, member):
             self._anew(row, member, fields)
             return "again"
@@ -90,7 +94,7 @@ class Batch:
         note_return(self._session, known, same, receipt, self._node)
         self._session.merge(Instance(**self._arrive(member, fields)))
         self._session.flush()
-        self._known[receipt.sop_instance_uid] = receipt.sha256, True
+        self._known[receipt.sop_instance_uid] = receipt.sha256, member.location
 
     def _arrive(self, member: InstanceMember, fields: Fields) -> dict[str, Any]:
         """See to the series of a new instance, and announce it; its own columns, not yet written."""

@@ -44,6 +44,13 @@ class Headers:
                 break
         return of_header(self.header(location))
 
+    def has(self, location: Location) -> bool:
+        """Whether the container is there and reaches as far: a writer whose sync failed took back what came last."""
+        try:
+            return os.stat(self._root / location.container).st_size >= location.offset + location.length
+        except FileNotFoundError:
+            return False
+
     def header(self, location: Location) -> Dataset:
         """The receiver refuses what cannot be read; should it slip through, an empty header still gets its row.
 

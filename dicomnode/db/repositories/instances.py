@@ -21,12 +21,14 @@ def find(session: Session, sop_uid: str) -> Instance | None:
     return session.get(Instance, sop_uid)
 
 
-def known(session: Session, sop_uids: Sequence[str]) -> dict[str, tuple[str, bool]]:
-    """(sha256, whether the bytes are kept) of those of these instances that have a row, by UID."""
-    found: dict[str, tuple[str, bool]] = {}
+def known(session: Session, sop_uids: Sequence[str]) -> dict[str, tuple[str, Location | None]]:
+    """sha256 and, where the bytes are kept, their place, of those of these instances that have a row, by UID."""
+    found: dict[str, tuple[str, Location | None]] = {}
+    columns = (Instance.sop_uid, Instance.sha256, Instance.kept(), Instance.container, Instance.offset, Instance.length)
     for chunk in _chunks(sop_uids, 500):
-        query = select(Instance.sop_uid, Instance.sha256, Instance.kept()).where(Instance.sop_uid.in_(chunk))
-        found.update((uid, (sha256, bool(kept))) for uid, sha256, kept in session.execute(query))
+        rows = session.execute(select(*columns).where(Instance.sop_uid.in_(chunk)))
+        for uid, sha256, kept, container, offset, length in rows:
+            found[uid] = sha256, Location(container, offset, length) if kept else None
     return found
 
 

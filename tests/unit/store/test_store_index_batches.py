@@ -153,8 +153,7 @@ class Store:
 
     def everything(self) -> dict[str, list[Any]]:
         """All that the index wrote; audit events without their clock and in no order, for containers have none."""
-        found = {table.__tablename__: sorted(map(repr, self.content(table, "id", "at"))) for table in TABLES}
-        return found
+        return {table.__tablename__: sorted(map(repr, self.content(table, "id", "at"))) for table in TABLES}
 
     def close(self) -> None:
         for container in self.open.values():
@@ -310,6 +309,26 @@ def test_a_known_instance_whose_bytes_are_lost_is_contradicted_not_waited_for(be
     bench.open["gone"].append(receipt(data, "1.2.1", "1.3.1", 5), data)
     indexer.run()
     assert [row[0] for row in bench.content(InstanceVersion, *_all_but(InstanceVersion, "kind"))] == ["conflict"]
+
+
+@pytest.mark.parametrize("one_batch", [True, False])
+def test_the_same_bytes_again_are_no_duplicate_of_bytes_that_were_taken_back(bench: Store, one_batch: bool) -> None:
+    """By a writer whose data sync failed: nobody was answered for them, but the index may have seen them."""
+    place = bench.write(Step("1.2.1", "1.3.1", "first", False))
+    assert place is not None
+    indexer = bench.indexer()
+    indexer.run()
+    os.truncate(bench.root / place.container, place.offset - 512)
+    bench.open["1.3.1"] = ContainerFile(bench.root, "containers/n-p-b-000009.tar")
+    for _ in range(2):
+        data = data_set("1.2.1", "1.3.1", "first")
+        again = bench.open["1.3.1"].append(receipt(data, "1.2.1", "1.3.1", 5), data)
+        if not one_batch:
+            indexer.run()
+    indexer.run()
+    with bench.database.read() as session:
+        row = session.scalars(select(Instance)).one()
+    assert (row.container, row.fault, row.offset < again.offset) == (bench.open["1.3.1"].name, "", True)
 
 
 @pytest.mark.parametrize("padding", [0, 60 << 10, 2 << 20])
