@@ -46,7 +46,8 @@ def doctor(
     else:
         for found in findings:
             print(_line(found))
-        print("all is well" if ok else f"{sum(found.open for found in findings)} findings are left")
+        left = sum(found.open for found in findings)
+        print("all is well" if ok else f"{left} finding{' is' if left == 1 else 's are'} left")
     if not ok:
         raise typer.Exit(1)
 

@@ -63,12 +63,12 @@ def check_up(flow: Flow, wanted: Wanted, on_progress: OnProgress = lambda done, 
 
 def _store(flow: Flow, wanted: Wanted, on_progress: OnProgress) -> Iterator[Finding]:
     """One pass, and more of them while repairs uncover something: a lost instance may have a copy elsewhere."""
+    told: list[Finding] = []
     for _ in range(_PASSES):
-        again = False
-        for found in _pass(flow, wanted, on_progress):
-            again |= found.repaired
-            yield found
-        if not again:
+        news = [found for found in _pass(flow, wanted, on_progress) if found not in told]
+        yield from news
+        told += news
+        if not any(found.repaired for found in news):
             break
         wanted = replace(wanted, deep=False)
     yield from _left_over(flow, wanted)
