@@ -11,6 +11,8 @@ from dicomnode.cli.process import Child
 
 SECONDS_TO_START = 90.0
 _SECONDS_TO_SETTLE = 180.0
+_AWAKE_SECONDS = 0.2
+"""While a thread still has SIGCONT before it, Linux gives SIGTERM to another one, which need not wake the first."""
 _CLEAN = {"TCP_NODELAY": "1"}
 """DCMTK's answers take 40 ms with Nagle's algorithm, whatever the receiver does: that would measure nothing else."""
 
@@ -73,6 +75,7 @@ class Peer(ABC):
     def stop(self) -> None:
         """End all its processes."""
         self.thaw()
+        time.sleep(_AWAKE_SECONDS)
         for child in self.children:
             child.stop()
         self.children = []

@@ -26,7 +26,8 @@ def main(config: Path) -> None:
     count = process_count(settings.dicom.processes)
     receivers = Receivers(launch, Addresses.of(settings.dicom), count, changed=lambda: None, died=lambda death: None)
     receivers.start()
-    stop.wait()
+    while not stop.wait(1.0):  # a signal that another thread gets does not end a wait without an end
+        pass
     receivers.stop()
 
 
