@@ -78,9 +78,10 @@ class Node:
         self.flow = build_flow(settings)
         self.decoder = Decoder()
         self._draining = False
+        self._addresses = Addresses.of(settings.dicom)
         self._receivers = Receivers(
             Launch.of(settings, DRAIN_SECONDS),
-            Addresses.of(settings.dicom),
+            self._addresses,
             process_count(settings.dicom.processes),
             changed=self._receivers_changed,
             died=self._receiver_died,
@@ -123,8 +124,8 @@ class Node:
         self._workers.start()
         self._dispatcher.start()
         with self.flow.database.write() as session:
-            self._note(session, "node.started", f"dicomnode {__version__} listens on port {self.settings.dicom.port}")
-        log.info("listening", ae_title=self.settings.dicom.ae_title, port=self.settings.dicom.port)
+            self._note(session, "node.started", f"dicomnode {__version__} listens on {self._addresses}")
+        log.info("listening", ae_title=self.settings.dicom.ae_title, where=str(self._addresses))
 
     def stop(self) -> None:
         """Drain: refuse new associations, index what came, give running work back, finish instances on the wire."""

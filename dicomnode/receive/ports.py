@@ -19,6 +19,10 @@ class Addresses:
     plain: int | None
     tls: int | None
 
+    def __str__(self) -> str:
+        named = (f"port {self.plain}" if self.plain else "", f"port {self.tls} (TLS)" if self.tls else "")
+        return " and ".join(filter(None, named))
+
     @classmethod
     def of(cls, dicom: "DicomSettings") -> "Addresses":
         """As the settings have it."""
@@ -47,7 +51,3 @@ class Ports:
         """Let go of them; receiving processes keep theirs."""
         for each in (*self.plain, *self.tls):
             each.close()
-
-    def numbers(self) -> list[int]:
-        """The ports that are listened on."""
-        return [each.getsockname()[1] for each in (*self.plain, *self.tls)]

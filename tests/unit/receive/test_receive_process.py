@@ -53,6 +53,20 @@ def test_the_launch_document_says_all_that_the_settings_say() -> None:
     assert launch.admission == Admission(("NODE ONE",), ("CT1",), (PeerRule.of("MR1", mr1),), ("CHECK",))
 
 
+@pytest.mark.parametrize(
+    ("tls", "words"),
+    [
+        (None, "port 104"),
+        ({"port": 2762}, "port 104 and port 2762 (TLS)"),
+        ({"port": 2762, "only": True}, "port 2762 (TLS)"),
+    ],
+)
+def test_a_node_says_where_it_is_reached(tls: dict[str, object] | None, words: str) -> None:
+    files = {"cert": "/c.pem", "key": "/k.pem", "client": "none"}
+    settings = Settings.model_validate({"dicom": {"port": 104, "tls": tls and {**files, **tls}}})
+    assert str(Addresses.of(settings.dicom)) == words
+
+
 def test_a_receiving_process_is_lean(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
