@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy import Connection, create_engine, event, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
+from dicomnode.db.clock import Clock
+
 BUSY_SECONDS = 30
+_NOW = select(Clock())
 
 
 class Database:
@@ -58,12 +61,9 @@ class Database:
 
 
 def now(session: Session) -> datetime:
-    """The database's clock, in UTC: the only one that leases of several nodes may be compared on."""
-    if session.get_bind().dialect.name == "sqlite":
-        stamp = session.scalar(text("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')"))
-        return datetime.fromisoformat(str(stamp)).replace(tzinfo=UTC)
-    instant: datetime = session.execute(text("SELECT clock_timestamp()")).scalar_one()
-    return instant.astimezone(UTC)
+    """The database's clock, in UTC; `Clock` is the same inside a statement."""
+    instant: datetime = session.connection().execute(_NOW).scalar_one()
+    return instant
 
 
 def _configure_sqlite(connection: Any, record: Any) -> None:

@@ -8,7 +8,6 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from dicomnode.audit.events import record
@@ -117,8 +116,7 @@ def _record_created(session: Session, row: Enhancement, recipe: Recipe, node: st
 
 def claim(session: Session, worker: str, node: str, lease_seconds: float) -> Claim | None:
     """Take the most urgent piece of work, or None. Call it in a write transaction."""
-    now = database_now(session)
-    taken = enhancements.take(session, worker, now, now + timedelta(seconds=lease_seconds))
+    taken = enhancements.take(session, worker, lease_seconds)
     if taken is None:
         return None
     id, attempt, generation, series_uid, pipeline = taken
@@ -136,16 +134,12 @@ def claim(session: Session, worker: str, node: str, lease_seconds: float) -> Cla
 
 def anything_to_claim(session: Session) -> bool:
     """Whether `claim` would find work; a read, so that idle workers never take the write lock."""
-    return session.scalar(enhancements.claimable(database_now(session))) is not None
+    return enhancements.anything_claimable(session)
 
 
 def renew(session: Session, held: Claim, lease_seconds: float, stage: str) -> bool:
     """Extend the lease and say how far the work is. False: it is no longer this worker's."""
-    lease_until = database_now(session) + timedelta(seconds=lease_seconds)
-    query = update(Enhancement).where(
-        Enhancement.id == held.enhancement_id, Enhancement.attempt == held.attempt, Enhancement.state == "running"
-    )
-    return bool(session.execute(query.values(lease_until=lease_until, stage=stage)).rowcount)  # type: ignore[attr-defined]
+    return enhancements.renew(session, held.enhancement_id, held.attempt, lease_seconds, stage)
 
 
 def fenced(session: Session, held: Claim) -> Enhancement:

@@ -4,14 +4,17 @@ import typer
 
 from dicomnode.cli.bench.deliver import deliver
 from dicomnode.cli.bench.enhance import enhance
+from dicomnode.cli.bench.ledger import ledger
 from dicomnode.cli.bench.receive import receive
 
 app = typer.Typer(
-    help="Measure this machine: `bench receive`, `bench deliver` and `bench enhance`.", no_args_is_help=True
+    help="Measure this machine: `bench receive`, `bench deliver`, `bench enhance` and `bench ledger`.",
+    no_args_is_help=True,
 )
 app.command("receive")(receive)
 app.command("deliver")(deliver)
 app.command("enhance")(enhance)
+app.command("ledger")(ledger)
 
 
 @app.callback()

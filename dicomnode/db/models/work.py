@@ -11,10 +11,9 @@ from dicomnode.db.models.stored import Stored
 from dicomnode.db.types import Identity
 
 
-def _of_state(state: str, name: str, *columns: str) -> Index:
-    """An index of the rows in one state: claiming never walks over what is finished."""
-    where = text(f"state = '{state}'")
-    return Index(name, *columns, sqlite_where=where, postgresql_where=where)
+def _where(condition: str, name: str, *columns: str) -> Index:
+    """An index of some rows alone: claiming never walks over what is finished."""
+    return Index(name, *columns, sqlite_where=text(condition), postgresql_where=text(condition))
 
 
 class Enhancement(Base):
@@ -22,10 +21,10 @@ class Enhancement(Base):
 
     __tablename__ = "enhancement"
     __table_args__ = (
-        _of_state("ready", "ix_enhancement_ready", "priority", "not_before", "id"),
-        _of_state("running", "ix_enhancement_running", "lease_until"),
-        _of_state("ready", "ix_enhancement_deadline", "deadline_at"),
-        Index("ix_enhancement_state", "state", "id"),
+        _where("state = 'ready'", "ix_enhancement_ready", "priority", "not_before", "id"),
+        _where("state = 'running'", "ix_enhancement_running", "lease_until"),
+        _where("state = 'ready' AND deadline_at IS NOT NULL", "ix_enhancement_deadline", "deadline_at"),
+        _where("state <> 'ready' AND state <> 'running'", "ix_enhancement_over", "state", "id"),
     )
 
     id: Mapped[int] = mapped_column(Identity, primary_key=True)

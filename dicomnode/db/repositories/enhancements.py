@@ -3,15 +3,38 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Row, Select, func, literal_column, or_, select, update
+from sqlalchemy import Float, Row, Select, bindparam, func, literal_column, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from dicomnode.db.clock import Clock
 from dicomnode.db.models import DerivedSeriesRow, Enhancement, Output
 
 _READY = Enhancement.state == literal_column("'ready'")
 _RUNNING = Enhancement.state == literal_column("'running'")
-"""Written out: neither database uses a partial index for a state that it is told only when the plan is made."""
+_OVER = (Enhancement.state != literal_column("'ready'")) & (Enhancement.state != literal_column("'running'"))
+"""In the words of the partial indexes: neither database uses one for a state that is a parameter."""
+
+_ROW = Enhancement.metadata.tables[Enhancement.__tablename__].c
+
+CLAIMABLE = (
+    select(_ROW.id).where(_READY, _ROW.not_before <= Clock()).order_by(_ROW.priority, _ROW.not_before, _ROW.id).limit(1)
+)
+"""Id of the work that may start, the most urgent first."""
+
+_TAKE = (
+    update(_ROW.id.table)
+    .where(_ROW.id == CLAIMABLE.with_for_update(skip_locked=True).scalar_subquery())
+    .values(state="running", stage="claimed", reason="", finished_at=None, attempt=_ROW.attempt + 1)
+    .values(worker=bindparam("by"), started_at=Clock(), lease_until=Clock(bindparam("lease", type_=Float)))
+    .returning(_ROW.id, _ROW.attempt, _ROW.generation, _ROW.series_uid, _ROW.pipeline)
+)
+
+_RENEW = (
+    update(_ROW.id.table)
+    .where(_ROW.id == bindparam("of"), _ROW.attempt == bindparam("at"), _RUNNING)
+    .values(lease_until=Clock(bindparam("lease", type_=Float)), stage=bindparam("now_in"))
+)
 
 
 def find(session: Session, id: int) -> Enhancement | None:
@@ -39,47 +62,29 @@ def lock(session: Session, row: Enhancement) -> None:
     session.refresh(row, with_for_update=True)
 
 
-def claimable(now: datetime) -> Select[int]:
-    """Id of the work that may start, the most urgent first."""
-    return (
-        select(Enhancement.id)
-        .where(_READY, Enhancement.not_before <= now)
-        .order_by(Enhancement.priority, Enhancement.not_before, Enhancement.id)
-        .limit(1)
-    )
+def anything_claimable(session: Session) -> bool:
+    """Whether `take` would find work; a read."""
+    return session.connection().execute(CLAIMABLE).first() is not None
 
 
-def take(session: Session, worker: str, now: datetime, lease_until: datetime) -> Row[int, int, int, str, str] | None:
+def take(session: Session, worker: str, lease_seconds: float) -> Row[int, int, int, str, str] | None:
     """The most urgent work is this worker's: (id, attempt, generation, series, pipeline), in one statement.
 
     What another transaction takes at the same moment is passed over, so that claimers never wait for each other.
     """
-    chosen = claimable(now).with_for_update(skip_locked=True).scalar_subquery()
-    taken = update(Enhancement).where(Enhancement.id == chosen).values(
-        state="running",
-        worker=worker,
-        stage="claimed",
-        attempt=Enhancement.attempt + 1,
-        lease_until=lease_until,
-        started_at=now,
-        finished_at=None,
-        reason="",
-    )  # fmt: skip
-    columns = (
-        Enhancement.id,
-        Enhancement.attempt,
-        Enhancement.generation,
-        Enhancement.series_uid,
-        Enhancement.pipeline,
-    )
-    statement = taken.returning(*columns).execution_options(synchronize_session=False)
-    return session.execute(statement).one_or_none()
+    return session.connection().execute(_TAKE, {"by": worker, "lease": lease_seconds}).one_or_none()
 
 
 def fenced(session: Session, id: int, attempt: int) -> Enhancement | None:
     """The row, locked, if this attempt is still the one that counts."""
     query = select(Enhancement).where(Enhancement.id == id, Enhancement.attempt == attempt, _RUNNING)
     return session.scalar(_locked(query))
+
+
+def renew(session: Session, id: int, attempt: int, lease_seconds: float, stage: str) -> bool:
+    """The lease begins anew, if this attempt is still the one that counts; False otherwise."""
+    values = {"of": id, "at": attempt, "lease": lease_seconds, "now_in": stage}
+    return session.connection().execute(_RENEW, values).rowcount == 1
 
 
 def anything_overdue(session: Session, now: datetime) -> bool:
@@ -131,7 +136,10 @@ def of_series(session: Session, series_uid: str) -> Sequence[Enhancement]:
 def listing(session: Session, limit: int, state: str | None = None) -> Sequence[Enhancement]:
     """The newest first."""
     query = select(Enhancement).order_by(Enhancement.id.desc()).limit(limit)
-    return session.scalars(query.where(Enhancement.state == state) if state else query).all()
+    if state:
+        part = {"ready": _READY, "running": _RUNNING}.get(state, (Enhancement.state == state) & _OVER)
+        query = query.where(part)
+    return session.scalars(query).all()
 
 
 def derived_series(session: Session, enhancement_id: int) -> DerivedSeriesRow | None:
@@ -160,4 +168,4 @@ def staged_by_running(session: Session, folder: str) -> set[str]:
 
 def counts_by_state(session: Session) -> dict[str, int]:
     query = select(Enhancement.state, func.count()).group_by(Enhancement.state)
-    return dict(session.execute(query).all())
+    return {state: count for part in (_READY, _RUNNING, _OVER) for state, count in session.execute(query.where(part))}

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import StatementError
 
+from dicomnode.db.clock import Clock
 from dicomnode.db.database import Database, now
 from dicomnode.db.models import Container, SiteRevision
 
@@ -76,7 +77,9 @@ def test_the_database_clock_goes_on_inside_a_unit_of_work(database: Database) ->
     with database.write() as session:
         first = now(session)
         time.sleep(0.01)
-        assert now(session) > first
+        later, after = session.execute(select(Clock(), Clock(90.5))).one()
+        assert later > first
+        assert after - later == timedelta(seconds=90.5)
 
 
 def test_a_document_comes_back_as_it_went_in(database: Database) -> None:

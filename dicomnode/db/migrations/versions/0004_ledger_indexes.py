@@ -11,12 +11,12 @@ depends_on = None
 
 def upgrade() -> None:
     op.drop_index("ix_enhancement_claim", table_name="enhancement")
-    _of_state("ready", "ix_enhancement_ready", ["priority", "not_before", "id"])
-    _of_state("running", "ix_enhancement_running", ["lease_until"])
-    _of_state("ready", "ix_enhancement_deadline", ["deadline_at"])
-    op.create_index("ix_enhancement_state", "enhancement", ["state", "id"])
+    _where("state = 'ready'", "ix_enhancement_ready", ["priority", "not_before", "id"])
+    _where("state = 'running'", "ix_enhancement_running", ["lease_until"])
+    _where("state = 'ready' AND deadline_at IS NOT NULL", "ix_enhancement_deadline", ["deadline_at"])
+    _where("state <> 'ready' AND state <> 'running'", "ix_enhancement_over", ["state", "id"])
 
 
-def _of_state(state: str, name: str, columns: list[str]) -> None:
-    where = sa.text(f"state = '{state}'")
+def _where(condition: str, name: str, columns: list[str]) -> None:
+    where = sa.text(condition)
     op.create_index(name, "enhancement", columns, sqlite_where=where, postgresql_where=where)

@@ -1,0 +1,146 @@
+"""What `bench ledger` measures: jobs per second from ready to done, and a claim beside a million finished jobs."""
+
+import multiprocessing
+import statistics
+import time
+from dataclasses import dataclass
+from multiprocessing.synchronize import Event
+
+from sqlalchemy import func, select
+
+from dicomnode.cli.bench.ledger_rows import fill
+from dicomnode.db.database import Database
+from dicomnode.db.database import now as database_now
+from dicomnode.db.models import AuditEvent
+from dicomnode.db.repositories import enhancements
+from dicomnode.jobs import ledger
+from dicomnode.jobs.ledger import RetryPolicy
+from dicomnode.jobs.worker import Held, Worker, WorkerLimits
+
+NODE = "bench"
+LIMITS = WorkerLimits(lease_seconds=60, max_seconds=600, retry=RetryPolicy(max_attempts=3, retry_seconds=0))
+LAPSED_SHARE = 0.02
+"""This part of the jobs is held by a worker that is gone, and comes back by way of the reaper."""
+REAP_SECONDS, POLL_SECONDS, STUCK_SECONDS = 0.1, 0.02, 60.0
+WARM_UP = 20
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """`seconds` on the clock until all `jobs` were done; how many claims that took, and how many commits counted."""
+
+    claimers: int
+    jobs: int
+    seconds: float
+    claims: int
+    commits: int
+
+    @property
+    def per_second(self) -> float:
+        return self.jobs / self.seconds
+
+
+@dataclass(frozen=True)
+class ClaimTimes:
+    """Median milliseconds of one claim, without its commit, on an otherwise empty ledger and beside finished jobs."""
+
+    finished: int
+    claims: int
+    empty_ms: float
+    beside_ms: float
+
+    @property
+    def ratio(self) -> float:
+        return self.beside_ms / self.empty_ms
+
+
+def throughput(url: str, jobs: int, claimers: int) -> Throughput:
+    """Let so many worker processes do all the jobs in an empty ledger; each job is nothing but its commit.
+
+    The processes are forked, before this one opens the database: sixteen that load the program anew would need longer
+    for that than for the jobs.
+    """
+    context = multiprocessing.get_context("fork")
+    go, over = context.Event(), context.Event()
+    processes = [context.Process(target=_work, args=(url, number, go, over)) for number in range(claimers)]
+    for process in processes:
+        process.start()
+    database = Database(url)
+    try:
+        lapsed = int(jobs * LAPSED_SHARE)
+        fill(database, ready=jobs - lapsed, lapsed=lapsed)
+        go.set()
+        began = time.perf_counter()
+        _wait_until_done(database, jobs)
+        seconds = time.perf_counter() - began
+        return Throughput(claimers, jobs, seconds, _count(database, "claimed"), _count(database, "done"))
+    finally:
+        over.set()
+        go.set()
+        for process in processes:
+            process.join()
+        database.close()
+
+
+def _work(url: str, number: int, go: Event, over: Event) -> None:
+    """One claimer: a worker as the node has it, with nothing to compute."""
+    database = Database(url)
+
+    def commit(held: Held) -> None:
+        with database.write() as session:
+            ledger.finish(session, ledger.fenced(session, held.claim), "done", "", NODE)
+
+    worker = Worker(f"{NODE}/cpu/{number}", NODE, database, commit, LIMITS)
+    go.wait()
+    while not over.is_set():
+        if not worker.run_one():
+            over.wait(POLL_SECONDS)
+    database.close()
+
+
+def _wait_until_done(database: Database, jobs: int) -> None:
+    """Meanwhile the reaper does what the node's sweep does. Raises TimeoutError when nothing moves any more."""
+    done, moved = 0, time.monotonic()
+    while done < jobs:
+        with database.read() as session:
+            overdue = ledger.anything_to_reap(session)
+            now_done = enhancements.counts_by_state(session).get("done", 0)
+        if overdue:
+            with database.write() as session:
+                ledger.reap(session, LIMITS.retry, NODE)
+        if now_done > done:
+            done, moved = now_done, time.monotonic()
+        elif time.monotonic() - moved > STUCK_SECONDS:
+            raise TimeoutError(f"{jobs - done} of {jobs} jobs are not done, and none was in {STUCK_SECONDS:g} s")
+        time.sleep(REAP_SECONDS)
+
+
+def _count(database: Database, what: str) -> int:
+    with database.read() as session:
+        query = select(func.count()).where(AuditEvent.kind == f"enhancement.{what}")
+        return session.scalar(query) or 0
+
+
+def claim_times(empty: str, beside: str, finished: int, claims: int) -> ClaimTimes:
+    """Claim in turns from two ledgers that differ in the jobs that are finished, so that a busy machine hits both."""
+    databases = [Database(empty), Database(beside)]
+    for database, count in zip(databases, (0, finished), strict=True):
+        fill(database, ready=claims + WARM_UP, finished=count)
+    seconds: list[list[float]] = [[], []]
+    for _ in range(claims + WARM_UP):
+        for database, times in zip(databases, seconds, strict=True):
+            times.append(_claim(database))
+    for database in databases:
+        database.close()
+    medians = [1000 * statistics.median(times[WARM_UP:]) for times in seconds]
+    return ClaimTimes(finished, claims, *medians)
+
+
+def _claim(database: Database) -> float:
+    with database.write() as session:
+        database_now(session)  # the transaction has begun, and has its connection
+        began = time.perf_counter()
+        if ledger.claim(session, f"{NODE}/cpu/0", NODE, LIMITS.lease_seconds) is None:
+            raise LookupError("there was nothing to claim")
+        session.flush()
+        return time.perf_counter() - began
