@@ -11,7 +11,6 @@ import subprocess
 import tarfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from pynetdicom import AE
 from support.nodeproc import Node
 from support.peers import Orthanc, dcmtk
 from support.rawfiles import RawFile, raw_file
+from support.series import make_ct_series
 from support.wiretap import Recording, Wiretap
 
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore:Expected explicit VR")]
@@ -44,11 +44,16 @@ FLAGS = {
 """What makes storescu propose a transfer syntax: all those of pydicom's test files."""
 
 
-@cache
-def files() -> dict[str, list[RawFile]]:
-    """pydicom's files that can be sent, by transfer syntax."""
-    found: dict[str, list[RawFile]] = defaultdict(list)
-    for path in sorted((Path(pydicom.data.__file__).parent / "test_files").glob("*.dcm")):
+Files = dict[str, list[RawFile]]
+"""What is sent, by transfer syntax."""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """pydicom's files that can be sent, and one that is too large to be received in memory."""
+    found: Files = defaultdict(list)
+    paths = sorted((Path(pydicom.data.__file__).parent / "test_files").glob("*.dcm"))
+    for path in [*paths, *make_ct_series(tmp_path_factory.mktemp("large"), 1, rows=1600)]:
         file = raw_file(path)
         if (
             file.sop_class
@@ -68,27 +73,27 @@ def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield running
 
 
-def by_storescu(node: Node, port: int, tmp_path: Path) -> None:
+def by_storescu(node: Node, files: Files, port: int, tmp_path: Path) -> None:
     """DCMTK's storescu as it comes, with Nagle's algorithm; the flag that the syntax needs, one run for each."""
     environment = {name: value for name, value in os.environ.items() if name != "TCP_NODELAY"}
-    for syntax, found in files().items():
+    for syntax, found in files.items():
         to = ["-R", "-nh", FLAGS[syntax], "-aet", "STORESCU", "-aec", node.ae_title, "127.0.0.1", str(port)]
         subprocess.run([dcmtk("storescu"), *to, *(str(file.path) for file in found)], env=environment,
                        capture_output=True, timeout=60.0, check=False)  # fmt: skip
 
 
-def by_dcmsend(node: Node, port: int, tmp_path: Path) -> None:
+def by_dcmsend(node: Node, files: Files, port: int, tmp_path: Path) -> None:
     """DCMTK's dcmsend, everything in one run."""
-    paths = [str(file.path) for found in files().values() for file in found]
+    paths = [str(file.path) for found in files.values() for file in found]
     to = ["-dn", "-nuc", "-nh", "-aet", "DCMSEND", "-aec", node.ae_title, "127.0.0.1", str(port)]
     subprocess.run([dcmtk("dcmsend"), *to, *paths], capture_output=True, timeout=60.0, check=False)
 
 
-def by_orthanc(node: Node, port: int, tmp_path: Path) -> None:
+def by_orthanc(node: Node, files: Files, port: int, tmp_path: Path) -> None:
     """Orthanc, one file after the other: several have the same UID, of which it keeps one at a time."""
     modalities = {"node": [node.ae_title, "127.0.0.1", port]}
     with Orthanc(tmp_path / "orthanc", ae_title="SENDER", DicomModalities=modalities) as orthanc:
-        for file in (file for found in files().values() for file in found):
+        for file in (file for found in files.values() for file in found):
             uploaded = orthanc.http.post("/instances", content=file.path.read_bytes())
             if uploaded.status_code == 200:
                 identifier = uploaded.json()["ID"]
@@ -96,9 +101,9 @@ def by_orthanc(node: Node, port: int, tmp_path: Path) -> None:
                 orthanc.http.delete(f"/instances/{identifier}")
 
 
-def by_pynetdicom(node: Node, port: int, tmp_path: Path) -> None:
+def by_pynetdicom(node: Node, files: Files, port: int, tmp_path: Path) -> None:
     """pynetdicom's `send_c_store` of what pydicom read."""
-    for syntax, found in files().items():
+    for syntax, found in files.items():
         entity = AE(ae_title="PYNETDICOM")
         for sop_class in {file.sop_class for file in found}:
             entity.add_requested_context(sop_class, syntax)
@@ -110,7 +115,7 @@ def by_pynetdicom(node: Node, port: int, tmp_path: Path) -> None:
         association.release()
 
 
-Send = Callable[[Node, int, Path], None]
+Send = Callable[[Node, Files, int, Path], None]
 SENDERS: dict[str, tuple[Send, set[str]]] = {
     "STORESCU": (by_storescu, set()),
     "DCMSEND": (by_dcmsend, {"1.2.840.10008.1.2", "1.2.840.10008.1.2.2"}),
@@ -148,15 +153,15 @@ def on_the_wire(recordings: list[Recording]) -> Counter[Bytes]:
 
 
 @pytest.mark.parametrize("calling", SENDERS)
-def test_the_stored_bytes_are_those_on_the_wire(node: Node, calling: str, tmp_path: Path) -> None:
+def test_the_stored_bytes_are_those_on_the_wire(node: Node, files: Files, calling: str, tmp_path: Path) -> None:
     send, cannot = SENDERS[calling]
     with Wiretap(node.dicom_port) as tap:
-        send(node, tap.port, tmp_path)
+        send(node, files, tap.port, tmp_path)
         recordings = tap.finished()
     max_pdu = int(node.settings["dicom"]["max_pdu"])
     assert {recording.association().max_pdu for recording in recordings} == {max_pdu}
     lengths = [length for recording in recordings for length in recording.data_pdus()]
     assert max_pdu // 2 < max(lengths) <= max_pdu
     sent = on_the_wire(recordings)
-    assert {syntax for _, syntax, _ in sent} == files().keys() - cannot
+    assert {syntax for _, syntax, _ in sent} == files.keys() - cannot
     assert stored(node, calling) == sent
