@@ -1,5 +1,6 @@
 """The database: one engine, one unit of work, one clock."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -8,11 +9,17 @@ from typing import Any
 
 from sqlalchemy import Connection, create_engine, event, select
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from dicomnode.db.clock import Clock
 
 BUSY_SECONDS = 30
+REST_SECONDS = 1.0
+"""A connection that rested for longer is asked whether it still stands, before it is used."""
+
+_SINCE = "dicomnode_rests_since"
 _NOW = select(Clock())
 
 
@@ -32,16 +39,15 @@ class Database:
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         if self.is_sqlite and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        options: dict[str, Any] = (
-            {"connect_args": {"timeout": BUSY_SECONDS}} if self.is_sqlite else {"pool_pre_ping": True}
-        )
-        self.engine = create_engine(url, **options)
+        self.engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS} if self.is_sqlite else {})
+        self._writer = self.engine.execution_options(dicomnode_write=True)
+        self._reader = self.engine
         if self.is_sqlite:
             event.listen(self.engine, "connect", _configure_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
-        self._writer = self.engine.execution_options(dicomnode_write=True)
-        self._reader = self.engine
-        if not self.is_sqlite:
+        else:
+            event.listen(self.engine, "checkin", _rests)
+            event.listen(self.engine, "checkout", self._ping_after_rest)
             self._reader = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     @contextmanager
@@ -59,11 +65,24 @@ class Database:
     def close(self) -> None:
         self.engine.dispose()
 
+    def _ping_after_rest(self, connection: Any, record: ConnectionPoolEntry, proxy: PoolProxiedConnection) -> None:
+        """The server may have restarted since. Not before every unit of work: a ping takes as long as a statement."""
+        if time.monotonic() - record.info.get(_SINCE, time.monotonic()) < REST_SECONDS:
+            return
+        try:
+            self.engine.dialect.do_ping(connection)
+        except Exception as error:  # the driver's own; which one is none of our business
+            raise InvalidatePoolError from error
+
 
 def now(session: Session) -> datetime:
     """The database's clock, in UTC; `Clock` is the same inside a statement."""
     instant: datetime = session.connection().execute(_NOW).scalar_one()
     return instant
+
+
+def _rests(connection: Any, record: ConnectionPoolEntry) -> None:
+    record.info[_SINCE] = time.monotonic()
 
 
 def _configure_sqlite(connection: Any, record: Any) -> None:
