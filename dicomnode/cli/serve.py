@@ -45,7 +45,8 @@ def serve(config: ConfigOption = None) -> None:
     except OSError as error:
         fail(f"the node cannot work on its disk: {error}")
     web.start()
-    stop.wait()
+    while not stop.wait(1.0):  # the kernel may give a signal to another thread; its handler runs in this one
+        pass
     log.info("draining")
     node.stop()
     web.stop()

@@ -22,8 +22,9 @@ from dicomnode.store.journal import Journal
 ORPHANED = 3
 """Exit status of a process whose node is gone."""
 
-CLOSE_IDLE_SECONDS = 30.0
-"""How often containers that nothing came for are closed when nothing comes at all: retention waits for that."""
+LOOK_SECONDS = 1.0
+"""How often containers that nothing came for are closed when nothing comes at all: retention waits for that. And how
+late SIGTERM may be noticed: the kernel may give it to any thread, but its handler runs in the main one."""
 
 _STDIN = 0
 
@@ -64,7 +65,7 @@ def serve(launch: Launch, post: Post, stop: threading.Event) -> None:
     )
     receiver.start(list(_listening(launch, post)))
     row.set("state", State.SERVING)
-    while not stop.wait(CLOSE_IDLE_SECONDS):
+    while not stop.wait(LOOK_SECONDS):
         journal.close_idle()
     row.set("state", State.DRAINING)
     receiver.stop(launch.drain_seconds)

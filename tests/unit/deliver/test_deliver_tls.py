@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support.certificates import Authority, Identity
 
-from dicomnode.deliver.content import DataSet
+from dicomnode.deliver.content import BUFFER_BYTES, DataSet, InMemory
 from dicomnode.deliver.destination import Destination
 from dicomnode.deliver.outcome import AssociationFailed, FailureKind
 from dicomnode.deliver.tls import ClientTls, client_context
@@ -255,10 +255,14 @@ def test_a_data_set_arrives_byte_for_byte(pki: Pki, limit: int) -> None:
 
     with listening(pacs(pki, script)) as port:
         wire = connect(to(port, pki.files()))
-        wire.write_message(1, b"command!", DataSet.of(data), limit, 20.0)
+        wire.write_message(1, b"command!", in_memory(data), limit, 20.0)
         assert wire.read(20.0) == (4, b"abcdef")
         wire.close()
     assert received.digest() == hashlib.sha256(data).digest()
+
+
+def in_memory(data: bytes) -> DataSet:
+    return DataSet(InMemory(data), memoryview(bytearray(BUFFER_BYTES)), begin=0)
 
 
 def silent(over: threading.Event) -> Script:
@@ -279,7 +283,7 @@ def test_a_peer_that_stops_reading(pki: Pki, ends: str) -> None:
             threading.Timer(0.5, stop.set).start()
         began = time.monotonic()
         with pytest.raises(AssociationFailed) as caught:
-            wire.write_message(1, b"command!", DataSet.of(bytes(50_000_000)), 0, 1.0 if ends == "timeout" else 60.0)
+            wire.write_message(1, b"command!", in_memory(bytes(50_000_000)), 0, 1.0 if ends == "timeout" else 60.0)
         assert caught.value.kind is (FailureKind.TIMEOUT if ends == "timeout" else FailureKind.STOPPED)
         assert time.monotonic() - began < 10.0
         wire.write_last(PDU)
@@ -304,7 +308,7 @@ def test_a_slow_reader_is_not_silent(pki: Pki) -> None:
 
     with listening(serve) as port:
         wire = connect(to(port, pki.files()))
-        wire.write_message(1, b"command!", DataSet.of(data), 0, 0.7)
+        wire.write_message(1, b"command!", in_memory(data), 0, 0.7)
         assert wire.read(5.0) == (4, b"abcdef")
         wire.close()
 
