@@ -47,7 +47,7 @@ class Headers:
     def has(self, location: Location) -> bool:
         """Whether the container is there and reaches as far: a writer whose sync failed took back what came last."""
         try:
-            return os.stat(self._root / location.container).st_size >= location.offset + location.length
+            return (self._root / location.container).stat().st_size >= location.offset + location.length
         except FileNotFoundError:
             return False
 
