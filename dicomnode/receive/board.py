@@ -131,6 +131,12 @@ class Board:
         taken = self._map[self._slots_at :]
         return len(taken) - taken.count(0)
 
+    def is_crowded(self, process: int) -> bool:
+        """Whether another process has fewer associations open than this one."""
+        taken = self._map[self._slots_at :]
+        mine = taken.count(process + 1)
+        return mine > 0 and any(taken.count(other + 1) < mine for other in range(self.processes))
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Alone among all processes and threads: the kernel's record locks know processes only."""

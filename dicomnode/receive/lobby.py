@@ -24,6 +24,8 @@ from dicomnode.receive.states import ARROWS, Action, Event, State, event_of
 LOGGER = logging.getLogger(__name__)
 
 _CHUNK = 64 << 10
+_AFTER_YOU_SECONDS = 0.0005
+"""The kernel wakes all that listen; so long a process waits that has more associations than another."""
 _WANTS = (BlockingIOError, ssl.SSLWantReadError)
 
 _LAST_WORDS = {
@@ -49,7 +51,8 @@ class _Waiting:
 class Lobby(threading.Thread):
     """Accepts connections and calls `asked` with each that asks for an association, `dropped` with each that may not.
 
-    Both are called in this thread, and must not block. `dropped` gets the peer's address and the reason in words.
+    All are called in this thread, and must not block. `dropped` gets the peer's address and the reason in words;
+    `is_crowded` says whether another process should take the next connection.
     """
 
     def __init__(
@@ -58,9 +61,10 @@ class Lobby(threading.Thread):
         limits: Limits,
         asked: Callable[[Connection], None],
         dropped: Callable[[str, str], None],
+        is_crowded: Callable[[], bool],
     ) -> None:
         super().__init__(name="lobby", daemon=True)
-        self._limits, self._asked, self._dropped = limits, asked, dropped
+        self._limits, self._asked, self._dropped, self._is_crowded = limits, asked, dropped, is_crowded
         self._selector = selectors.DefaultSelector()
         self._waiting: dict[_Waiting, None] = {}  # in the order of their deadlines
         self._of_address: Counter[str] = Counter()
@@ -119,7 +123,9 @@ class Lobby(threading.Thread):
             self._listen_to_orders()
 
     def _accept(self, listening: Listening) -> None:
-        """One connection a turn: other receiving processes listen on the same socket, and may be less busy."""
+        """One connection a turn: other receiving processes listen on the same socket, and go first if less busy."""
+        if self._is_crowded():
+            time.sleep(_AFTER_YOU_SECONDS)
         try:
             sock, peer = listening.socket.accept()
         except OSError as error:

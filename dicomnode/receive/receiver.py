@@ -102,7 +102,8 @@ class StorageReceiver:
         silence_pydicom()
         listening = listening or (Listening(listen(self._settings.host, self._settings.port)),)
         self._port = int(listening[0].socket.getsockname()[1])
-        self._lobby = Lobby(listening, self._acceptor.limits, self._asked, self._book.drop)
+        slots = self._acceptor.slots
+        self._lobby = Lobby(listening, self._acceptor.limits, self._asked, self._book.drop, slots.is_crowded)
         self._lobby.start()
 
     def stop(self, drain_seconds: float = 10.0) -> None:

@@ -14,3 +14,6 @@ class SharedSlots:
 
     def free(self, slot: int) -> None:
         self._board.free_slot(self._process, slot)
+
+    def is_crowded(self) -> bool:
+        return self._board.is_crowded(self._process)

@@ -13,6 +13,9 @@ class Slots(Protocol):
     def free(self, slot: int) -> None:
         """Give a taken slot back, once."""
 
+    def is_crowded(self) -> bool:
+        """Whether another process has fewer associations open, and should take the next connection."""
+
 
 class LocalSlots:
     """The slots of a receiver that runs by itself."""
@@ -28,3 +31,6 @@ class LocalSlots:
     def free(self, slot: int) -> None:
         with self._lock:
             self._free.append(slot)
+
+    def is_crowded(self) -> bool:
+        return False

@@ -170,3 +170,13 @@ def test_a_node_does_not_start_with_processes_that_cannot(tmp_path: Path) -> Non
     assert not supervisor.serving
     assert [child.process for child in supervisor._children] == [None, None]
     ports.close()
+
+
+def test_associations_spread_over_the_processes(tmp_path: Path) -> None:
+    """Four scanners at once have all cores, not what chance gives them."""
+    with receiving_processes(tmp_path) as running:
+        held = [running.associate() for _ in range(16)]
+        assert all(association.is_established for association in held)
+        assert min(running.open()) >= 7, running.open()
+        for association in held:
+            association.release()
