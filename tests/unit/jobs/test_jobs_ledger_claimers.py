@@ -127,7 +127,10 @@ def test_two_nodes_that_reap_at_once_count_one_failure(database: Database) -> No
     together(4, act)
     with database.read() as session:
         rows = session.execute(select(Enhancement.state, Enhancement.failures).distinct()).all()
+        failed = AuditEvent.kind == "enhancement.attempt_failed"
+        events = session.scalar(select(func.count()).where(failed))
     assert rows == [("ready", 1)]
+    assert events == 20
 
 
 def test_equal_work_entered_at_once_is_one_row(database: Database) -> None:
