@@ -21,7 +21,7 @@ from dicomnode.cli.bench.network.options import (
 )
 from dicomnode.cli.common import JsonOption, fail
 
-_PEERS = "storescp,storescp+B,orthanc,receiving,node"
+_PEERS = "storescp,storescp+B,orthanc,orthanc-as-it-comes,receiving,node"
 
 
 def receive(

@@ -88,7 +88,8 @@ def test_peers_that_are_not_installed_are_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("dicomnode.cli.bench.network.dcmtk.version", lambda name: None)
     peers, absent = chosen(",".join(known("auto")), "auto")
     assert [peer.key for peer in peers] == ["receiving", "node"]
-    assert absent == ["storescp", "storescp +B", "storescp --ignore", "Orthanc", "Orthanc, sync off"]
+    orthancs = ["Orthanc", "Orthanc, as it comes", "Orthanc, sync off"]
+    assert absent == ["storescp", "storescp +B", "storescp --ignore", *orthancs]
 
 
 def test_rows_of_nothing_are_left_out() -> None:

@@ -36,7 +36,7 @@ RECEIVE = (
     Goal("mr-1", _RATE, "orthanc", 3.0),
     Goal("mr-k", _RATE, "storescp+B", 0.5),
     Goal("mr-k", _RATE, "orthanc", 3.0),
-    Goal("nagle", _RATE, "orthanc", 20.0),
+    Goal("nagle", _RATE, "orthanc-as-it-comes", 20.0),
     Goal("each", _MS, "storescp", 3.0, at_least=False),
     Goal("ct-1", _CPU, "storescp", 1.2, at_least=False),
     Goal("series", _MIB, None, 150.0, at_least=False),

@@ -22,22 +22,26 @@ def version() -> str | None:
 
 
 class Orthanc(Peer):
-    """An index in SQLite, a file for each instance. `sync` is its SyncStorageArea, on by default: fsync for each."""
+    """An index in SQLite, a file for each instance. `sync` is its SyncStorageArea, on by default: fsync for each.
+
+    `helped`: without Nagle's algorithm, which it has as it comes.
+    """
 
     called = "ORTHANC"
 
-    def __init__(self, key: str = "orthanc", *, sync: bool = True) -> None:
+    def __init__(self, key: str = "orthanc", title: str = "Orthanc", *, sync: bool = True, helped: bool = True) -> None:
         super().__init__()
-        self.key, self._sync = key, sync
-        self.title = "Orthanc" if sync else "Orthanc, sync off"
+        self.key, self.title, self._sync, self._helped = key, title, sync, helped
         self._dicom = self._http = 0
+        self.rows = () if helped else ("nagle",)
 
     def start(self, folder: Path) -> None:
         folder.mkdir(parents=True)
         self._dicom, self._http = free_ports(2)
         config = folder / "orthanc.json"
         config.write_text(json.dumps(self._configuration(folder / "storage")), encoding="utf-8")
-        self.children = [Child(self.title, with_environment(PROGRAM, config), folder / "orthanc.log")]
+        command = with_environment(PROGRAM, config) if self._helped else [PROGRAM, config]
+        self.children = [Child(self.title, command, folder / "orthanc.log")]
 
     def wait_ready(self) -> None:
         (child,) = self.children

@@ -25,6 +25,8 @@ class Peer(ABC):
     called: str
     keeps = True
     """Whether it keeps what it receives, so that it can be counted."""
+    rows: tuple[str, ...] = ()
+    """The rows that it is meant for; all where empty."""
 
     def __init__(self) -> None:
         self.children: list[Child] = []

@@ -17,7 +17,8 @@ def known(count: str) -> dict[str, Callable[[], Peer]]:
         "storescp+B": lambda: StoreScp("storescp+B", "storescp +B", "+B"),
         "discarding": Discarding,
         "orthanc": Orthanc,
-        "orthanc-unsynced": lambda: Orthanc("orthanc-unsynced", sync=False),
+        "orthanc-as-it-comes": lambda: Orthanc("orthanc-as-it-comes", "Orthanc, as it comes", helped=False),
+        "orthanc-unsynced": lambda: Orthanc("orthanc-unsynced", "Orthanc, sync off", sync=False),
         "receiving": lambda: ReceivingNode(count),
         "node": lambda: WholeNode(count),
     }

@@ -51,7 +51,11 @@ class ReceiveBench:
             peer.freeze()
 
     def _of(self, row: Row) -> Iterator[Peer]:
-        return (peer for peer in self._peers if not row.peers or peer.key in row.peers)
+        return (
+            peer
+            for peer in self._peers
+            if (not row.peers or peer.key in row.peers) and (not peer.rows or row.key in peer.rows)
+        )
 
     def _measured(self, row: Row, peer: Peer, number: int) -> Run:
         before = peer.stored()

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 OURS = ("receiving", "node")
 """The node, by the keys of its peers: alone and whole."""
+NAGLE = ("storescp", "orthanc", "orthanc-as-it-comes", *OURS)
 
 
 class Sender(StrEnum):
@@ -55,7 +56,7 @@ def receive_rows(counts: Mapping[str, int], parallel: int) -> Sequence[Row]:
         Row("mr-1", "MR", mr),
         Row("mr-k", "MR", 2 * mr, parallel),
         Row("dx-1", "DX", counts["dx"]),
-        Row("nagle", "MR", counts["nagle"], sender=Sender.STORESCU, peers=("storescp", "orthanc", *OURS)),
+        Row("nagle", "MR", counts["nagle"], sender=Sender.STORESCU, peers=NAGLE),
         Row("each", "MR", counts["each"], sender=Sender.EACH),
         Row("series", "CT", counts["series"], peers=OURS, once=True),
     )
