@@ -72,12 +72,13 @@ class Footprint:
 class MemoryWatch:
     """How far the processes of `pids()` grow while the `with` block runs, by the kernel's own counting of peaks.
 
-    A process that comes later counts from what the first one had: a forked child has its parent's memory.
+    A process that comes later counts from the least that one of the first had: a forked child has its parent's memory.
     """
 
     def __init__(self, pids: Callable[[], Iterable[int]]) -> None:
         self._pids = pids
         self._before: dict[int, int] = {}
+        self._first: dict[int, int] = {}
         self._peaks: dict[int, int] = {}
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -99,13 +100,14 @@ class MemoryWatch:
     def _look(self) -> None:
         for pid in {*self._pids(), *self._before}:
             if pid not in self._before:
-                self._before[pid] = next(iter(self._before.values()), 0) or resident(pid)
+                self._before[pid] = min(self._first.values()) if self._first else resident(pid)
                 with contextlib.suppress(OSError):
                     forget_peak(pid)
             self._peaks[pid] = max(self._peaks.get(pid, 0), resident(pid, peak=True))
 
     def __enter__(self) -> Self:
         self._look()
+        self._first = dict(self._before)
         self._thread.start()
         return self
 
