@@ -1,6 +1,7 @@
 """What `bench ledger` measures: jobs per second from ready to done, and a claim beside a million finished jobs."""
 
 import multiprocessing
+import os
 import statistics
 import time
 from dataclasses import dataclass
@@ -91,8 +92,10 @@ def _work(url: str, number: int, go: Event, over: Event) -> None:
             ledger.finish(session, ledger.fenced(session, held.claim), "done", "", NODE)
 
     worker = Worker(f"{NODE}/cpu/{number}", NODE, database, commit, LIMITS)
-    go.wait()
-    while not over.is_set():
+    parent = os.getppid()
+    while not go.wait(POLL_SECONDS) and os.getppid() == parent:
+        pass
+    while not over.is_set() and os.getppid() == parent:  # a bench that was killed leaves no claimers behind
         if not worker.run_one():
             over.wait(POLL_SECONDS)
     database.close()
