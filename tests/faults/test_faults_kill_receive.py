@@ -38,6 +38,7 @@ class Receive:
 
     series: list[list[RawFile]]
     acknowledged: list[str] = field(default_factory=list)
+    killed: threading.Event = field(default_factory=threading.Event)
 
     def files(self) -> list[RawFile]:
         return [file for files in self.series for file in files]
@@ -51,6 +52,7 @@ class Receive:
             time.sleep(0.001)
         time.sleep(delay)
         kill()
+        self.killed.set()
         for thread in threads:
             thread.join()
 
@@ -60,6 +62,8 @@ class Receive:
             Modality(target.port, target.ae_title, f"CT{number}") as modality,
         ):
             for file in self.series[number]:
+                if file is self.series[number][-1]:
+                    self.killed.wait()  # on a busy machine the kill may come late: it still meets an open association
                 if modality.store(file) == 0x0000:
                     self.acknowledged.append(file.sop_uid)
 
