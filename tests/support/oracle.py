@@ -53,4 +53,3 @@ def oracle(root: Path, sop_classes: list[str], syntaxes: list[str], gate: Any = 
     finally:
         server.shutdown()
         _config.VALIDATORS["UI"] = before
-
