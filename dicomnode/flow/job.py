@@ -23,7 +23,7 @@ from dicomnode.domain.recipe import Recipe
 from dicomnode.domain.verdict import Verdict
 from dicomnode.enhance.api import Pipeline
 from dicomnode.enhance.decode import Decoder
-from dicomnode.enhance.errors import EnhanceError, SeriesRefused
+from dicomnode.enhance.errors import CannotDecode, EnhanceError, SeriesRefused
 from dicomnode.enhance.images import Enhanced, EnhancedSlice, Pixels, SourceImage
 from dicomnode.enhance.runner import Engine
 from dicomnode.flow.context import Flow, gone_words
@@ -34,6 +34,7 @@ from dicomnode.flow.prepared import Prepared, Written
 from dicomnode.jobs import ledger
 from dicomnode.jobs.worker import Held, JobFailed
 from dicomnode.observe import checkpoint
+from dicomnode.store.header import UnreadableHeader
 from dicomnode.store.reading import read_dataset, read_header
 from dicomnode.store.staged import write_container
 
@@ -121,7 +122,10 @@ def _source(flow: Flow, decoder: Decoder, row: Instance) -> SourceImage:
 
 
 def _decode(flow: Flow, decoder: Decoder, location: Location) -> Pixels:
-    return decoder.decode(read_dataset(flow.root, location))
+    try:
+        return decoder.decode(read_dataset(flow.root, location))
+    except UnreadableHeader as error:
+        raise CannotDecode(str(error)) from error
 
 
 def _as_planned(engine: Engine, plan: _Plan) -> "LoadedPipeline":

@@ -25,7 +25,7 @@ from dicomnode.store.journal import Journal
 
 LOGGER = logging.getLogger(__name__)
 
-LISTEN_BACKLOG = 128
+LISTEN_BACKLOG = 1024
 """A burst of senders beyond it costs each of them a connection retry of a second."""
 
 _POLL_SECONDS = 0.02

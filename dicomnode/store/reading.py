@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -11,6 +12,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset as read_elements
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from dicomnode.domain.instance import Location
 from dicomnode.store import header
@@ -18,6 +20,8 @@ from dicomnode.store.journal import CONTAINERS
 
 _PREFIX_BYTES = 132
 _CHUNK = 64 << 10
+MAX_INFLATED_BYTES = 64 << 20
+"""Of a deflated data set that is read whole, as a mammogram of one frame has; pydicom holds it three times."""
 
 
 @dataclass(frozen=True, order=True)
@@ -61,8 +65,23 @@ def read_header(root: Path, location: Location) -> Dataset:
 
 
 def read_dataset(root: Path, location: Location) -> Dataset:
-    """The whole data set. Raises OSError, EOFError, and what pydicom raises for bytes it cannot read."""
+    """The whole data set. Raises OSError, EOFError, UnreadableHeader if it is deflated and inflates beyond
+    `MAX_INFLATED_BYTES`, and what pydicom raises for bytes it cannot read.
+    """
+    with _open(root, location) as window:
+        if _file_meta(window).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+            _check_inflation(window)
     return dcmread(DicomBytesIO(read_bytes(root, location)))
+
+
+def _check_inflation(deflated: "_Window") -> None:
+    """Inflate and forget, piece by piece: pydicom would hold all of it, and a thousandth of it is enough to send."""
+    inflater, left = zlib.decompressobj(-zlib.MAX_WBITS), MAX_INFLATED_BYTES
+    piece = b""
+    while not inflater.eof and (piece := inflater.unconsumed_tail or deflated.read(_CHUNK)):
+        left -= len(inflater.decompress(piece, _CHUNK))
+        if left < 0:
+            raise header.UnreadableHeader(f"it inflates to more than the limit of {MAX_INFLATED_BYTES >> 20} MiB")
 
 
 def _file_meta(window: "_Window") -> FileMetaDataset:

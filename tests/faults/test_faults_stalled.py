@@ -10,6 +10,7 @@ import pytest
 from faults.observed import observed
 from pynetdicom import AE
 from support import wire
+from support.footprint import MIB, Footprint, MemoryWatch
 from support.matrix import Form, RecordRow, forms
 from support.modality import Modality
 from support.peers import free_port
@@ -20,6 +21,8 @@ from support.targets import Target, a_node
 pytestmark = pytest.mark.faults
 
 KINDS = {"half request": "half_request", "half data": "half_data", "drip": "drip", "silent": "silent"}
+FLOOD = 1500
+SPARE = 8
 PEER_SECONDS = 30.0
 """Peers are looked at, not judged."""
 GRACE = 1.0
@@ -75,6 +78,28 @@ def assert_sent_away(outcome: Outcome, form: Form) -> None:
         if held.told_at is not None:
             assert waited > deadline - GRACE, f"{held.stall.name} was sent away after {waited:.1f} s already"
     assert not late, f"sent away late, or never: {dict(late)}"
+
+
+@pytest.mark.parametrize("sources", [EIGHT_ADDRESSES, ONE_ADDRESS], ids=["eight addresses", "one address"])
+def test_more_come_than_there_is_room_to_wait(sources: tuple[str, ...], tmp_path: Path, record_row: RecordRow) -> None:
+    """Whom the node has no room for is sent away; the good client is served, from the same address too."""
+    with a_node(tmp_path / "node") as node:
+        before = Footprint.of(node.pids())
+        with (
+            MemoryWatch(node.pids) as memory,
+            EchoSampler(node.port, node.ae_title) as sampler,
+            Siege(node.port, node.ae_title, {"silent": FLOOD}, sources) as siege,
+        ):
+            time.sleep(5.0)
+            turned_away = sum(held.gone_at is not None for held in list(siege.held))
+            during = Footprint.of(node.pids())
+        assert turned_away > 0, "there was room for all"
+        assert sampler.slowest < 1.0, sampler.text()
+        assert memory.growth() < 64 * MIB
+        assert during.threads <= before.threads + SPARE
+        node.node.wait_until(lambda: Footprint.of(node.pids()).within(before, SPARE), 10.0, "the baseline")
+    seen = f"{turned_away} turned away; {sampler.text()}; at most {during}"
+    record_row(12, f"{FLOOD} silent sockets from {len(sources)} addresses", node=seen)
 
 
 @dataclass(frozen=True)
