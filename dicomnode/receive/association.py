@@ -13,6 +13,7 @@ from dicomnode.receive.associations import Associations, OpenAssociation
 from dicomnode.receive.connection import Connection
 from dicomnode.receive.exchange import Exchange
 from dicomnode.receive.keeper import Keeper
+from dicomnode.receive.leash import Leash
 from dicomnode.receive.limits import Limits
 from dicomnode.receive.meter import Meter
 from dicomnode.receive.negotiation import associate_ac, negotiate
@@ -50,7 +51,7 @@ _LAST_WORDS = {
 
 @dataclass(frozen=True)
 class Acceptor:
-    """What all associations of a receiver share. `ended` takes the association and its last word, empty for none."""
+    """What all associations of a receiver share."""
 
     limits: Limits
     admission: Admission
@@ -59,6 +60,9 @@ class Acceptor:
     book: Associations
     meter: Meter
     ended: Callable[["Association", bytes], None]
+    """Takes the association and its last word, empty for none."""
+    make_room: Callable[[], bool]
+    """Asks an association that has stalled to give up its place; whether one did."""
 
 
 class Association(threading.Thread):
@@ -68,11 +72,15 @@ class Association(threading.Thread):
         super().__init__(name="association", daemon=True)
         self.connection = connection
         self._acceptor = acceptor
-        self._stop_event = threading.Event()
+        self._leash = Leash()
 
-    def stop(self) -> None:
-        """Abort, from any thread."""
-        self._stop_event.set()
+    def stalled_seconds(self) -> float:
+        """For how long its peer has left a PDU or a message half said."""
+        return self._leash.stalled_seconds()
+
+    def stop(self, why: str) -> None:
+        """Abort, from any thread; `why` is for the book."""
+        self._leash.ordered = why
         if not isinstance(self.connection.socket, ssl.SSLSocket):  # to TLS an end without close_notify is an attack
             with contextlib.suppress(OSError):
                 self.connection.socket.shutdown(socket.SHUT_RD)  # whoever reads wakes up
@@ -95,7 +103,7 @@ class Association(threading.Thread):
             return _LAST_WORDS[ARROWS[State.AWAITING_REQUEST, Event.INVALID_PDU].action]
         applicant = self._applicant(request)
         rejection = _formal_fault(request) or self._acceptor.admission.judge(applicant)
-        slot = self._acceptor.slots.take() if rejection is None else None
+        slot = self._slot() if rejection is None else None
         if slot is None:
             rejection = rejection or _LOCAL_LIMIT
             self._acceptor.book.reject(applicant, rejection, request)
@@ -104,6 +112,12 @@ class Association(threading.Thread):
             return self._accept(request, applicant)
         finally:
             self._acceptor.slots.free(slot)
+
+    def _slot(self) -> int | None:
+        """A place; where all are taken, that of an association that has stalled, if there is one."""
+        slots = self._acceptor.slots
+        slot = slots.take()
+        return slots.take() if slot is None and self._acceptor.make_room() else slot
 
     def _applicant(self, request: AssociationRequest) -> Applicant:
         connection = self.connection
@@ -128,7 +142,7 @@ class Association(threading.Thread):
         """Accept, take messages until something ends it, and say what."""
         acceptor, limits = self._acceptor, self._acceptor.limits
         accepted = negotiate(request.contexts, may_echo=acceptor.admission.may(request.calling_aet, ECHO))
-        wire = Wire(self.connection.socket, limits, self.connection.before, self._stop_event)
+        wire = Wire(self.connection.socket, limits, self.connection.before, self._leash)
         service = Storage(acceptor.keeper, acceptor.book, entry, acceptor.meter)
         exchange = Exchange(wire, accepted, request.max_length, limits, service)
         try:

@@ -16,6 +16,8 @@ class Limits:
     """From a PDU's first byte to its last; from one PDU to the next inside a message; for the peer to take ours."""
     idle_seconds: float = 300.0
     """Between messages of an open association."""
+    stalled_seconds: float = 3.0
+    """Who has left a PDU or a message half said for so long loses his place once all are taken and another needs it."""
     slow_seconds: float = 30.0
     """A message may take this long, and a second more for every `slow_bytes` of it: slow-drip senders are cut."""
     slow_bytes: int = 4 * KIB

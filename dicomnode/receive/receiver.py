@@ -30,6 +30,9 @@ LISTEN_BACKLOG = 1024
 
 _POLL_SECONDS = 0.02
 
+_YIELD_SECONDS = 0.5
+"""How long an association that is told to make room may take: its place is needed by somebody who waits."""
+
 _ABORT_SECONDS = 2.0
 """How long aborted associations may take to end before the receiver goes without them."""
 
@@ -82,6 +85,7 @@ class StorageReceiver:
             book=self._book,
             meter=meter,
             ended=self._ended,
+            make_room=self._make_room,
         )
         self._lock = threading.Lock()
         self._serving: set[Association] = set()
@@ -143,11 +147,21 @@ class StorageReceiver:
         else:
             connection.socket.close()
 
+    def _make_room(self) -> bool:
+        """Of those that have left something half said for too long, the one that has done so longest goes."""
+        with self._lock:
+            longest = max(self._serving, key=Association.stalled_seconds, default=None)
+        if longest is None or longest.stalled_seconds() < self._settings.limits.stalled_seconds:
+            return False
+        longest.stop("it had stalled, and another one needed its place")
+        longest.join(_YIELD_SECONDS)
+        return True
+
     def _abort_all(self) -> None:
         with self._lock:
             serving = list(self._serving)
         for association in serving:
-            association.stop()
+            association.stop("the node stops")
         deadline = time.monotonic() + _ABORT_SECONDS
         for association in serving:
             association.join(max(0.0, deadline - time.monotonic()))

@@ -5,10 +5,10 @@ import socket
 import ssl
 import struct
 import sys
-import threading
 import time
 from typing import NoReturn
 
+from dicomnode.receive.leash import Leash
 from dicomnode.receive.limits import Limits
 from dicomnode.receive.pdu import PDU_HEADER
 from dicomnode.receive.states import Event
@@ -32,13 +32,13 @@ class Interrupted(Exception):
 
 
 class Wire:
-    """One connection, in the hands of the thread that serves its association; only `stop` may be set by others.
+    """One connection, in the hands of the thread that serves its association; others have its `leash`.
 
     Every method raises Interrupted. `before` is what was already read of the connection.
     """
 
-    def __init__(self, sock: socket.socket, limits: Limits, before: bytes, stop: threading.Event) -> None:
-        self._socket, self._limits, self._stop = sock, limits, stop
+    def __init__(self, sock: socket.socket, limits: Limits, before: bytes, leash: Leash) -> None:
+        self._socket, self._limits, self._leash = sock, limits, leash
         self._ahead = bytearray(max(_AHEAD_BYTES, len(before)))
         self._view = memoryview(self._ahead)
         self._begin, self._end = 0, len(before)
@@ -102,6 +102,7 @@ class Wire:
         self._deadline, self._late = time.monotonic() + seconds, f"{late} {seconds:g} s"
 
     def _receive(self, target: memoryview, flags: int, *, between_messages: bool = False) -> int:
+        self._leash.waiting_since = None if between_messages else time.monotonic()
         while True:
             began = time.monotonic()
             try:
@@ -111,7 +112,8 @@ class Wire:
                 continue
             except OSError as error:
                 raise _broken(error) from error
-            if self._stop.is_set():
+            self._leash.waiting_since = None
+            if self._leash.ordered:
                 self._told_to_stop()
             if not count:
                 raise Interrupted(Event.CLOSED, "the peer closed the connection")
@@ -120,13 +122,13 @@ class Wire:
             return count
 
     def _look_at_the_clock(self) -> None:
-        if self._stop.is_set():
+        if self._leash.ordered:
             self._told_to_stop()
         if time.monotonic() >= self._deadline:
             raise Interrupted(Event.TIME_IS_UP, self._late)
 
     def _told_to_stop(self) -> NoReturn:
-        raise Interrupted(Event.TOLD_TO_STOP, "the node stops")
+        raise Interrupted(Event.TOLD_TO_STOP, self._leash.ordered)
 
     def _acknowledge_at_once(self) -> None:
         """Against Nagle's algorithm at the peer, which holds a small piece back until the one before is acknowledged.

@@ -189,6 +189,31 @@ def test_the_room_is_made_by_those_with_the_most(tmp_path: Path) -> None:
         assert wire.read_pdu(alone)[0] == wire.ASSOCIATE_AC
 
 
+@pytest.mark.parametrize("source", ["127.0.0.2", "127.0.0.1"], ids=["another address", "the same address"])
+def test_who_stalls_makes_room_when_all_places_are_taken(tmp_path: Path, source: str) -> None:
+    limits = replace(LIMITS, pdu_seconds=60, stalled_seconds=0.5)
+    with receiving(tmp_path, limits=limits, max_associations=3) as node, contextlib.ExitStack() as stack:
+        for _ in range(3):
+            peer = stack.enter_context(contextlib.closing(wire.connect(node.port, source=source)))
+            peer.sendall(wire.associate_rq([CT], called="DICOMNODE", calling="STALLS"))
+            assert wire.read_pdu(peer)[0] == wire.ASSOCIATE_AC
+            peer.sendall(STALLS["half a PDU"])
+        time.sleep(limits.stalled_seconds + 0.5)
+        for _ in range(2):
+            stack.enter_context(contextlib.closing(associated(node)))
+        assert {event["calling_aet"] for event in node.events("association-closed")} == {"STALLS"}
+        assert "another one needed its place" in node.events("association-closed")[0]["reason"]
+
+
+def test_who_is_only_idle_keeps_his_place(tmp_path: Path) -> None:
+    limits = replace(LIMITS, idle_seconds=60, stalled_seconds=0.2)
+    with receiving(tmp_path, limits=limits, max_associations=1) as node, contextlib.closing(associated(node)):
+        time.sleep(limits.stalled_seconds + 0.3)
+        with contextlib.closing(wire.connect(node.port)) as other:
+            other.sendall(wire.associate_rq([CT], called="DICOMNODE"))
+            assert wire.read_pdu(other) == (wire.ASSOCIATE_RJ, bytes((0, 2, 3, 2)))
+
+
 def test_after_the_release_nobody_waits_for_ever(node: Receiving) -> None:
     with contextlib.closing(associated(node)) as peer:
         peer.sendall(wire.pdu(wire.RELEASE_RQ))
