@@ -14,7 +14,7 @@ from dicomnode.cli.common import ConfigOption, fail, settings_of
 from dicomnode.enhance.codecs import missing_codecs
 from dicomnode.enhance.errors import EnhanceError
 from dicomnode.observe import log
-from dicomnode.receive.receiver import CannotListen
+from dicomnode.receive.listening import CannotListen
 from dicomnode.settings import CONFIG_VARIABLE
 from dicomnode.store.errors import StoreError
 

@@ -5,9 +5,9 @@ import socket
 import ssl
 from dataclasses import dataclass
 
-_QUEUE = 512
+_QUEUE = 1024
 """Connections that the kernel holds until somebody takes them: a burst of senders, or the second that a receiving
-process needs to be there again. Beyond it they are tried again after a second."""
+process needs to be there again. Beyond it each tries again after a second."""
 
 
 class CannotListen(Exception):

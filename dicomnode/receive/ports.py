@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from socket import socket
 from typing import TYPE_CHECKING
 
-from dicomnode.receive.receiver import CannotListen, listen
+from dicomnode.receive.listening import CannotListen, listen
 
 if TYPE_CHECKING:
     from dicomnode.settings import DicomSettings

@@ -1,9 +1,7 @@
 """The Storage and Verification SCP: a lobby, a thread for each association, and what they share."""
 
 import contextlib
-import errno
 import logging
-import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +13,7 @@ from dicomnode.receive.associations import Associations
 from dicomnode.receive.connection import Connection
 from dicomnode.receive.keeper import Keeper
 from dicomnode.receive.limits import Limits
-from dicomnode.receive.listening import Listening
+from dicomnode.receive.listening import Listening, listen
 from dicomnode.receive.lobby import Lobby
 from dicomnode.receive.meter import Meter, NoMeter
 from dicomnode.receive.slots import LocalSlots, Slots
@@ -25,9 +23,6 @@ from dicomnode.store.journal import Journal
 
 LOGGER = logging.getLogger(__name__)
 
-LISTEN_BACKLOG = 1024
-"""A burst of senders beyond it costs each of them a connection retry of a second."""
-
 _POLL_SECONDS = 0.02
 
 _YIELD_SECONDS = 0.5
@@ -35,14 +30,6 @@ _YIELD_SECONDS = 0.5
 
 _ABORT_SECONDS = 2.0
 """How long aborted associations may take to end before the receiver goes without them."""
-
-
-class CannotListen(Exception):
-    """The receiver's port cannot be opened; the message is for the administrator."""
-
-
-class PortTaken(CannotListen):
-    """Another program listens on the port."""
 
 
 @dataclass(frozen=True)
@@ -165,32 +152,3 @@ class StorageReceiver:
         deadline = time.monotonic() + _ABORT_SECONDS
         for association in serving:
             association.join(max(0.0, deadline - time.monotonic()))
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises PortTaken or CannotListen."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind(address)
-            sock.listen(LISTEN_BACKLOG)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-    except OSError as error:
-        raise _cannot_listen(error, host, port) from error
-
-
-def _cannot_listen(error: OSError, host: str, port: int) -> CannotListen:
-    if error.errno == errno.EADDRINUSE:
-        return PortTaken(f"port {port} on {host} is taken by another program")
-    if error.errno == errno.EACCES:
-        return CannotListen(f"this user may not listen on port {port}: ports below 1024 need a privilege")
-    if isinstance(error, socket.gaierror):
-        return CannotListen(f"{host!r} is not an address of this machine")
-    return CannotListen(f"port {port} on {host} cannot be opened: {error.strerror}")

@@ -11,7 +11,8 @@ from support.rawfiles import RawFile, sample
 from support.receiving import Receiving, receiving
 
 from dicomnode.receive.admission import Admission
-from dicomnode.receive.receiver import PortTaken, ReceiverSettings, StorageReceiver
+from dicomnode.receive.listening import PortTaken
+from dicomnode.receive.receiver import ReceiverSettings, StorageReceiver
 from dicomnode.receive.statuses import Status
 from dicomnode.store.journal import Journal
 
