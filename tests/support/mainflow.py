@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,9 @@ def sop_uids(files: Iterable[Path]) -> list[str]:
 
 
 def shown(node: Node, uid: str) -> dict[str, Any]:
-    """`series show UID`."""
+    """`series show UID`, once the index knows the series: what is acknowledged is indexed a moment later."""
+    known = partial(node.cli, "series", "show", uid, check=False)
+    node.wait_until(lambda: known().returncode == 0, 10.0, f"series {uid} to be indexed")
     return dict(node.cli("series", "show", uid))
 
 
