@@ -10,6 +10,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from http.client import HTTPConnection
 from pathlib import Path
 
 from dicomnode.cli.common import fail
@@ -114,3 +115,15 @@ def listens(port: int) -> bool:
             return True
     except OSError:
         return False
+
+
+def is_ready(web_port: int) -> bool:
+    """Whether a node with this web port says that it listens."""
+    connection = HTTPConnection(LOOPBACK, web_port, timeout=2)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()

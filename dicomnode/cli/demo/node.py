@@ -2,12 +2,11 @@
 
 import json
 import subprocess
-from http.client import HTTPConnection
 from pathlib import Path
 
 from dicomnode.cli.common import fail
 from dicomnode.cli.demo.pacs import Pacs
-from dicomnode.cli.process import LOOPBACK, Child, clean_environment, free_ports, python
+from dicomnode.cli.process import LOOPBACK, Child, clean_environment, free_ports, is_ready, python
 from dicomnode.db.database import Database
 
 AE_TITLE = "DICOMNODE"
@@ -89,14 +88,7 @@ class DemoNode:
         self.child.stop()
 
     def _ready(self) -> bool:
-        connection = HTTPConnection(LOOPBACK, self._web, timeout=2)
-        try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == 200
-        except OSError:
-            return False
-        finally:
-            connection.close()
+        return is_ready(self._web)
 
     def _import_site(self) -> None:
         command = python("-m", "dicomnode", "site", "import", self.site, "--config", self.config, "--json")

@@ -313,10 +313,9 @@ def test_a_known_instance_whose_bytes_are_lost_is_contradicted_not_waited_for(be
 
 @pytest.mark.parametrize("one_batch", [True, False])
 def test_the_same_bytes_again_are_no_duplicate_of_bytes_that_were_taken_back(bench: Store, one_batch: bool) -> None:
-    """By a writer whose data sync failed: nobody was answered for them, but the index may have seen them."""
-    place = bench.write(Step("1.2.1", "1.3.1", "first", False))
+    """By a writer whose data sync failed; the index may have seen what nobody was answered for."""
+    place, indexer = bench.write(Step("1.2.1", "1.3.1", "first", False)), bench.indexer()
     assert place is not None
-    indexer = bench.indexer()
     indexer.run()
     os.truncate(bench.root / place.container, place.offset - 512)
     bench.open["1.3.1"] = ContainerFile(bench.root, "containers/n-p-b-000009.tar")

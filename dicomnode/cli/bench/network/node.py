@@ -5,13 +5,12 @@ import sqlite3
 import sys
 from abc import abstractmethod
 from collections import Counter
-from http.client import HTTPConnection
 from pathlib import Path
 
 import dicomnode
 from dicomnode.cli.bench.network import processes, receiving_node
 from dicomnode.cli.bench.network.peer import SECONDS_TO_START, Peer, with_environment
-from dicomnode.cli.process import LOOPBACK, Child, free_ports, listens, python
+from dicomnode.cli.process import Child, free_ports, is_ready, listens, python
 from dicomnode.store.journal import CONTAINERS
 from dicomnode.store.members import InstanceMember, members
 
@@ -100,14 +99,7 @@ class WholeNode(_Node):
         return python("-m", "dicomnode", "serve", "--config", config)
 
     def _ready(self) -> bool:
-        connection = HTTPConnection(LOOPBACK, self._web, timeout=2)
-        try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == 200
-        except OSError:
-            return False
-        finally:
-            connection.close()
+        return is_ready(self._web)
 
 
 class ReceivingNode(_Node):
