@@ -5,9 +5,9 @@ import socket
 import ssl
 from dataclasses import dataclass
 
-_QUEUE = 1024
+_QUEUE = 4096
 """Connections that the kernel holds until somebody takes them: a burst of senders, or the second that a receiving
-process needs to be there again. Beyond it each tries again after a second."""
+process needs to be there again. Beyond it each tries again after a second. Kernels cut it to their own limit."""
 
 
 class CannotListen(Exception):
