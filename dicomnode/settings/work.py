@@ -1,0 +1,46 @@
+"""Settings of the way through the node: completion, enhancing, delivering."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from dicomnode.settings.section import Section
+
+
+class CompletionSettings(Section):
+    """When a series counts as complete. `per_sender` maps a calling AE title to its own quiet time."""
+
+    quiet_seconds: float = Field(60.0, ge=0)
+    grace_seconds: float = Field(1.0, ge=0)
+    per_sender: dict[str, float] = Field(default_factory=dict)
+
+
+class EngineSettings(Section):
+    """Workers. `devices`: "auto" or a list such as ["cpu"] or ["cuda:0", "cuda:1"]; one worker each."""
+
+    kind: Literal["local"] = "local"
+    address: Literal[""] = ""
+    """Of a cluster; engines other than "local" come in a later version."""
+    devices: Literal["auto"] | tuple[str, ...] = "auto"
+    lease_seconds: float = Field(60.0, gt=0)
+    max_seconds: float = Field(3600.0, gt=0)
+    max_attempts: int = Field(3, ge=1)
+    retry_seconds: float = Field(5.0, ge=0)
+
+
+class DeliverySettings(Section):
+    """Sending. Back-off is exponential with jitter, from `backoff_first` to `backoff_cap` seconds."""
+
+    associations: int = Field(1, ge=1, le=32)
+    """Open to one destination at a time, unless its entry in the site data says otherwise. One keeps the order."""
+    backoff_first: float = Field(1.0, gt=0)
+    backoff_cap: float = Field(30.0, gt=0)
+    connect_timeout: float = Field(10.0, gt=0)
+    response_timeout: float = Field(60.0, gt=0)
+
+
+class PipelineSettings(Section):
+    """An administrator's own pipelines, beside the bundled ones."""
+
+    path: Path = Path("pipelines")
