@@ -98,7 +98,8 @@ class Node:
         self._index_loop = Loop("index", 0.1, self._index)
         self._sweep_loop = Loop("sweep", 0.1, self._sweep)
         self._seal_loop = Loop("seal", settings.audit.seal_seconds, self._seal)
-        self._retention_loop = Loop("retention", RETENTION_SECONDS, lambda: retain(self.flow).series > 0)
+        self._others = [Loop("retention", RETENTION_SECONDS, lambda: retain(self.flow).series > 0)]
+        """Loops that anything may be added to: each turn is a transaction, or several, that any node may make."""
         self._dispatcher = Dispatcher(self._destinations, self._sender)
         self._workers = LocalWorkers(settings.node.name, devices_of(settings), worker_command, self._worker_died)
 
@@ -119,7 +120,7 @@ class Node:
             self._receivers.start()
         except (StillThere, TlsUnusable, NotServing) as error:
             raise CannotStart(str(error)) from error
-        for loop in (self._index_loop, self._sweep_loop, self._seal_loop, self._retention_loop):
+        for loop in (self._index_loop, self._sweep_loop, self._seal_loop, *self._others):
             loop.start()
         self._workers.start()
         self._dispatcher.start()
@@ -135,7 +136,7 @@ class Node:
         workers.start()
         self._dispatcher.stop(DRAIN_SECONDS)
         workers.join()
-        for loop in (self._index_loop, self._sweep_loop, self._retention_loop):
+        for loop in (*self._others, self._index_loop, self._sweep_loop):
             loop.stop()
         self._last_words()
         self._seal_loop.stop()

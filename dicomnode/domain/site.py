@@ -59,6 +59,10 @@ class Destination(_Entry):
     port: int = Field(ge=1, le=65535)
     associations: int | None = Field(None, ge=1, le=32)
     """How many may be open to it at a time; without: as the node's setting `delivery.associations` says."""
+    confirm: Literal["auto", "commitment", "query", "none"] = "auto"
+    """How it is asked whether it keeps what it took. "auto": storage commitment, and C-FIND where it has none."""
+    rejection_notes: bool = False
+    """Whether it is told, by an IHE IOCM rejection note, that a derived series it has is outdated."""
     description: str = Field("", max_length=500)
     enabled: bool = True
     tls: Name | None = None
@@ -149,6 +153,8 @@ class Rule(_Entry):
     forward_original_to: Names = Field((), validate_default=True)
     priority: Literal["stat", "normal", "off-peak"] = "normal"
     deadline_minutes: Annotated[int | float, BeforeValidator(_deadline)] | None = None
+    on_overload: Literal["wait", "originals"] = "wait"
+    """When there is more work than can be done in time: wait for it, or leave it at the originals."""
     writer: WriterProfile = WriterProfile()
 
     @field_validator("deliver_to")

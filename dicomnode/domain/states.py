@@ -59,7 +59,9 @@ ENHANCEMENT = Machine(
         Arrow("running", "done", "outputs committed under the attempt's fence"),
         Arrow("running", "withheld", "a guard vetoed: originals only, with the reason"),
         Arrow(
-            "running", "ready", "the attempt failed, its worker died or its lease ran out; tried again after a pause"
+            "running",
+            "ready",
+            "the attempt failed, its worker died, its lease ran out, or enhancing was stopped; tried again later",
         ),
         Arrow("running", "failed", "the last allowed attempt failed: set aside with the reason"),
         Arrow("running", "expired", "the deadline had passed at commit: originals only"),
@@ -79,14 +81,48 @@ DELIVERY = Machine(
     "delivery",
     (
         Arrow("", "pending", "outputs were committed, or an original arrived that a rule forwards"),
-        Arrow("pending", "sending", "its time has come and the destination's sender took it"),
+        Arrow("pending", "sending", "its time has come and a node's sender took it: a lease on the database's clock"),
         Arrow("sending", "sent", "the destination answered success or warning for every instance"),
         Arrow(
-            "sending", "pending", "transient failure (back-off), a restart, or instances that joined: the unsent alone"
+            "sending",
+            "pending",
+            "transient failure (back-off), a restart, a lapsed lease, or instances that joined: the unsent alone",
         ),
         Arrow("sending", "failed", "what is left was refused for good: dead letter with the reason"),
+        Arrow("sent", "committed", "the destination reported storage commitment for every instance"),
+        Arrow("sent", "verified", "the destination has no storage commitment; its C-FIND named every instance"),
+        Arrow("verified", "committed", "a report of storage commitment came after all"),
+        Arrow("sent", "pending", "a late instance joined it, or the destination does not keep an instance it took"),
+        Arrow("verified", "pending", "a late instance joined it"),
+        Arrow("committed", "pending", "a late instance joined it"),
         Arrow("failed", "pending", "an operator requeued it, or a late instance joined it"),
-        Arrow("sent", "pending", "a late instance joined it"),
-        Arrow("pending", "cancelled", "an operator cancelled it"),
+        Arrow("cancelled", "pending", "an operator requeued it"),
+        Arrow("pending", "cancelled", "an operator cancelled it, or sends it elsewhere"),
+        Arrow("sending", "cancelled", "an operator cancelled it; the instance on the wire is the last"),
+        Arrow("failed", "cancelled", "an operator gave it up, or sends it elsewhere"),
+    ),
+)
+
+COMMITMENT = Machine(
+    "commitment",
+    (
+        Arrow("", "asked", "a delivery is sent; the row is committed before N-ACTION goes out"),
+        Arrow("asked", "committed", "the report names every instance as committed"),
+        Arrow("asked", "failed", "the report names instances that are not kept: those are sent again"),
+        Arrow("asked", "refused", "the destination does not offer storage commitment, or refused this request"),
+        Arrow("asked", "lapsed", "no report came in time: asked anew under a new Transaction UID, or given up"),
+        Arrow("lapsed", "committed", "the report came late, and counts"),
+        Arrow("lapsed", "failed", "the report came late, and counts"),
+    ),
+)
+
+REQUEST = Machine(
+    "commitment request",
+    (
+        Arrow("", "waiting", "a modality's N-ACTION was kept and answered"),
+        Arrow("waiting", "judged", "every instance is either kept for good or known not to be"),
+        Arrow("judged", "reported", "the modality answered N-EVENT-REPORT with success"),
+        Arrow("judged", "abandoned", "the modality could not be reached for too long; an operator can report again"),
+        Arrow("abandoned", "judged", "an operator asked to report again, or the modality asked again"),
     ),
 )

@@ -2,8 +2,10 @@
 
 from dicomnode.db.models.audit import AuditChain, AuditEvent
 from dicomnode.db.models.base import Base
+from dicomnode.db.models.commitment import Commitment, CommitmentReport, CommitmentRequest
 from dicomnode.db.models.delivery import Delivery, DeliveryItem
 from dicomnode.db.models.drift import DriftState, InputStatistic
+from dicomnode.db.models.node import Hold, NodeRow
 from dicomnode.db.models.received import Association, Container, Instance, InstanceVersion, Manifest
 from dicomnode.db.models.series import Series, SeriesFactsRow, Study
 from dicomnode.db.models.site import RuleDecision, SiteRevision
@@ -14,16 +16,21 @@ __all__ = [
     "AuditChain",
     "AuditEvent",
     "Base",
+    "Commitment",
+    "CommitmentReport",
+    "CommitmentRequest",
     "Container",
     "Delivery",
     "DeliveryItem",
     "DerivedSeriesRow",
     "DriftState",
     "Enhancement",
+    "Hold",
     "InputStatistic",
     "Instance",
     "InstanceVersion",
     "Manifest",
+    "NodeRow",
     "Output",
     "RuleDecision",
     "Series",

@@ -2,11 +2,15 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dicomnode.db.models.base import Base
 from dicomnode.db.types import Identity
+
+
+def _where(condition: str, name: str, *columns: str) -> Index:
+    return Index(name, *columns, sqlite_where=text(condition), postgresql_where=text(condition))
 
 
 class Delivery(Base):
@@ -16,6 +20,8 @@ class Delivery(Base):
     __table_args__ = (
         UniqueConstraint("destination", "subject"),
         Index("ix_delivery_due", "destination", "state", "not_before"),
+        _where("state = 'sending'", "ix_delivery_sending", "lease_until"),
+        _where("confirm_at IS NOT NULL", "ix_delivery_confirm", "confirm_at"),
     )
 
     id: Mapped[int] = mapped_column(Identity, primary_key=True)
@@ -28,7 +34,18 @@ class Delivery(Base):
     state: Mapped[str]
     attempts: Mapped[int] = mapped_column(default=0)
     """Consecutive attempts that ended without progress; resets when an instance goes through."""
+    priority: Mapped[int] = mapped_column(default=1)
+    """Smaller goes first, as in `Enhancement`."""
     not_before: Mapped[datetime]
+    node: Mapped[str] = mapped_column(default="")
+    """Which node sends it, or sent it last."""
+    lease_until: Mapped[datetime | None]
+    """While it is sent: until when it is that node's, on the database's clock."""
+    confirm_at: Mapped[datetime | None]
+    """When the destination is asked next whether it keeps what it took; null: it is not asked (any more)."""
+    confirm_attempts: Mapped[int] = mapped_column(default=0)
+    confirmation: Mapped[str] = mapped_column(default="")
+    """The destination's last word on keeping it, or why there is none."""
     reason: Mapped[str] = mapped_column(default="")
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
@@ -57,3 +74,5 @@ class DeliveryItem(Base):
     """The last C-STORE response status; null while none has come."""
     detail: Mapped[str] = mapped_column(default="")
     sent_at: Mapped[datetime | None]
+    confirmed_at: Mapped[datetime | None]
+    """When the destination vouched for this instance: by storage commitment, or by a C-FIND that saw it."""

@@ -1,0 +1,108 @@
+"""Storage commitment both ways, several nodes, and what operators stop."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from dicomnode.db.types import Document, Identity
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    _deliveries()
+    _commitments()
+    op.create_table(
+        "node",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("boot", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("started_at", sa.DateTime(), nullable=False),
+        sa.Column("seen_at", sa.DateTime(), nullable=False),
+        sa.Column("stopped_at", sa.DateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_node")),
+    )
+    op.create_table(
+        "hold",
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("by", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("since", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "name", name=op.f("pk_hold")),
+    )
+
+
+def _deliveries() -> None:
+    with op.batch_alter_table("delivery", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("priority", sa.BigInteger(), nullable=False, server_default="1"))
+        batch_op.add_column(sa.Column("node", sa.Text(), nullable=False, server_default=""))
+        batch_op.add_column(sa.Column("lease_until", sa.DateTime(), nullable=True))
+        batch_op.add_column(sa.Column("confirm_at", sa.DateTime(), nullable=True))
+        batch_op.add_column(sa.Column("confirm_attempts", sa.BigInteger(), nullable=False, server_default="0"))
+        batch_op.add_column(sa.Column("confirmation", sa.Text(), nullable=False, server_default=""))
+    _where("state = 'sending'", "ix_delivery_sending", ["lease_until"])
+    _where("confirm_at IS NOT NULL", "ix_delivery_confirm", ["confirm_at"])
+    with op.batch_alter_table("delivery_item", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("confirmed_at", sa.DateTime(), nullable=True))
+
+
+def _where(condition: str, name: str, columns: list[str]) -> None:
+    where = sa.text(condition)
+    op.create_index(name, "delivery", columns, sqlite_where=where, postgresql_where=where)
+
+
+def _commitments() -> None:
+    op.create_table(
+        "commitment",
+        sa.Column("transaction_uid", sa.Text(), nullable=False),
+        sa.Column("delivery_id", sa.BigInteger(), nullable=False),
+        sa.Column("destination", sa.Text(), nullable=False),
+        sa.Column("node", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("sop_uids", Document, nullable=False),
+        sa.Column("asked_at", sa.DateTime(), nullable=False),
+        sa.Column("due_at", sa.DateTime(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["delivery_id"], ["delivery.id"], name=op.f("fk_commitment_delivery_id_delivery")),
+        sa.PrimaryKeyConstraint("transaction_uid", name=op.f("pk_commitment")),
+    )
+    op.create_index("ix_commitment_delivery_id", "commitment", ["delivery_id"])
+    op.create_index("ix_commitment_due_at", "commitment", ["due_at"])
+    op.create_table(
+        "commitment_report",
+        sa.Column("id", Identity, nullable=False),
+        sa.Column("transaction_uid", sa.Text(), nullable=False),
+        sa.Column("calling_aet", sa.Text(), nullable=False),
+        sa.Column("event_type", sa.BigInteger(), nullable=False),
+        sa.Column("committed", Document, nullable=False),
+        sa.Column("failed", Document, nullable=False),
+        sa.Column("association", sa.Text(), nullable=False),
+        sa.Column("received_at", sa.DateTime(), nullable=False),
+        sa.Column("applied_at", sa.DateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_commitment_report")),
+    )
+    op.create_index("ix_commitment_report_transaction_uid", "commitment_report", ["transaction_uid"])
+    op.create_index("ix_commitment_report_open", "commitment_report", ["applied_at"])
+    op.create_table(
+        "commitment_request",
+        sa.Column("id", Identity, nullable=False),
+        sa.Column("transaction_uid", sa.Text(), nullable=False),
+        sa.Column("calling_aet", sa.Text(), nullable=False),
+        sa.Column("called_aet", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("association", sa.Text(), nullable=False),
+        sa.Column("instances", Document, nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("received_at", sa.DateTime(), nullable=False),
+        sa.Column("due_at", sa.DateTime(), nullable=True),
+        sa.Column("attempts", sa.BigInteger(), nullable=False),
+        sa.Column("failures", Document, nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("finished_at", sa.DateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_commitment_request")),
+        sa.UniqueConstraint("calling_aet", "transaction_uid", name="uq_commitment_request_calling_aet_transaction_uid"),
+    )
+    op.create_index("ix_commitment_request_due", "commitment_request", ["due_at"])
