@@ -43,7 +43,12 @@ CHECKS: dict[int, Check] = {
         short={"seconds": 8},
         long={"seconds": 60},
     ),
-    6: Check("kill -9 of a worker in every stage of a job", ("test_faults_kill_worker",)),
+    6: Check(
+        "kill -9 in every named stage of a job and of a delivery",
+        ("test_faults_kill_worker", "test_faults_kill_stages"),
+        short={"rounds": 3},
+        long={"rounds": 50},
+    ),
     8: Check("the PACS is away for minutes", ("test_peers_outage",)),
     12: Check(
         "50 stalled half-PDUs and 300 silent sockets, a C-ECHO every 0.5 s",
