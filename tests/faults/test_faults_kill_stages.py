@@ -26,7 +26,7 @@ STAGES = ("claimed", "decoded", "inferred", "staged", "committed", "sending:1", 
 
 
 def arm(node: Node, root: Path, stage: str, number: int) -> Path:
-    """After its next start the first process of the node that reaches `stage` is killed; returns the marker it leaves."""
+    """From its next start on, the first process that reaches `stage` is killed, once; returns the marker it leaves."""
     name, _, nth = stage.partition(":")
     marker = root / f"killed-{number}"
     node.env["DICOMNODE_FAULT"] = f"{name}:{marker}:{nth or 1}"
