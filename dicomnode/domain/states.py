@@ -123,6 +123,7 @@ REQUEST = Machine(
         Arrow("waiting", "judged", "every instance is either kept for good or known not to be"),
         Arrow("judged", "reported", "the modality answered N-EVENT-REPORT with success"),
         Arrow("judged", "abandoned", "the modality could not be reached for too long; an operator can report again"),
+        Arrow("reported", "judged", "the modality asked again, or an operator reports again: the same answer"),
         Arrow("abandoned", "judged", "an operator asked to report again, or the modality asked again"),
     ),
 )

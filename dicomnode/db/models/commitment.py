@@ -56,13 +56,15 @@ class CommitmentRequest(Base):
 
     __tablename__ = "commitment_request"
     __table_args__ = (
-        UniqueConstraint("calling_aet", "transaction_uid"),
+        UniqueConstraint("calling_aet", "transaction_uid", "ordinal"),
         Index("ix_commitment_request_due", "due_at"),
     )
 
     id: Mapped[int] = mapped_column(Identity, primary_key=True)
     transaction_uid: Mapped[str]
     calling_aet: Mapped[str]
+    ordinal: Mapped[int] = mapped_column(default=0)
+    """0; above it: a list that differs from the first under the same Transaction UID, all of it refused."""
     called_aet: Mapped[str]
     address: Mapped[str]
     """Where the request came from, without port."""
@@ -75,6 +77,8 @@ class CommitmentRequest(Base):
     """When it is looked at, or reported, next; null once it is over."""
     attempts: Mapped[int] = mapped_column(default=0)
     """Reports that did not get through, in a row."""
+    report_until: Mapped[datetime | None]
+    """Until when the modality is tried; null before it was judged."""
     failures: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """Once judged: FailureReason by SOP Instance UID; all others are committed."""
     reason: Mapped[str] = mapped_column(default="")

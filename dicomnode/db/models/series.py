@@ -50,6 +50,8 @@ class Series(Base):
     """A dicomnode made it (loop guard): neither enhanced nor forwarded."""
     kept_by: Mapped[str] = mapped_column(default="")
     """Who said that retention must leave it alone; empty: nobody."""
+    kept_for: Mapped[str] = mapped_column(default="")
+    """Which AE title was told, by storage commitment, that this node itself keeps it; empty: none was."""
     purged_at: Mapped[datetime | None]
     """When retention gave up its bytes; null again once an instance of it came after that."""
 

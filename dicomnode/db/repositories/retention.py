@@ -51,7 +51,8 @@ def at_rest(before: datetime) -> ColumnElement[bool]:
         InstanceVersion.settled_at.is_(None),
     )
     rested = (Series.state == "complete") & (Series.last_arrival_at < before) & (Series.completed_at < before)
-    return rested & Series.purged_at.is_(None) & (Series.kept_by == "") & ~open_work & ~open_delivery & ~unsettled
+    free = Series.purged_at.is_(None) & (Series.kept_by == "") & (Series.kept_for == "")
+    return rested & free & ~open_work & ~open_delivery & ~unsettled
 
 
 def candidates(session: Session, before: datetime, limit: int) -> Sequence[str]:

@@ -91,6 +91,7 @@ def _commitments() -> None:
         sa.Column("id", Identity, nullable=False),
         sa.Column("transaction_uid", sa.Text(), nullable=False),
         sa.Column("calling_aet", sa.Text(), nullable=False),
+        sa.Column("ordinal", sa.BigInteger(), nullable=False),
         sa.Column("called_aet", sa.Text(), nullable=False),
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("association", sa.Text(), nullable=False),
@@ -99,10 +100,18 @@ def _commitments() -> None:
         sa.Column("received_at", sa.DateTime(), nullable=False),
         sa.Column("due_at", sa.DateTime(), nullable=True),
         sa.Column("attempts", sa.BigInteger(), nullable=False),
+        sa.Column("report_until", sa.DateTime(), nullable=True),
         sa.Column("failures", Document, nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("finished_at", sa.DateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_commitment_request")),
-        sa.UniqueConstraint("calling_aet", "transaction_uid", name="uq_commitment_request_calling_aet_transaction_uid"),
+        sa.UniqueConstraint(
+            "calling_aet",
+            "transaction_uid",
+            "ordinal",
+            name="uq_commitment_request_calling_aet_transaction_uid_ordinal",
+        ),
     )
     op.create_index("ix_commitment_request_due", "commitment_request", ["due_at"])
+    with op.batch_alter_table("series", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("kept_for", sa.Text(), nullable=False, server_default=""))
