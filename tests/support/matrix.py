@@ -91,6 +91,12 @@ CHECKS: dict[int, Check] = {
         short={"instances": 1000, "rows": 64, "frames_mebibytes": 300, "aborts": 50},
         long={"instances": 10_000, "rows": 512, "frames_mebibytes": 2048, "aborts": 50},
     ),
+    22: Check(
+        "a soak with churn and restarts",
+        ("test_faults_soak",),
+        short={"seconds": 20, "senders": 2},
+        long={"seconds": 300, "senders": 3},
+    ),
     27: Check("DICOM TLS: whom it refuses", ("test_faults_tls",), short={"rounds": 1}, long={"rounds": 20}),
     28: Check("spoofed AE titles and addresses", ("test_faults_spoofed",), short={"rounds": 1}, long={"rounds": 50}),
 }  # fmt: skip
