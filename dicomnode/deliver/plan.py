@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from dicomnode.audit.events import record
 from dicomnode.db.database import now as database_now
-from dicomnode.db.models import Delivery, DeliveryItem
+from dicomnode.db.models import Delivery
 from dicomnode.db.repositories import deliveries
 from dicomnode.domain.instance import Location
 
@@ -59,17 +60,27 @@ def plan_delivery(
         row = _create(session, destination, subject, rule, node, now)
     elif row.state in ("sent", "failed"):
         row.state, row.not_before, row.finished_at = "pending", now, None
-    again = any(instance.sop_uid in known for instance in fresh)
-    planned = {item.sop_uid: item for item in deliveries.items(session, row.id)} if again else {}
-    for instance in fresh:
-        item = planned.get(instance.sop_uid) or DeliveryItem(delivery_id=row.id, sop_uid=instance.sop_uid)
-        item.sop_class_uid, item.transfer_syntax_uid = instance.sop_class_uid, instance.transfer_syntax_uid
-        location = instance.location
-        item.container, item.offset, item.length = location.container, location.offset, location.length
-        item.state = "pending"
-        session.add(item)
+    again = {instance.sop_uid: _columns(instance) for instance in fresh if instance.sop_uid in known}
+    for item in deliveries.items(session, row.id) if again else ():
+        for name, value in again.get(item.sop_uid, {}).items():
+            setattr(item, name, value)
+    new = [{"delivery_id": row.id, **_columns(one)} for one in fresh if one.sop_uid not in known]
+    deliveries.insert_items(session, new)
     session.flush()
     return len(fresh)
+
+
+def _columns(instance: Sendable) -> dict[str, Any]:
+    """What an item says of an instance that waits to be sent."""
+    return {
+        "sop_uid": instance.sop_uid,
+        "sop_class_uid": instance.sop_class_uid,
+        "transfer_syntax_uid": instance.transfer_syntax_uid,
+        "container": instance.location.container,
+        "offset": instance.location.offset,
+        "length": instance.location.length,
+        "state": "pending",
+    }
 
 
 def _create(session: Session, destination: str, subject: Subject, rule: str, node: str, now: datetime) -> Delivery:

@@ -1,10 +1,10 @@
 """Deliveries and their instances."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.db.database import now as database_now
@@ -64,6 +64,12 @@ def locations(session: Session, delivery_id: int, sop_uids: Sequence[str]) -> di
         for sop_uid, container, offset, length in session.execute(query):
             found[sop_uid] = Location(container, offset, length)
     return found
+
+
+def insert_items(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Instances of deliveries, by column; what is left out takes its default. They are not objects of the session."""
+    if rows:
+        session.connection().execute(insert(_ITEMS), rows)
 
 
 def due(session: Session, destination: str, now: datetime) -> Delivery | None:
