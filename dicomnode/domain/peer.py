@@ -14,6 +14,16 @@ def ae_title(text: str) -> str:
     return text.strip()
 
 
+def host_and_port(text: str) -> tuple[str, int]:
+    """Both halves of HOST:PORT. Raises ValueError in words."""
+    host, colon, port = text.rpartition(":")
+    if not (colon and re.fullmatch(r"[^\s/@\[\].][^\s/@\[\]]{0,252}", host) and re.fullmatch(r"\d{1,5}", port)):
+        raise ValueError(f"{text!r} is no address and port such as 10.1.2.3:104 or ct1.example:11112")
+    if not 0 < int(port) < 1 << 16:
+        raise ValueError(f"{text!r}: a port is a number from 1 to 65535")
+    return host, int(port)
+
+
 def address_range(text: str) -> IPv4Network | IPv6Network:
     """An address, or a range as in 10.1.0.0/16 or fd00:1::/64. Raises ValueError in words."""
     try:

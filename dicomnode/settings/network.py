@@ -48,6 +48,13 @@ class PeerSettings(Section):
     names: tuple[str, ...] = ()
     tls: bool = False
     verbs: tuple[Literal["store", "echo"], ...] = Field(("store", "echo"), min_length=1)
+    report_to: str | None = None
+    """HOST:PORT where it is told what became of its storage commitment; without: where a destination has its title."""
+
+    @field_validator("report_to")
+    @classmethod
+    def _is_address(cls, text: str | None) -> str | None:
+        return None if text is None else "{}:{}".format(*peer.host_and_port(text))
 
     @field_validator("addresses")
     @classmethod
@@ -86,6 +93,10 @@ class DicomSettings(Section):
     processes: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = "auto"
     """Receiving processes. "auto": one for each core, four at most: more would wait for each other's data syncs on the
     same disk, and take cores from the work on what they received. An idle one has about 55 MB.
+    """
+    commitment_hours: float = Field(24.0, gt=0)
+    """How long a modality's request for storage commitment waits until everything in it is decided, at most; and how
+    long the modality is tried after that.
     """
     tls: TlsPortSettings | None = None
     peers: dict[str, PeerSettings] = Field(default_factory=dict)

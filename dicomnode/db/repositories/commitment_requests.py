@@ -1,0 +1,130 @@
+"""What modalities asked this node to keep for good: storage commitment as SCP (PS3.4 Annex J).
+
+A request is one node's for as long as its `due_at` lies in the future: who takes it moves that on, by a condition.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, select, update
+from sqlalchemy.orm import Session
+
+from dicomnode.db.clock import Clock
+from dicomnode.db.database import now
+from dicomnode.db.models import CommitmentRequest
+from dicomnode.domain.states import REQUEST
+
+OPEN = ("waiting", "judged")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One N-ACTION as a receiver noted it. `instances`: (SOP Class UID, SOP Instance UID) pairs."""
+
+    transaction_uid: str
+    calling_aet: str
+    called_aet: str
+    address: str
+    association: str
+    instances: Sequence[tuple[str, str]]
+    received_at: datetime
+
+
+Became = Literal["new", "known", "again", "refused"]
+"""`known`: this very note, or one more while the first is not answered yet. `again`: it gets the same answer again."""
+
+
+def ask(session: Session, asked: Asked, refusal: int) -> tuple[CommitmentRequest, Became]:
+    """Keep a request. A list that differs from the first under its Transaction UID fails as a whole with `refusal`."""
+    same = (CommitmentRequest.calling_aet == asked.calling_aet) & (
+        CommitmentRequest.transaction_uid == asked.transaction_uid
+    )
+    rows = session.scalars(select(CommitmentRequest).where(same).order_by(CommitmentRequest.ordinal)).all()
+    for row in rows:
+        if {tuple(pair) for pair in row.instances} == set(asked.instances):
+            return row, _ask_again(session, row, asked)
+    instant = now(session)
+    row = CommitmentRequest(**vars(asked) | {"instances": [list(pair) for pair in asked.instances]})
+    row.ordinal, row.state, row.due_at = len(rows), "waiting", instant
+    if rows:
+        row.state, row.failures = "judged", {uid: refusal for _, uid in asked.instances}
+        row.reason = "its Transaction UID was used before, for other instances"
+    session.add(row)
+    session.flush()
+    return row, "refused" if rows else "new"
+
+
+def _ask_again(session: Session, row: CommitmentRequest, asked: Asked) -> Became:
+    if row.received_at >= asked.received_at or not reopen(session, row):
+        return "known"
+    row.received_at, row.association, row.address = asked.received_at, asked.association, asked.address
+    return "again"
+
+
+def reopen(session: Session, row: CommitmentRequest) -> bool:
+    """The answer that was given, or given up, is given once more. False: it is still to be given for the first time."""
+    before = CommitmentRequest.state.in_(set(REQUEST.before("judged")) - {"waiting"})
+    values = {"state": "judged", "due_at": now(session), "attempts": 0, "report_until": None, "finished_at": None}
+    changed = _change(session, (CommitmentRequest.id == row.id) & before, values)
+    session.refresh(row)
+    return changed
+
+
+def due(session: Session, limit: int) -> Sequence[int]:
+    """IDs of the requests whose time has come, the longest due first."""
+    ready = CommitmentRequest.state.in_(OPEN) & (CommitmentRequest.due_at <= Clock())
+    return session.scalars(
+        select(CommitmentRequest.id).where(ready).order_by(CommitmentRequest.due_at).limit(limit)
+    ).all()
+
+
+def claim(session: Session, id: int, seconds: float) -> CommitmentRequest | None:
+    """Take a request that is due, for so many seconds on the database's clock. None: another node was faster."""
+    ready = CommitmentRequest.state.in_(OPEN) & (CommitmentRequest.due_at <= Clock())
+    if not _change(session, (CommitmentRequest.id == id) & ready, {"due_at": Clock(seconds)}):
+        return None
+    return session.get_one(CommitmentRequest, id, populate_existing=True)
+
+
+def renew(session: Session, row: CommitmentRequest, seconds: float) -> CommitmentRequest | None:
+    """Hold a claim for so many seconds more: the row anew. None: it has lapsed, and somebody else has it."""
+    if not move(session, row, due_at=Clock(seconds)):
+        return None
+    return session.get_one(CommitmentRequest, row.id, populate_existing=True)
+
+
+def move(session: Session, row: CommitmentRequest, **values: Any) -> bool:
+    """Change a request as it was claimed, which ends the claim. False: that has lapsed, and nothing was changed.
+
+    A `state` moves along an arrow of `REQUEST`.
+    """
+    states = REQUEST.before(values["state"]) if "state" in values else (row.state,)
+    ours = (CommitmentRequest.id == row.id) & (CommitmentRequest.due_at == row.due_at)
+    return _change(session, ours & CommitmentRequest.state.in_(states), values)
+
+
+def postpone_peer(session: Session, calling_aet: str, until: datetime, reason: str) -> None:
+    """The modality cannot be reached: all that it is still to be told waits, and says why."""
+    judged = (CommitmentRequest.calling_aet == calling_aet) & (CommitmentRequest.state == "judged")
+    _change(session, judged & (CommitmentRequest.due_at <= until), {"due_at": until, "reason": reason})
+
+
+def _change(session: Session, which: ColumnElement[bool], values: Mapping[str, Any]) -> bool:
+    query = update(CommitmentRequest).where(which).values(values)
+    return bool(session.execute(query, execution_options={"synchronize_session": False}).rowcount)  # type: ignore[attr-defined]
+
+
+def find(session: Session, transaction_uid: str, calling_aet: str = "") -> Sequence[CommitmentRequest]:
+    """Requests with this Transaction UID, of one modality or of any."""
+    query = select(CommitmentRequest).where(CommitmentRequest.transaction_uid == transaction_uid)
+    if calling_aet:
+        query = query.where(CommitmentRequest.calling_aet == calling_aet)
+    return session.scalars(query.order_by(CommitmentRequest.id)).all()
+
+
+def listing(session: Session, limit: int, state: str | None = None) -> Sequence[CommitmentRequest]:
+    """The newest first."""
+    query = select(CommitmentRequest).order_by(CommitmentRequest.id.desc()).limit(limit)
+    return session.scalars(query.where(CommitmentRequest.state == state) if state else query).all()
