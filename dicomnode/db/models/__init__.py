@@ -6,6 +6,7 @@ from dicomnode.db.models.commitment import Commitment, CommitmentReport, Commitm
 from dicomnode.db.models.delivery import Delivery, DeliveryItem
 from dicomnode.db.models.drift import DriftState, InputStatistic
 from dicomnode.db.models.node import Hold, NodeRow
+from dicomnode.db.models.outage import Outage
 from dicomnode.db.models.received import Association, Container, Instance, InstanceVersion, Manifest
 from dicomnode.db.models.series import Series, SeriesFactsRow, Study
 from dicomnode.db.models.site import RuleDecision, SiteRevision
@@ -31,6 +32,7 @@ __all__ = [
     "InstanceVersion",
     "Manifest",
     "NodeRow",
+    "Outage",
     "Output",
     "RuleDecision",
     "Series",

@@ -20,6 +20,7 @@ class Delivery(Base):
     __table_args__ = (
         UniqueConstraint("destination", "subject"),
         Index("ix_delivery_due", "destination", "state", "not_before"),
+        _where("state = 'pending'", "ix_delivery_next", "destination", "priority", "not_before", "id"),
         _where("state = 'sending'", "ix_delivery_sending", "lease_until"),
         _where("confirm_at IS NOT NULL", "ix_delivery_confirm", "confirm_at"),
     )
@@ -41,6 +42,8 @@ class Delivery(Base):
     """Which node sends it, or sent it last."""
     lease_until: Mapped[datetime | None]
     """While it is sent: until when it is that node's, on the database's clock."""
+    claim: Mapped[int] = mapped_column(default=0)
+    """Counts up with every claim: what comes of an earlier one no longer moves this row."""
     confirm_at: Mapped[datetime | None]
     """When the destination is asked next whether it keeps what it took; null: it is not asked (any more)."""
     confirm_attempts: Mapped[int] = mapped_column(default=0)
@@ -58,6 +61,7 @@ class DeliveryItem(Base):
     __table_args__ = (
         UniqueConstraint("delivery_id", "sop_uid"),
         Index("ix_delivery_item_open", "delivery_id", "state"),
+        _where("status >= 45056 AND status <= 49151", "ix_delivery_item_warning", "delivery_id"),
     )
 
     id: Mapped[int] = mapped_column(Identity, primary_key=True)

@@ -33,6 +33,16 @@ def upgrade() -> None:
         sa.Column("since", sa.DateTime(), nullable=False),
         sa.PrimaryKeyConstraint("kind", "name", name=op.f("pk_hold")),
     )
+    op.create_table(
+        "outage",
+        sa.Column("destination", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("since", sa.DateTime(), nullable=False),
+        sa.Column("attempts", sa.BigInteger(), nullable=False),
+        sa.Column("next_at", sa.DateTime(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("destination", name=op.f("pk_outage")),
+    )
 
 
 def _deliveries() -> None:
@@ -40,18 +50,21 @@ def _deliveries() -> None:
         batch_op.add_column(sa.Column("priority", sa.BigInteger(), nullable=False, server_default="1"))
         batch_op.add_column(sa.Column("node", sa.Text(), nullable=False, server_default=""))
         batch_op.add_column(sa.Column("lease_until", sa.DateTime(), nullable=True))
+        batch_op.add_column(sa.Column("claim", sa.BigInteger(), nullable=False, server_default="0"))
         batch_op.add_column(sa.Column("confirm_at", sa.DateTime(), nullable=True))
         batch_op.add_column(sa.Column("confirm_attempts", sa.BigInteger(), nullable=False, server_default="0"))
         batch_op.add_column(sa.Column("confirmation", sa.Text(), nullable=False, server_default=""))
+    _where("state = 'pending'", "ix_delivery_next", ["destination", "priority", "not_before", "id"])
     _where("state = 'sending'", "ix_delivery_sending", ["lease_until"])
     _where("confirm_at IS NOT NULL", "ix_delivery_confirm", ["confirm_at"])
     with op.batch_alter_table("delivery_item", schema=None) as batch_op:
         batch_op.add_column(sa.Column("confirmed_at", sa.DateTime(), nullable=True))
+    _where("status >= 45056 AND status <= 49151", "ix_delivery_item_warning", ["delivery_id"], "delivery_item")
 
 
-def _where(condition: str, name: str, columns: list[str]) -> None:
+def _where(condition: str, name: str, columns: list[str], table: str = "delivery") -> None:
     where = sa.text(condition)
-    op.create_index(name, "delivery", columns, sqlite_where=where, postgresql_where=where)
+    op.create_index(name, table, columns, sqlite_where=where, postgresql_where=where)
 
 
 def _commitments() -> None:
