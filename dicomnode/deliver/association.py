@@ -11,7 +11,7 @@ the socket, so no response can be lost on our side of it.
 
 import struct
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from pynetdicom import build_context
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ, A_RELEASE_RP, A_RELEASE_RQ
@@ -20,11 +20,13 @@ from pynetdicom.pdu_primitives import (
     ImplementationClassUIDNotification,
     ImplementationVersionNameNotification,
     MaximumLengthNotification,
+    SCP_SCU_RoleSelectionNegotiation,
 )
 
 from dicomnode.deliver.command import CommandResponse
 from dicomnode.deliver.content import DataSet
 from dicomnode.deliver.destination import Destination, Timeouts
+from dicomnode.deliver.message import Assembly, Message
 from dicomnode.deliver.outcome import AssociationFailed, FailureKind, rejected
 from dicomnode.deliver.wire import MAX_PDU_LENGTH, Wire
 from dicomnode.domain.uid import IMPLEMENTATION_CLASS_UID
@@ -37,7 +39,6 @@ MAX_CONTEXTS = 128
 
 _ASSOCIATE_AC, _ASSOCIATE_RJ, _P_DATA_TF, _RELEASE_RQ, _RELEASE_RP, _ABORT = 0x02, 0x03, 0x04, 0x05, 0x06, 0x07
 _ABORT_BY_USER = bytes((_ABORT, 0, 0, 0, 0, 4, 0, 0, 0, 0))
-_LONGEST_COMMAND_SET = 16_384
 
 
 class Association:
@@ -50,6 +51,7 @@ class Association:
     def __init__(self, wire: Wire, destination: Destination, timeouts: Timeouts) -> None:
         self._wire, self._destination, self._timeouts = wire, destination, timeouts
         self._peer_limit = 0
+        self._assembly = Assembly()
         self.contexts: dict[Syntax, int] = {}
         self.refused: dict[Syntax, int] = {}
         self.is_open = False
@@ -62,12 +64,17 @@ class Association:
         syntaxes: Iterable[Syntax],
         timeouts: Timeouts,
         stop: threading.Event,
+        *,
+        provided: Collection[str] = (),
     ) -> "Association":
-        """Connect and negotiate one presentation context per syntax, at most MAX_CONTEXTS of them."""
+        """Connect and negotiate one presentation context per syntax, at most MAX_CONTEXTS of them.
+
+        `provided`: SOP classes for which this node proposes to be the SCP, and not the SCU (PS3.7 D.3.3.4).
+        """
         proposed = {2 * number + 1: syntax for number, syntax in enumerate(dict.fromkeys(syntaxes))}
         if not 1 <= len(proposed) <= MAX_CONTEXTS:
             raise ValueError(f"an association takes 1 to {MAX_CONTEXTS} presentation contexts, not {len(proposed)}")
-        pdu = _associate_rq(destination, calling_aet, proposed)
+        pdu = _associate_rq(destination, calling_aet, proposed, provided)
         association = cls(Wire.connect(destination, timeouts.connect, stop), destination, timeouts)
         try:
             association._negotiate(pdu, proposed)
@@ -82,16 +89,33 @@ class Association:
         Raises also OSError and EOFError where the data set cannot be read to its end; the association is over then too.
         """
         try:
-            self._wire.write_message(
-                self.contexts[syntax], command_set, data_set, self._peer_limit, self._timeouts.dimse
-            )
-            response = self._response()
+            self.write(self.contexts[syntax], command_set, data_set)
+            response = _decoded(self.receive(self._timeouts.dimse).command_set)
             if response.message_id != message_id:
                 raise _broken(f"a response to message {response.message_id} came, not to {message_id}")
             return response.status
         except BaseException:
             self.abort()
             raise
+
+    def write(self, context_id: int, command_set: bytes, data_set: DataSet | None) -> None:
+        """Send one DIMSE message, a request or a response."""
+        self._wire.write_message(context_id, command_set, data_set, self._peer_limit, self._timeouts.dimse)
+
+    def receive(self, timeout: float) -> Message:
+        """The next DIMSE message of the peer; no wait inside it, nor for it, is longer than `timeout` seconds."""
+        while (message := self._assembly.next()) is None:
+            pdu_type, content = self._wire.read(timeout)
+            if pdu_type == _RELEASE_RQ:
+                self._wire.write(A_RELEASE_RP().encode(), self._timeouts.acse)
+                self.is_open = False
+            if pdu_type != _P_DATA_TF:
+                raise _ended(pdu_type, content)
+            try:
+                self._assembly.take(content)
+            except ValueError as error:
+                raise _broken(str(error)) from error
+        return message
 
     def release(self) -> None:
         """End the association in order (PS3.8 7.2); a peer that does not answer is not waited for twice."""
@@ -143,28 +167,10 @@ class Association:
                 self.refused[syntax] = context.result if context is not None else 2
         self.is_open = True
 
-    def _response(self) -> CommandResponse:
-        """The next DIMSE message of the peer, its command set decoded, a data set read over."""
-        command_set, response = bytearray(), None
-        while True:
-            pdu_type, content = self._wire.read(self._timeouts.dimse)
-            if pdu_type == _RELEASE_RQ:
-                self._wire.write(A_RELEASE_RP().encode(), self._timeouts.acse)
-                self.is_open = False
-            if pdu_type != _P_DATA_TF:
-                raise _ended(pdu_type, content)
-            for control, fragment in _values(content):
-                if control & 0x01:
-                    command_set += fragment
-                if len(command_set) > _LONGEST_COMMAND_SET:
-                    raise _broken("the response is too long to be one")
-                if control & 0x03 == 0x03:
-                    response = _decoded(bytes(command_set))
-                if response is not None and (control & 0x03 == 0x02 or not response.has_data_set):
-                    return response
 
-
-def _associate_rq(destination: Destination, calling_aet: str, proposed: Mapping[int, Syntax]) -> bytes:
+def _associate_rq(
+    destination: Destination, calling_aet: str, proposed: Mapping[int, Syntax], provided: Collection[str]
+) -> bytes:
     """The encoded A-ASSOCIATE-RQ (PS3.8 9.3.2), or a permanent AssociationFailed where the AE titles are none."""
     limit, implementation, version = (
         MaximumLengthNotification(),
@@ -183,7 +189,7 @@ def _associate_rq(destination: Destination, calling_aet: str, proposed: Mapping[
             context = build_context(sop_class_uid, transfer_syntax_uid)
             context.context_id = context_id
             request.presentation_context_definition_list.append(context)
-        request.user_information = [limit, implementation, version]
+        request.user_information = [limit, implementation, version, *map(_as_provider, provided)]
         return bytes(A_ASSOCIATE_RQ(request).encode())
     except (TypeError, ValueError) as error:
         reason = f"configuration error: {destination} cannot be asked for an association: {error}"
@@ -194,15 +200,10 @@ def _whole(pdu_type: int, content: bytes) -> bytes:
     return struct.pack(">BxI", pdu_type, len(content)) + content
 
 
-def _values(content: bytes) -> Iterable[tuple[int, bytes]]:
-    """The presentation data values of a P-DATA-TF as (message control header, fragment) (PS3.8 9.3.5)."""
-    offset = 0
-    while offset < len(content):
-        length = int.from_bytes(content[offset : offset + 4], "big")
-        if length < 2 or offset + 4 + length > len(content):
-            raise _broken("a P-DATA-TF PDU of the peer is malformed")
-        yield content[offset + 5], content[offset + 6 : offset + 4 + length]
-        offset += 4 + length
+def _as_provider(sop_class_uid: str) -> SCP_SCU_RoleSelectionNegotiation:
+    role = SCP_SCU_RoleSelectionNegotiation()
+    role.sop_class_uid, role.scu_role, role.scp_role = sop_class_uid, False, True
+    return role
 
 
 def _decoded(command_set: bytes) -> CommandResponse:

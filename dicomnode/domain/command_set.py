@@ -18,6 +18,7 @@ EVENT_TYPE_ID = 0x1002
 ACTION_TYPE_ID = 0x1008
 
 C_STORE_RQ = 0x0001
+C_FIND_RQ = 0x0020
 C_ECHO_RQ = 0x0030
 N_EVENT_REPORT_RQ = 0x0100
 N_ACTION_RQ = 0x0130
@@ -60,6 +61,11 @@ def number(elements: Mapping[int, bytes], element: int) -> int:
     if len(value) != 2:
         raise ValueError(f"the command set lacks (0000,{element:04X})")
     return int.from_bytes(value, "little")
+
+
+def text(elements: Mapping[int, bytes], element: int) -> str:
+    """The value of an element of VR UI; empty where it is not there."""
+    return elements.get(element, b"").decode("latin-1").rstrip("\0 ")
 
 
 def us(value: int) -> bytes:

@@ -1,0 +1,123 @@
+"""C-FIND at image level: which instances does a destination say it has? (PS3.4 C.4.1, Study Root)
+
+The sender uses `find_instances` where a C-STORE went unanswered and its repetition is answered with 0111, "duplicate
+SOP instance": an instance that the destination names is stored.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator
+from io import BytesIO
+
+from pydicom import Dataset
+from pynetdicom.dsutils import decode, encode
+
+from dicomnode.deliver.association import Association, Syntax
+from dicomnode.deliver.conversation import IMPLICIT, Conversation, status_of
+from dicomnode.deliver.destination import Destination, Timeouts
+from dicomnode.deliver.message import Message
+from dicomnode.deliver.outcome import AssociationFailed, FailureKind, refused_context
+from dicomnode.domain import command_set as dimse
+
+STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+QUERY: Syntax = (STUDY_ROOT_FIND, IMPLICIT)
+
+UIDS_PER_QUERY = 64
+"""In one list of UIDs to match: a key of 4 KiB, which every peer should take."""
+
+_PENDING = (0xFF00, 0xFF01)
+_TRANSIENT = {0xA700: "it is out of resources", 0xFE00: "it cancelled"}
+_PERMANENT = {
+    0xA900: "the query is not what its SOP class demands",
+    0x0122: "it does not take this SOP class",
+    0x0124: "this node may not query it",
+    0x0211: "it does not know C-FIND",
+    0x0212: "it did not agree to this use of C-FIND",
+}
+_DATA_SET, _MEDIUM = 0x0001, 0x0000
+
+
+class FindFailed(Exception):
+    """The peer answered a query with a failure (PS3.4 C.4.1.1.4). `transient`: whether trying again later can help."""
+
+    def __init__(self, status: int) -> None:
+        unable = "it is unable to process it" if status >> 12 == 0xC else "a status that is not known for C-FIND"
+        words = _TRANSIENT.get(status) or _PERMANENT.get(status) or unable
+        super().__init__(f"C-FIND was answered with {status:04X}: {words}")
+        self.status, self.transient = status, status not in _PERMANENT
+
+
+def find_instances(
+    destination: Destination,
+    calling_aet: str,
+    study_uid: str,
+    series_uid: str,
+    sop_uids: Iterable[str] = (),
+    *,
+    timeouts: Timeouts = Timeouts(),
+    stop: threading.Event | None = None,
+) -> set[str]:
+    """The SOP Instance UIDs that the destination names for a series; with `sop_uids`, only of these.
+
+    Raises FindFailed for an answer that is no list, and AssociationFailed, permanent where the peer refuses the
+    presentation context: nothing is known of the instances then.
+    """
+    association = Association.request(destination, calling_aet, [QUERY], timeouts, stop or threading.Event())
+    try:
+        if QUERY not in association.contexts:
+            words = refused_context(destination.ae_title, *QUERY, association.refused[QUERY]).detail
+            raise AssociationFailed(FailureKind.REJECTED, words, transient=False)
+        found = find(Conversation(association, timeouts.dimse), study_uid, series_uid, sop_uids)
+        association.release()
+        return found
+    finally:
+        association.abort()
+
+
+def find(conversation: Conversation, study_uid: str, series_uid: str, sop_uids: Iterable[str] = ()) -> set[str]:
+    """As `find_instances`, over an association that is open. A list of UIDs is asked for in parts."""
+    listed = sorted(set(sop_uids))
+    chunks = [listed[start : start + UIDS_PER_QUERY] for start in range(0, len(listed), UIDS_PER_QUERY)] or [[]]
+    try:
+        return {uid for chunk in chunks for uid in _query(conversation, study_uid, series_uid, chunk)}
+    except ValueError as error:
+        raise AssociationFailed(
+            FailureKind.PROTOCOL, f"the peer broke the protocol: {error}", transient=True
+        ) from error
+
+
+def _query(conversation: Conversation, study_uid: str, series_uid: str, sop_uids: list[str]) -> Iterator[str]:
+    dataset = Dataset()
+    dataset.QueryRetrieveLevel = "IMAGE"
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study_uid, series_uid
+    dataset.SOPInstanceUID = sop_uids or ""
+    wanted = set(sop_uids)
+    for message in conversation.request(QUERY, _c_find_rq, bytes(encode(dataset, True, True) or b"")):
+        status = status_of(message)
+        if status in _PENDING:
+            uid = _uid_of(message)
+            if not wanted or uid in wanted:
+                yield uid
+        elif status == 0:
+            return
+        else:
+            raise FindFailed(status)
+
+
+def _c_find_rq(message_id: int) -> bytes:
+    """The command set of a C-FIND-RQ (PS3.7 9.3.2.1)."""
+    return dimse.encode(
+        {
+            dimse.AFFECTED_SOP_CLASS_UID: dimse.uid(STUDY_ROOT_FIND),
+            dimse.COMMAND_FIELD: dimse.us(dimse.C_FIND_RQ),
+            dimse.MESSAGE_ID: dimse.us(message_id),
+            dimse.PRIORITY: dimse.us(_MEDIUM),
+            dimse.COMMAND_DATA_SET_TYPE: dimse.us(_DATA_SET),
+        }
+    )
+
+
+def _uid_of(message: Message) -> str:
+    try:
+        return str(decode(BytesIO(message.data_set), True, True).SOPInstanceUID)
+    except Exception as error:  # pydicom raises whatever the malformed bytes make it raise
+        raise ValueError("an answer to the query makes no sense") from error
