@@ -5,6 +5,7 @@ from dicomnode.db.models.base import Base
 from dicomnode.db.models.commitment import Commitment, CommitmentReport, CommitmentRequest
 from dicomnode.db.models.delivery import Delivery, DeliveryItem
 from dicomnode.db.models.drift import DriftState, InputStatistic
+from dicomnode.db.models.head_start import HeadStart, HeadStartTally
 from dicomnode.db.models.node import Hold, NodeRow
 from dicomnode.db.models.outage import Outage
 from dicomnode.db.models.received import Association, Container, Instance, InstanceVersion, Manifest
@@ -26,6 +27,8 @@ __all__ = [
     "DerivedSeriesRow",
     "DriftState",
     "Enhancement",
+    "HeadStart",
+    "HeadStartTally",
     "Hold",
     "InputStatistic",
     "Instance",

@@ -14,6 +14,7 @@ depends_on = None
 def upgrade() -> None:
     _deliveries()
     _commitments()
+    _head_starts()
     op.create_table(
         "node",
         sa.Column("name", sa.Text(), nullable=False),
@@ -128,3 +129,24 @@ def _commitments() -> None:
     op.create_index("ix_commitment_request_due", "commitment_request", ["due_at"])
     with op.batch_alter_table("series", schema=None) as batch_op:
         batch_op.add_column(sa.Column("kept_for", sa.Text(), nullable=False, server_default=""))
+
+
+def _head_starts() -> None:
+    op.create_table(
+        "head_start",
+        sa.Column("series_uid", sa.Text(), nullable=False),
+        sa.Column("worker", sa.Text(), nullable=False),
+        sa.Column("lease_until", sa.DateTime(), nullable=False),
+        sa.Column("takers", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["series_uid"], ["series.uid"], name=op.f("fk_head_start_series_uid_series")),
+        sa.PrimaryKeyConstraint("series_uid", name=op.f("pk_head_start")),
+    )
+    op.create_table(
+        "head_start_tally",
+        sa.Column("worker", sa.Text(), nullable=False),
+        sa.Column("taken", sa.BigInteger(), nullable=False),
+        sa.Column("computed", sa.BigInteger(), nullable=False),
+        sa.Column("thrown_away", sa.BigInteger(), nullable=False),
+        sa.Column("seconds_saved", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("worker", name=op.f("pk_head_start_tally")),
+    )
