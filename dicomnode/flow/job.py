@@ -210,7 +210,7 @@ def _commit(
         _note_result(row, result)
         note_input(session, row, facts, result.figures, flow.node, now)
         if row.deadline_at is not None and row.deadline_at < now:
-            ledger.finish(session, row, "expired", "the deadline passed while it ran: originals only", flow.node)
+            held.finish(session, row, "expired", "the deadline passed while it ran: originals only")
             return
         if enhancements.derived_series(session, row.id) is None and made:
             session.add(DerivedSeriesRow(enhancement_id=row.id, uid=series.series_uid, document=series.to_json()))
@@ -220,7 +220,7 @@ def _commit(
         if row.generation > held.claim.generation:
             ledger.release(session, row, "instances came while it ran; their outputs are still to be made")
         else:
-            ledger.finish(session, row, "done", _done(result, len(made)), flow.node)
+            held.finish(session, row, "done", _done(result, len(made)))
         plan_outputs(flow, session, row, now)
 
 
@@ -253,7 +253,7 @@ def _close(flow: Flow, held: Held, plan: _Plan, result: Enhanced | None, state: 
         if result is not None:
             _note_result(row, result)
             note_input(session, row, plan.facts, result.figures, flow.node, database_now(session))
-        ledger.finish(session, row, state, reason, flow.node)
+        held.finish(session, row, state, reason)
 
 
 def _note_result(row: Enhancement, result: Enhanced) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from dicomnode.audit.events import record
 from dicomnode.db.database import now as database_now
 from dicomnode.db.models import Enhancement
-from dicomnode.db.repositories import enhancements
+from dicomnode.db.repositories import enhancements, holds
 from dicomnode.domain.recipe import Recipe, canonical_json
 from dicomnode.domain.states import ENHANCEMENT
 
@@ -27,6 +27,10 @@ SHADOW_PRIORITY = 3
 
 class StaleAttempt(Exception):
     """The work was taken from this worker: its lease ran out, or an operator cancelled it. Nothing was changed."""
+
+
+class EnhancingStopped(Exception):
+    """An operator stopped all enhancing: what runs is given back, and nothing of it is committed."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +118,14 @@ def _record_created(session: Session, row: Enhancement, recipe: Recipe, node: st
     )
 
 
-def claim(session: Session, worker: str, node: str, lease_seconds: float) -> Claim | None:
-    """Take the most urgent piece of work, or None. Call it in a write transaction."""
-    taken = enhancements.take(session, worker, lease_seconds)
+def claim(
+    session: Session, worker: str, node: str, lease_seconds: float, *, shut: int = enhancements.NOTHING_SHUT
+) -> Claim | None:
+    """Take the most urgent piece of work, or None. Call it in a write transaction.
+
+    Nothing is taken while enhancing is stopped or jobs are paused, and nothing of the priority `shut`.
+    """
+    taken = enhancements.take(session, worker, lease_seconds, shut)
     if taken is None:
         return None
     id, attempt, generation, series_uid, pipeline = taken
@@ -132,9 +141,9 @@ def claim(session: Session, worker: str, node: str, lease_seconds: float) -> Cla
     return Claim(id, attempt, generation, worker)
 
 
-def anything_to_claim(session: Session) -> bool:
+def anything_to_claim(session: Session, *, shut: int = enhancements.NOTHING_SHUT) -> bool:
     """Whether `claim` would find work; a read, so that idle workers never take the write lock."""
-    return enhancements.anything_claimable(session)
+    return enhancements.anything_claimable(session, shut)
 
 
 def renew(session: Session, held: Claim, lease_seconds: float, stage: str) -> bool:
@@ -142,12 +151,34 @@ def renew(session: Session, held: Claim, lease_seconds: float, stage: str) -> bo
     return enhancements.renew(session, held.enhancement_id, held.attempt, lease_seconds, stage)
 
 
+def interruption(session: Session, held: Claim) -> StaleAttempt | EnhancingStopped | None:
+    """Why the work should not go on, if it should not; a read."""
+    if not enhancements.counts(session, held.enhancement_id, held.attempt):
+        return _stale(held)
+    stop = holds.held(session, holds.ENHANCING)
+    return EnhancingStopped(f"{stop.by} stopped enhancing: {stop.reason}") if stop else None
+
+
 def fenced(session: Session, held: Claim) -> Enhancement:
-    """The row, locked, if the claim still holds. Raises StaleAttempt: roll back and forget the work."""
-    row = enhancements.fenced(session, held.enhancement_id, held.attempt)
-    if row is None:
-        raise StaleAttempt(f"attempt {held.attempt} of enhancement {held.enhancement_id} no longer counts")
+    """The row, locked, if the claim still holds and work may be finished.
+
+    Raises StaleAttempt: roll back and forget the work. Raises EnhancingStopped: roll back and give it back.
+    """
+    row, is_stopped = _mine(session, held)
+    if is_stopped:
+        raise EnhancingStopped("enhancing was stopped")
     return row
+
+
+def _mine(session: Session, held: Claim) -> tuple[Enhancement, bool]:
+    found = enhancements.fenced(session, held.enhancement_id, held.attempt, held.worker)
+    if found is None:
+        raise _stale(held)
+    return found
+
+
+def _stale(held: Claim) -> StaleAttempt:
+    return StaleAttempt(f"attempt {held.attempt} of enhancement {held.enhancement_id} no longer counts")
 
 
 def finish(session: Session, row: Enhancement, state: str, reason: str, node: str) -> None:
@@ -193,6 +224,27 @@ def release(session: Session, row: Enhancement, reason: str, pause: float = 0.0)
     """Give running work back, to be claimed again after `pause` seconds."""
     row.state, row.worker, row.lease_until, row.reason = "ready", "", None, reason
     row.not_before = database_now(session) + timedelta(seconds=pause)
+
+
+def give_back(session: Session, held: Claim, reason: str, node: str, pause: float = 0.0) -> None:
+    """The worker cannot go on, which is not the work's fault: it waits as before. Raises StaleAttempt."""
+    row, _ = _mine(session, held)
+    release(session, row, reason, pause)
+    record(
+        session,
+        "enhancement.given_back",
+        f"{held.worker} gave it back: {reason}",
+        node=node,
+        series_uid=row.series_uid,
+        subject=_subject(row.id),
+        detail={"attempt": held.attempt, "stage": row.stage},
+    )
+
+
+def attempt_failed(session: Session, held: Claim, reason: str, policy: RetryPolicy, node: str) -> None:
+    """The attempt in hand failed. Raises StaleAttempt."""
+    row, _ = _mine(session, held)
+    fail_attempt(session, row, reason, policy, node)
 
 
 def reap(session: Session, policy: RetryPolicy, node: str) -> list[str]:

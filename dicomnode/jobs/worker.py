@@ -2,11 +2,16 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
+from sqlalchemy.orm import Session
+
 from dicomnode.db.database import Database
+from dicomnode.db.models import Enhancement
 from dicomnode.jobs import ledger
-from dicomnode.jobs.ledger import Claim, RetryPolicy, StaleAttempt
+from dicomnode.jobs.lease import LeaseKeeper, Tenure
+from dicomnode.jobs.ledger import Claim, EnhancingStopped, RetryPolicy, StaleAttempt
 from dicomnode.observe import checkpoint, log
 from dicomnode.store.container import NO_ROOM
 from dicomnode.store.errors import StoreFull
@@ -32,50 +37,45 @@ class WorkerLimits:
 
 
 class Held:
-    """A job in hand: keeps its lease alive in the background and is asked, stage by stage, whether to go on."""
+    """A job in hand: its lease is kept alive in the background, and it is asked, stage by stage, whether to go on."""
 
     def __init__(self, worker: "Worker", claim: Claim) -> None:
         self.claim = claim
+        self.following: Claim | None = None
+        """What the worker does next, taken in the transaction that finished this; only if that was committed."""
         self._worker = worker
-        self._stage = "claimed"
-        self._over = threading.Event()
-        self._stale = False
-        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._tenure = Tenure(claim)
 
     def stage(self, name: str) -> None:
-        """The work reached a stage. Raises Stopping or StaleAttempt when it should not go on."""
-        self._stage = name
+        """The work reached a stage. Raises as `check` does when it should not go on."""
+        self._tenure.stage = name
         checkpoint(name)
         self.check()
 
     def check(self) -> None:
-        """Raises Stopping or StaleAttempt when the work should not go on; cheap enough for every slice."""
+        """Raises Stopping, StaleAttempt or EnhancingStopped when the work should not go on; cheap enough for every
+        slice."""
         if self._worker.stopping.is_set():
-            raise Stopping
-        if self._stale:
-            raise StaleAttempt("the lease was lost")
+            raise Stopping("the worker was stopped")
+        if self._tenure.interruption is not None:
+            raise self._tenure.interruption
 
-    def _renew(self) -> None:
-        limits = self._worker.limits
-        renewals = int(limits.max_seconds / limits.lease_seconds * 3) + 1
-        for _ in range(renewals):
-            if self._over.wait(limits.lease_seconds / 3):
-                return
-            try:
-                with self._worker.database.write() as session:
-                    self._stale = not ledger.renew(session, self.claim, limits.lease_seconds, self._stage)
-            except Exception as error:
-                log.warning("lease not renewed", enhancement=self.claim.enhancement_id, error=type(error).__name__)
-            if self._stale:
-                return
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether the attempt no longer counts, or enhancing was stopped, as far as is known by now."""
+        return self._tenure.interruption is not None
+
+    def finish(self, session: Session, row: Enhancement, state: str, reason: str) -> None:
+        """End the work in the transaction of its commit, and take what is to be done next in the same one."""
+        ledger.finish(session, row, state, reason, self._worker.node)
+        self.following = self._worker.claim_in(session)
 
     def __enter__(self) -> "Held":
-        self._thread.start()
+        self._worker.leases.keep(self._tenure)
         return self
 
     def __exit__(self, *args: object) -> None:
-        self._over.set()
-        self._thread.join()
+        self._worker.leases.let_go()
 
 
 class Worker:
@@ -95,7 +95,9 @@ class Worker:
     ) -> None:
         self.name, self.node, self.database, self.limits = name, node, database, limits
         self.stopping = threading.Event()
+        self.leases = LeaseKeeper(database, limits.lease_seconds, limits.max_seconds)
         self._run_job, self._outdated = run_job, outdated
+        self._following: Claim | None = None
         self._idle = True
 
     def stop(self) -> None:
@@ -103,7 +105,7 @@ class Worker:
 
     def run(self) -> None:
         """Work until told to stop, or outdated. A database that does not answer is waited for."""
-        while not self.stopping.is_set() and not self._outdated():
+        while not self._ends():
             try:
                 worked = self.run_one()
             except Exception as error:
@@ -111,10 +113,12 @@ class Worker:
                 worked = self.stopping.wait(1.0)
             if not worked:
                 self.stopping.wait(POLL_SECONDS)
+        if self._following is not None:
+            self._give_back(self._following, "the worker was stopped")
 
     def run_one(self) -> bool:
-        """Claim and run one job. False when there is none."""
-        claim = self._claim()
+        """Run one job: the one that was taken with the last one's end, or what can be claimed. False if none can."""
+        claim, self._following = self._following or self._claim(), None
         if claim is None:
             return False
         with Held(self, claim) as held:
@@ -123,11 +127,25 @@ class Worker:
                 self._run_job(held)
             except StaleAttempt as error:
                 log.warning("attempt no longer counts", enhancement=claim.enhancement_id, reason=str(error))
-            except Stopping:
-                self._give_back(claim)
+            except (Stopping, EnhancingStopped) as error:
+                self._give_back(claim, str(error))
             except Exception as error:
                 self._failed(claim, error)
+            else:
+                self._following = held.following
+                return True
+        if held.following is not None:  # its transaction may or may not have been committed
+            self._give_back(held.following, "the worker could not go on")
         return True
+
+    def claim_in(self, session: Session) -> Claim | None:
+        """Claim in a transaction that is under way; None also when this worker is about to end."""
+        if self._ends():
+            return None
+        return ledger.claim(session, self.name, self.node, self.limits.lease_seconds)
+
+    def _ends(self) -> bool:
+        return self.stopping.is_set() or self._outdated()
 
     def _claim(self) -> Claim | None:
         if self._idle:
@@ -139,19 +157,18 @@ class Worker:
         self._idle = claim is None
         return claim
 
-    def _give_back(self, claim: Claim) -> None:
-        with self.database.write() as session:
-            ledger.release(session, ledger.fenced(session, claim), "the worker was stopped")
+    def _give_back(self, claim: Claim, reason: str, pause: float = 0.0) -> None:
+        with suppress(StaleAttempt), self.database.write() as session:
+            ledger.give_back(session, claim, reason, self.node, pause)
 
     def _failed(self, claim: Claim, error: Exception) -> None:
         reason = str(error) if isinstance(error, JobFailed) else f"{type(error).__name__}: {error}"
         log.error("attempt failed", enhancement=claim.enhancement_id, reason=reason, exc_info=error)
-        with self.database.write() as session:
-            row = ledger.fenced(session, claim)
-            if _lacks_room(error):  # not the work's fault: it waits, however long that takes
-                ledger.release(session, row, f"waits for room: {reason}", pause=self.limits.retry.retry_seconds)
-            else:
-                ledger.fail_attempt(session, row, reason, self.limits.retry, self.node)
+        if _lacks_room(error):  # not the work's fault: it waits, however long that takes
+            self._give_back(claim, f"waits for room: {reason}", pause=self.limits.retry.retry_seconds)
+            return
+        with suppress(StaleAttempt), self.database.write() as session:
+            ledger.attempt_failed(session, claim, reason, self.limits.retry, self.node)
 
 
 def _lacks_room(error: Exception) -> bool:

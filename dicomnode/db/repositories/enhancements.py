@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any, TypeVar
 
 from sqlalchemy import Float, Row, Select, bindparam, func, literal_column, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -9,18 +10,29 @@ from sqlalchemy.orm import Session
 
 from dicomnode.db.clock import Clock
 from dicomnode.db.models import DerivedSeriesRow, Enhancement, Output
+from dicomnode.db.repositories.holds import ENHANCING, JOBS, is_held, names_held
 
 _READY = Enhancement.state == literal_column("'ready'")
 _RUNNING = Enhancement.state == literal_column("'running'")
 _OVER = (Enhancement.state != literal_column("'ready'")) & (Enhancement.state != literal_column("'running'"))
 """In the words of the partial indexes: neither database uses one for a state that is a parameter."""
 
+_Query = TypeVar("_Query", bound=Select[*tuple[Any, ...]])
+
+NOTHING_SHUT = -1
+"""No priority has to wait."""
+
 _ROW = Enhancement.metadata.tables[Enhancement.__tablename__].c
 
 CLAIMABLE = (
-    select(_ROW.id).where(_READY, _ROW.not_before <= Clock()).order_by(_ROW.priority, _ROW.not_before, _ROW.id).limit(1)
+    select(_ROW.id)
+    .where(_READY, _ROW.not_before <= Clock(), _ROW.priority != bindparam("shut", NOTHING_SHUT))
+    .where(~is_held(JOBS), ~is_held(ENHANCING), _ROW.pipeline.not_in(names_held(JOBS)))
+    .order_by(_ROW.priority, _ROW.not_before, _ROW.id)
+    .limit(1)
 )
-"""Id of the work that may start, the most urgent first."""
+"""Id of the work that may start, the most urgent first. What is stopped or paused is asked in the same statement, so
+that nothing starts once an operator was told that it is. `shut` is a priority that has to wait now."""
 
 _TAKE = (
     update(_ROW.id.table)
@@ -62,23 +74,35 @@ def lock(session: Session, row: Enhancement) -> None:
     session.refresh(row, with_for_update=True)
 
 
-def anything_claimable(session: Session) -> bool:
+def anything_claimable(session: Session, shut: int = NOTHING_SHUT) -> bool:
     """Whether `take` would find work; a read."""
-    return session.connection().execute(CLAIMABLE).first() is not None
+    return session.connection().execute(CLAIMABLE, {"shut": shut}).first() is not None
 
 
-def take(session: Session, worker: str, lease_seconds: float) -> Row[int, int, int, str, str] | None:
+def take(
+    session: Session, worker: str, lease_seconds: float, shut: int = NOTHING_SHUT
+) -> Row[int, int, int, str, str] | None:
     """The most urgent work is this worker's: (id, attempt, generation, series, pipeline), in one statement.
 
     What another transaction takes at the same moment is passed over, so that claimers never wait for each other.
     """
-    return session.connection().execute(_TAKE, {"by": worker, "lease": lease_seconds}).one_or_none()
+    values = {"by": worker, "lease": lease_seconds, "shut": shut}
+    return session.connection().execute(_TAKE, values).one_or_none()
 
 
-def fenced(session: Session, id: int, attempt: int) -> Enhancement | None:
-    """The row, locked, if this attempt is still the one that counts."""
-    query = select(Enhancement).where(Enhancement.id == id, Enhancement.attempt == attempt, _RUNNING)
-    return session.scalar(_locked(query))
+def fenced(session: Session, id: int, attempt: int, worker: str) -> tuple[Enhancement, bool] | None:
+    """The row, locked, if this attempt of this worker still counts; and whether enhancing is stopped."""
+    query = select(Enhancement, is_held(ENHANCING)).where(
+        Enhancement.id == id, Enhancement.attempt == attempt, Enhancement.worker == worker, _RUNNING
+    )
+    found = session.execute(_locked(query)).one_or_none()
+    return (found[0], found[1]) if found else None
+
+
+def counts(session: Session, id: int, attempt: int) -> bool:
+    """Whether this attempt is still the one that counts; a read."""
+    query = select(_ROW.id).where(_ROW.id == id, _ROW.attempt == attempt, _RUNNING)
+    return session.connection().execute(query).first() is not None
 
 
 def renew(session: Session, id: int, attempt: int, lease_seconds: float, stage: str) -> bool:
@@ -122,9 +146,9 @@ def _past_deadline(now: datetime) -> Select[Enhancement]:
     return select(Enhancement).where(_READY, Enhancement.deadline_at < now)
 
 
-def _locked(query: Select[Enhancement], skip: bool = False) -> Select[Enhancement]:
+def _locked(query: _Query, skip: bool = False) -> _Query:
     """Rows that are read in order to be changed: as they are once they are ours, not as they were before."""
-    return query.with_for_update(skip_locked=skip).execution_options(populate_existing=True)
+    return query.with_for_update(skip_locked=skip, of=Enhancement).execution_options(populate_existing=True)
 
 
 def of_series(session: Session, series_uid: str) -> Sequence[Enhancement]:

@@ -5,7 +5,7 @@ Whoever changes it writes the audit event, where the change was one.
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, delete, exists, select
+from sqlalchemy import ColumnElement, Select, delete, exists, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -48,9 +48,14 @@ def listing(session: Session) -> Sequence[Hold]:
     return session.scalars(select(Hold).order_by(Hold.since, Hold.kind, Hold.name)).all()
 
 
-def is_held(kind: str, *names: str | ColumnElement[str]) -> ColumnElement[bool]:
-    """Part of a statement: whether any of these is held now. `names` may be columns of the statement around it.
+def is_held(kind: str, *names: str) -> ColumnElement[bool]:
+    """Part of a statement: whether any of these is held now; without names, the kind as a whole.
 
-    A claim asks this in its own statement: whoever is told that something is stopped may rely on it at once.
+    A claim asks this in its own statement: who was told that something is stopped may rely on it from then on.
     """
     return exists().where(Hold.kind == kind, Hold.name.in_(names or ("",)))
+
+
+def names_held(kind: str) -> Select[str]:
+    """Part of a statement: the names of this kind that are held now."""
+    return select(Hold.name).where(Hold.kind == kind)

@@ -8,7 +8,6 @@ from sqlalchemy import select
 from support.databases import new_database
 
 from dicomnode.db.database import Database
-from dicomnode.db.models import Hold
 from dicomnode.db.repositories import holds
 from dicomnode.db.repositories.holds import DESTINATION, ENHANCING, JOBS
 
@@ -65,11 +64,4 @@ def test_part_of_a_statement(database: Database) -> None:
         assert not session.scalar(select(holds.is_held(JOBS, "")))
         assert not session.scalar(select(holds.is_held(JOBS)))
         assert not session.scalar(select(holds.is_held(ENHANCING)))
-
-
-def test_part_of_a_statement_by_a_column(database: Database) -> None:
-    with database.write() as session:
-        holds.hold(session, JOBS, "mr", "anna", "")
-    with database.read() as session:
-        column = select(Hold.name.label("pipeline")).subquery().c.pipeline
-        assert session.scalars(select(column).where(holds.is_held(JOBS, column))).all() == ["mr"]
+        assert session.scalars(holds.names_held(DESTINATION)).all() == ["pacs"]

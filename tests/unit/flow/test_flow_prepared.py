@@ -194,7 +194,7 @@ def test_a_lost_lease_ends_the_work_between_two_slices(node) -> None:
                 session.execute(update(Enhancement).values(attempt=Enhancement.attempt + 1))
         if len(networks) >= 3:
             until = time.monotonic() + 10
-            while not held[0]._stale and time.monotonic() < until:
+            while not held[0].is_interrupted and time.monotonic() < until:
                 time.sleep(0.01)
 
     def run(claimed: Held) -> None:
@@ -204,7 +204,7 @@ def test_a_lost_lease_ends_the_work_between_two_slices(node) -> None:
     watch(bench, seen)
     limits = WorkerLimits(0.3, 600, RetryPolicy(max_attempts=2, retry_seconds=0))
     Worker("n/cpu/1", "n", bench.flow.database, run, limits).run_one()
-    assert held[0]._stale
+    assert held[0].is_interrupted
     assert 3 <= len(networks) <= 12
     assert bench.outputs() == []
     assert [row.state for row in bench.enhancements()] == ["running"]
