@@ -18,6 +18,7 @@ from dicomnode.complete.facts import instance_facts
 from dicomnode.db import migrate
 from dicomnode.db.database import Database
 from dicomnode.db.database import now as database_now
+from dicomnode.db.patience import Patience
 from dicomnode.db.repositories import associations, deliveries
 from dicomnode.deliver.backoff import Backoff
 from dicomnode.deliver.destination import Destination, Timeouts
@@ -59,7 +60,14 @@ class CannotStart(Exception):
 def build_flow(settings: Settings) -> Flow:
     """The flow over its database; what commands work with. Does not touch the schema."""
     silence_pydicom()
-    return Flow(Database(settings.database.url), settings, load_registry(settings))
+    return Flow(open_database(settings), settings, load_registry(settings))
+
+
+def open_database(settings: Settings) -> Database:
+    """The database that the settings name, waited for as long as they say."""
+    times = settings.database
+    patience = Patience(times.connect_timeout, times.statement_timeout, settings.node.lease_seconds)
+    return Database(times.url, patience)
 
 
 def load_registry(settings: Settings) -> Registry:

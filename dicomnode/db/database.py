@@ -7,17 +7,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event, select
+from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from dicomnode.db.clock import Clock
+from dicomnode.db.patience import Patience
 
 BUSY_SECONDS = 30
 REST_SECONDS = 1.0
 """A connection that rested for longer is asked whether it still stands, before it is used."""
+
+_SQLITE: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}}
+_POSTGRESQL: dict[str, Any] = {"pool_size": 8, "max_overflow": 24}
+"""Loops, senders' lanes and pages each take a connection for the length of a transaction; beyond these they wait."""
 
 _SINCE = "dicomnode_rests_since"
 _NOW = select(Clock())
@@ -34,18 +39,22 @@ class Database:
     reading (`with_for_update`), or changes it by a condition in the statement. Both are right on SQLite as well.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience: Patience | None = Patience()) -> None:
+        """`patience` bounds every wait for PostgreSQL; None: wait without end, as a migration does."""
         parsed = make_url(url)
+        self.url = url
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         if self.is_sqlite and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        self.engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS} if self.is_sqlite else {})
+        self.engine = create_engine(url, **_SQLITE if self.is_sqlite else _POSTGRESQL)
         self._writer = self.engine.execution_options(dicomnode_write=True)
         self._reader = self.engine
         if self.is_sqlite:
             event.listen(self.engine, "connect", _configure_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         else:
+            if patience is not None:
+                _bound(self.engine, patience)
             event.listen(self.engine, "checkin", _rests)
             event.listen(self.engine, "checkout", self._ping_after_rest)
             self._reader = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -79,6 +88,12 @@ def now(session: Session) -> datetime:
     """The database's clock, in UTC; `Clock` is the same inside a statement."""
     instant: datetime = session.connection().execute(_NOW).scalar_one()
     return instant
+
+
+def _bound(engine: Engine, patience: Patience) -> None:
+    from dicomnode.db.postgresql import bound  # its driver is an extra
+
+    bound(engine, patience)
 
 
 def _rests(connection: Any, record: ConnectionPoolEntry) -> None:

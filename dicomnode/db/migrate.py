@@ -23,18 +23,29 @@ def _config() -> Config:
 
 
 def upgrade(database: Database) -> tuple[str | None, str | None]:
-    """Apply what is missing, in one transaction where the database can. Returns (schema before, schema after)."""
+    """Apply what is missing, in one transaction where the database can. Returns (schema before, schema after).
+
+    Of nodes that start at once one migrates; the others wait for it, however long it takes.
+    """
     config = _config()
     with database.engine.connect() as connection:
         before = MigrationContext.configure(connection).get_current_revision()
     newest = head()
     if before != newest:
-        with database.engine.execution_options(dicomnode_write=True).begin() as connection:
-            if not database.is_sqlite:  # SQLite's BEGIN IMMEDIATE has done as much
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        patient = Database(database.url, None)
+        try:
+            _apply(patient, config)
+        finally:
+            patient.close()
     return before, newest
+
+
+def _apply(database: Database, config: Config) -> None:
+    with database.engine.execution_options(dicomnode_write=True).begin() as connection:
+        if not database.is_sqlite:  # SQLite's BEGIN IMMEDIATE has done as much
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
 
 
 def current(database: Database) -> str | None:

@@ -14,6 +14,8 @@ class NodeSettings(Section):
     """Who this node is, among several on one database."""
 
     name: str = ""
+    lease_seconds: float = Field(30.0, ge=1)
+    """A node that gives no sign of life for so long is dead: others take over what it left."""
 
     @field_validator("name")
     @classmethod
@@ -25,9 +27,12 @@ class NodeSettings(Section):
 
 
 class DatabaseSettings(Section):
-    """Where the state lives."""
+    """Where the state lives. The times bound how long PostgreSQL is waited for; then the work is tried again."""
 
     url: str = "sqlite:///var/dicomnode.db"
+    connect_timeout: float = Field(5.0, ge=1)
+    statement_timeout: float = Field(60.0, ge=1)
+    """Seconds for one statement, waiting for locks included."""
 
 
 class StoreSettings(Section):
