@@ -27,6 +27,10 @@ class EngineSettings(Section):
     max_seconds: float = Field(3600.0, gt=0)
     max_attempts: int = Field(3, ge=1)
     retry_seconds: float = Field(5.0, ge=0)
+    head_start: bool = True
+    """Whether idle workers enhance slices of series that are still coming in."""
+    head_start_gb: float = Field(4.0, gt=0)
+    """The most that such slices may take in the store, all series together."""
 
 
 class DeliverySettings(Section):
