@@ -20,6 +20,10 @@ class NodeRow(Base):
     seen_at: Mapped[datetime]
     stopped_at: Mapped[datetime | None]
     """When it said goodbye; null while it runs, or when it died."""
+    store: Mapped[str] = mapped_column(default="")
+    """Which folder it works on: the name that lies in it. Nodes of one database share one."""
+    taken_by: Mapped[str] = mapped_column(default="")
+    """The node that looks after what this one left, since it fell silent; empty while it lives."""
 
 
 class Hold(Base):

@@ -52,6 +52,8 @@ class Series(Base):
     """Who said that retention must leave it alone; empty: nobody."""
     kept_for: Mapped[str] = mapped_column(default="")
     """Which AE title was told, by storage commitment, that this node itself keeps it; empty: none was."""
+    indexed_by: Mapped[str] = mapped_column(default="")
+    """The node that took in what came last: it alone may remember how much of the series is here."""
     purged_at: Mapped[datetime | None]
     """When retention gave up its bytes; null again once an instance of it came after that."""
 

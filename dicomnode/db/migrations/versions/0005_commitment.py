@@ -23,8 +23,12 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(), nullable=False),
         sa.Column("seen_at", sa.DateTime(), nullable=False),
         sa.Column("stopped_at", sa.DateTime(), nullable=True),
+        sa.Column("store", sa.Text(), nullable=False),
+        sa.Column("taken_by", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_node")),
     )
+    with op.batch_alter_table("series", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("indexed_by", sa.Text(), nullable=False, server_default=""))
     op.create_table(
         "hold",
         sa.Column("kind", sa.Text(), nullable=False),
