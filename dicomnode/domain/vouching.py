@@ -42,7 +42,6 @@ class Held:
     """What the index knows of an instance. `gone` as in `Stored`; `contested`: other content came, and is unsettled."""
 
     sop_class_uid: str
-    series_uid: str
     gone: str = ""
     contested: bool = False
     forwarded: Sequence[Forwarded] = ()

@@ -47,7 +47,8 @@ class PeerSettings(Section):
     fingerprints: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     tls: bool = False
-    verbs: tuple[Literal["store", "echo"], ...] = Field(("store", "echo"), min_length=1)
+    verbs: tuple[Literal["store", "echo", "commit"], ...] = Field(("store", "echo", "commit"), min_length=1)
+    """What it may do. "commit", to ask for storage commitment, needs `dicom.commitment` as well."""
     report_to: str | None = None
     """HOST:PORT where it is told what became of its storage commitment; without: where a destination has its title."""
 
@@ -98,6 +99,10 @@ class DicomSettings(Section):
     """How long a modality's request for storage commitment waits until everything in it is decided, at most; and how
     long the modality is tried after that.
     """
+    commitment: bool = False
+    """Whether peers may ask for storage commitment, which promises that this node, or where it forwards to, keeps what
+    they list. What this node asked of others, they may report in any case.
+    """
     tls: TlsPortSettings | None = None
     peers: dict[str, PeerSettings] = Field(default_factory=dict)
     """Rules per calling AE title; "*" for every other."""
@@ -123,6 +128,8 @@ class DicomSettings(Section):
         for title, rule in self.peers.items():
             if title in self.echo_only_aets:
                 raise ValueError(f"{title} is in echo_only_aets and has a rule: set peers.{title}.verbs instead")
+            if title == peer.ANY_OTHER and rule.report_to is not None:
+                raise ValueError('peers."*" has report_to: that is one peer\'s own address, so name the peer')
             if (rule.tls or rule.needs_certificate) and self.tls is None:
                 raise ValueError(f"peers.{title} asks for TLS, and there is no [dicom.tls]: it could never call")
             if rule.needs_certificate and self.tls is not None and self.tls.client == "none":

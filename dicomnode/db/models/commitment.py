@@ -80,6 +80,6 @@ class CommitmentRequest(Base):
     report_until: Mapped[datetime | None]
     """Until when the modality is tried; null before it was judged."""
     failures: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    """Once judged: FailureReason by SOP Instance UID; all others are committed."""
+    """Once judged: [FailureReason, why] by SOP Instance UID; all others are committed."""
     reason: Mapped[str] = mapped_column(default="")
     finished_at: Mapped[datetime | None]

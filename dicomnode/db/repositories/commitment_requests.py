@@ -49,8 +49,9 @@ def ask(session: Session, asked: Asked, refusal: int) -> tuple[CommitmentRequest
     row = CommitmentRequest(**vars(asked) | {"instances": [list(pair) for pair in asked.instances]})
     row.ordinal, row.state, row.due_at = len(rows), "waiting", instant
     if rows:
-        row.state, row.failures = "judged", {uid: refusal for _, uid in asked.instances}
-        row.reason = "its Transaction UID was used before, for other instances"
+        words = "its Transaction UID was used before, for other instances"
+        row.state, row.reason = "judged", words
+        row.failures = {uid: [refusal, words] for _, uid in asked.instances}
     session.add(row)
     session.flush()
     return row, "refused" if rows else "new"
@@ -105,10 +106,10 @@ def move(session: Session, row: CommitmentRequest, **values: Any) -> bool:
     return _change(session, ours & CommitmentRequest.state.in_(states), values)
 
 
-def postpone_peer(session: Session, calling_aet: str, until: datetime, reason: str) -> None:
-    """The modality cannot be reached: all that it is still to be told waits, and says why."""
+def postpone_peer(session: Session, calling_aet: str, until: datetime) -> None:
+    """The modality cannot be reached: whatever else it is to be told waits as well."""
     judged = (CommitmentRequest.calling_aet == calling_aet) & (CommitmentRequest.state == "judged")
-    _change(session, judged & (CommitmentRequest.due_at <= until), {"due_at": until, "reason": reason})
+    _change(session, judged & (CommitmentRequest.due_at <= Clock()), {"due_at": until})
 
 
 def _change(session: Session, which: ColumnElement[bool], values: Mapping[str, Any]) -> bool:
