@@ -281,7 +281,8 @@ def build_worker(settings: Settings, device: str, name: str) -> Worker:
         run_job(flow, engine, decoder, held)
 
     engine_settings = settings.engine
-    limits = WorkerLimits(engine_settings.lease_seconds, engine_settings.max_seconds, retry_policy(settings))
+    lease, longest = engine_settings.lease_seconds, engine_settings.max_seconds
+    limits = WorkerLimits(lease, longest, retry_policy(settings), engine_settings.off_peak_hours)
 
     def outdated() -> bool:
         return stamp(settings.pipelines.path) != pipelines

@@ -1,4 +1,4 @@
-"""`jobs list|show|retry|cancel`."""
+"""`jobs list|show|retry|cancel|pause|resume`."""
 
 from typing import Annotated, Any
 
@@ -17,10 +17,15 @@ from dicomnode.cli.common import (
 )
 from dicomnode.db.database import now as database_now
 from dicomnode.db.models import Enhancement
-from dicomnode.db.repositories import enhancements
+from dicomnode.db.repositories import enhancements, holds
+from dicomnode.db.repositories.holds import ENHANCING, JOBS
+from dicomnode.jobs import switches
 from dicomnode.jobs.ledger import operator_moves
+from dicomnode.jobs.waiting import hold_words, waits_for
 
 app = typer.Typer(help="Enhancements: what runs, what ran, what was withheld and why.", no_args_is_help=True)
+PipelineOption = Annotated[str, typer.Option("--pipeline", help="Of this pipeline alone.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; others will read it.")]
 Id = Annotated[int, typer.Argument(help="Number of the job.")]
 
 
@@ -34,8 +39,16 @@ def list_(
     """Jobs, the newest first."""
     flow = flow_of(config)
     with flow.database.read() as session:
-        rows = [_row(row) for row in enhancements.listing(session, limit, state)]
-    columns = ("id", "state", "pipeline", "series_uid", "attempt", "verdict", "reason")
+        held, now = [row for row in holds.listing(session) if row.kind in (ENHANCING, JOBS)], database_now(session)
+        hours = flow.settings.engine.off_peak_hours
+        rows = [
+            {**_row(row), "waits_for": waits_for(row, held, hours, now)}
+            for row in enhancements.listing(session, limit, state)
+        ]
+    if not as_json:
+        for hold in held:
+            print(hold_words(hold))
+    columns = ("id", "state", "pipeline", "series_uid", "attempt", "verdict", "reason", "waits_for")
     print_table(rows, as_json, "there are no jobs", columns)
 
 
@@ -72,6 +85,34 @@ def retry(id: Id, config: ConfigOption = None, as_json: JsonOption = False) -> N
 def cancel(id: Id, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Stop a job that waits or runs: originals only."""
     _move(config, id, "cancelled", as_json)
+
+
+@app.command("pause")
+def pause(
+    config: ConfigOption = None, pipeline: PipelineOption = "", reason: ReasonOption = "", as_json: JsonOption = False
+) -> None:
+    """Start nothing more, on any node; what runs goes on."""
+    flow = flow_of(config)
+    with flow.database.write() as session:
+        changed = switches.pause(session, pipeline, actor(), reason, flow.node)
+    _told(pipeline, "paused", changed, as_json)
+
+
+@app.command("resume")
+def resume(config: ConfigOption = None, pipeline: PipelineOption = "", as_json: JsonOption = False) -> None:
+    """Start jobs again."""
+    flow = flow_of(config)
+    with flow.database.write() as session:
+        changed = switches.resume(session, pipeline, actor(), flow.node)
+        still = bool(pipeline) and holds.held(session, JOBS) is not None
+    _told(pipeline, "resumed; all jobs are still paused" if still else "resumed", changed, as_json)
+
+
+def _told(pipeline: str, what: str, changed: bool, as_json: bool) -> None:
+    if as_json:
+        print_json({"pipeline": pipeline, "changed": changed})
+    else:
+        print(f"{f'jobs of {pipeline}' if pipeline else 'all jobs'}: {what if changed else 'as before'}")
 
 
 def _move(config: Any, id: int, state: str, as_json: bool) -> None:

@@ -4,14 +4,17 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
 from dicomnode.db.database import Database
 from dicomnode.db.models import Enhancement
+from dicomnode.domain.off_peak import ALWAYS, OffPeak
 from dicomnode.jobs import ledger
 from dicomnode.jobs.lease import LeaseKeeper, Tenure
 from dicomnode.jobs.ledger import Claim, EnhancingStopped, RetryPolicy, StaleAttempt
+from dicomnode.jobs.waiting import shut
 from dicomnode.observe import checkpoint, log
 from dicomnode.store.container import NO_ROOM
 from dicomnode.store.errors import StoreFull
@@ -29,11 +32,13 @@ class JobFailed(Exception):
 
 @dataclass(frozen=True)
 class WorkerLimits:
-    """Lease length, the longest a job may take (its lease is not renewed beyond it) and the retry policy."""
+    """Lease length, the longest a job may take (its lease is not renewed beyond it), the retry policy, and the hours
+    of off-peak work."""
 
     lease_seconds: float
     max_seconds: float
     retry: RetryPolicy
+    off_peak: OffPeak = ALWAYS
 
 
 class Held:
@@ -142,7 +147,7 @@ class Worker:
         """Claim in a transaction that is under way; None also when this worker is about to end."""
         if self._ends():
             return None
-        return ledger.claim(session, self.name, self.node, self.limits.lease_seconds)
+        return self._claim_now(session)
 
     def _ends(self) -> bool:
         return self.stopping.is_set() or self._outdated()
@@ -150,12 +155,18 @@ class Worker:
     def _claim(self) -> Claim | None:
         if self._idle:
             with self.database.read() as session:
-                if not ledger.anything_to_claim(session):
+                if not ledger.anything_to_claim(session, shut=self._shut()):
                     return None
         with self.database.write() as session:
-            claim = ledger.claim(session, self.name, self.node, self.limits.lease_seconds)
+            claim = self._claim_now(session)
         self._idle = claim is None
         return claim
+
+    def _claim_now(self, session: Session) -> Claim | None:
+        return ledger.claim(session, self.name, self.node, self.limits.lease_seconds, shut=self._shut())
+
+    def _shut(self) -> int:
+        return shut(self.limits.off_peak, datetime.now(UTC))
 
     def _give_back(self, claim: Claim, reason: str, pause: float = 0.0) -> None:
         with suppress(StaleAttempt), self.database.write() as session:

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from dicomnode.domain.off_peak import OffPeak, Window
 from dicomnode.settings.section import Section
 
 
@@ -31,6 +33,29 @@ class EngineSettings(Section):
     """Whether idle workers enhance slices of series that are still coming in."""
     head_start_gb: float = Field(4.0, gt=0)
     """The most that such slices may take in the store, all series together."""
+    off_peak: str = ""
+    """Hours such as "19:00-06:00" in which work of priority "off-peak" may start; empty: always."""
+    time_zone: str = ""
+    """Whose hours, such as "Europe/Berlin"; empty: those of the machine."""
+    max_backlog: int = Field(100, ge=1)
+    """Jobs that wait for each device from which on a rule with `on_overload: originals` gets none of its own."""
+
+    @property
+    def off_peak_hours(self) -> OffPeak:
+        return OffPeak.of(self.off_peak, self.time_zone)
+
+    @field_validator("off_peak")
+    @classmethod
+    def _is_window(cls, text: str) -> str:
+        return str(Window.parse(text)) if text else text
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_zone(cls, name: str) -> str:
+        try:
+            return ZoneInfo(name).key if name else name
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"there is no time zone {name!r}; its name is one such as Europe/Berlin") from None
 
 
 class DeliverySettings(Section):
