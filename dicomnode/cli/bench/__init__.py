@@ -4,16 +4,18 @@ import typer
 
 from dicomnode.cli.bench.deliver import deliver
 from dicomnode.cli.bench.enhance import enhance
+from dicomnode.cli.bench.latency import latency
 from dicomnode.cli.bench.ledger import ledger
 from dicomnode.cli.bench.receive import receive
 
 app = typer.Typer(
-    help="Measure this machine: `bench receive`, `bench deliver`, `bench enhance` and `bench ledger`.",
+    help="Measure this machine: `bench receive`, `bench deliver`, `bench enhance`, `bench latency` and `bench ledger`.",
     no_args_is_help=True,
 )
 app.command("receive")(receive)
 app.command("deliver")(deliver)
 app.command("enhance")(enhance)
+app.command("latency")(latency)
 app.command("ledger")(ledger)
 
 
