@@ -39,6 +39,14 @@ class EnhancedSlice:
 
 
 @dataclass(frozen=True)
+class KnownSlice:
+    """A slice that was enhanced before, from the same images: its figures count, its pixels stay where they are."""
+
+    sop_uid: str
+    figures: tuple[GuardFigure, ...]
+
+
+@dataclass(frozen=True)
 class Enhanced:
     """The result for a series (or for the slices of it that were wanted).
 

@@ -39,6 +39,15 @@ def batches(
             yield Batch(window.batch(now), uids, tuple(window.contributors(index) for index in now))
 
 
+def window_uids(stack: Stack, index: int, neighbours: int) -> tuple[str, ...]:
+    """SOP instance UIDs of what a network sees for the slice at `index`: 2 `neighbours` + 1, that slice in the middle.
+
+    At the ends of the stack the nearest slice is repeated.
+    """
+    last = len(stack) - 1
+    return tuple(stack[min(max(index + step, 0), last)].sop_uid for step in range(-neighbours, neighbours + 1))
+
+
 class Window:
     """Batches of a stack with their neighbours. Ask in ascending order; what lies behind is dropped.
 
@@ -71,7 +80,7 @@ class Window:
 
     def contributors(self, index: int) -> tuple[str, ...]:
         """SOP instance UIDs of the slice at `index` and its neighbours, each once."""
-        return tuple(dict.fromkeys(self.stack[around].sop_uid for around in self._around(index)))
+        return tuple(dict.fromkeys(window_uids(self.stack, index, self.neighbours)))
 
     def _around(self, index: int) -> list[int]:
         last = len(self.stack) - 1
