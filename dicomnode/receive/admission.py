@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dicomnode.domain.peer import ANY_OTHER
-from dicomnode.receive.peer_rules import ECHO, VERBS, PeerRule
+from dicomnode.receive.peer_rules import COMMIT, ECHO, REPORT, VERBS, PeerRule
 
 if TYPE_CHECKING:
     from dicomnode.settings import DicomSettings
@@ -60,6 +60,8 @@ class Admission:
     """At most one for each calling AE title."""
     echo_only_aets: tuple[str, ...] = ()
     """Titles that may do nothing but C-ECHO, whatever the rule for any other says."""
+    commitment: bool = False
+    """Whether storage commitment may be asked of this node at all."""
 
     @classmethod
     def of(cls, dicom: "DicomSettings") -> "Admission":
@@ -69,6 +71,7 @@ class Admission:
             calling_aets=tuple(title.strip() for title in dicom.allowed_calling_aets),
             rules=tuple(PeerRule.of(title, peer) for title, peer in dicom.peers.items()),
             echo_only_aets=tuple(title.strip() for title in dicom.echo_only_aets),
+            commitment=dicom.commitment,
         )
 
     def judge(self, applicant: Applicant) -> Rejection | None:
@@ -88,11 +91,14 @@ class Admission:
         return _stranger(f"calling AE title not recognized: {fault}") if fault else None
 
     def may(self, calling_aet: str, verb: str) -> bool:
-        """Whether a title that was let in may use `store` or `echo`."""
+        """Whether a title that was let in may use one of the `VERBS`, or `REPORT`."""
         if calling_aet.strip() in self.echo_only_aets:
             return verb == ECHO
         rule = self.rule_for(calling_aet)
-        return verb in (rule.verbs if rule is not None else VERBS)
+        verbs = rule.verbs if rule is not None else VERBS
+        if verb == REPORT:
+            return set(verbs) != {ECHO}
+        return verb in verbs and (verb != COMMIT or self.commitment)
 
     def knows(self, calling_aet: str) -> bool:
         """Whether the title may call at all.
@@ -118,6 +124,7 @@ class Admission:
             "calling_aets": list(self.calling_aets),
             "rules": [rule.to_document() for rule in self.rules],
             "echo_only_aets": list(self.echo_only_aets),
+            "commitment": self.commitment,
         }
 
     @classmethod
@@ -127,6 +134,7 @@ class Admission:
             tuple(document["calling_aets"]),
             tuple(PeerRule.from_document(rule) for rule in document["rules"]),
             tuple(document["echo_only_aets"]),
+            document["commitment"],
         )
 
 

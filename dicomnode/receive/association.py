@@ -7,9 +7,12 @@ import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+from dicomnode.domain.commitment import STORAGE_COMMITMENT
 from dicomnode.receive.admission import Admission, Applicant, Rejection
 from dicomnode.receive.associations import Associations, OpenAssociation
+from dicomnode.receive.commitment import StorageCommitment
 from dicomnode.receive.connection import Connection
 from dicomnode.receive.exchange import Exchange
 from dicomnode.receive.keeper import Keeper
@@ -25,13 +28,15 @@ from dicomnode.receive.pdu import (
     abort_by_provider,
     associate_rj,
 )
-from dicomnode.receive.peer_rules import ECHO, STORE
+from dicomnode.receive.peer_rules import STORE
 from dicomnode.receive.request import APPLICATION_CONTEXT, AssociationRequest
+from dicomnode.receive.services import Services
 from dicomnode.receive.slots import Slots
 from dicomnode.receive.states import ARROWS, Action, Event, State, event_of
 from dicomnode.receive.storage import Storage
 from dicomnode.receive.tls import certificate_of
 from dicomnode.receive.wire import Interrupted, Wire
+from dicomnode.store.journal import Journal
 
 LOGGER = logging.getLogger(__name__)
 
@@ -56,6 +61,7 @@ class Acceptor:
     limits: Limits
     admission: Admission
     slots: Slots
+    journal: Journal
     keeper: Keeper
     book: Associations
     meter: Meter
@@ -63,6 +69,11 @@ class Acceptor:
     """Takes the association and its last word, empty for none."""
     make_room: Callable[[], bool]
     """Asks an association that has stalled to give up its place; whether one did."""
+
+    def services(self, entry: OpenAssociation) -> Services:
+        """What answers the messages of one association."""
+        storage = Storage(self.keeper, self.book, entry, self.meter)
+        return Services(storage, {STORAGE_COMMITMENT: StorageCommitment(self.journal, self.book, entry)})
 
 
 class Association(threading.Thread):
@@ -141,10 +152,9 @@ class Association(threading.Thread):
     def _exchange(self, request: AssociationRequest, entry: OpenAssociation) -> Interrupted:
         """Accept, take messages until something ends it, and say what."""
         acceptor, limits = self._acceptor, self._acceptor.limits
-        accepted = negotiate(request.contexts, may_echo=acceptor.admission.may(request.calling_aet, ECHO))
+        accepted = negotiate(request, partial(acceptor.admission.may, request.calling_aet))
         wire = Wire(self.connection.socket, limits, self.connection.before, self._leash)
-        service = Storage(acceptor.keeper, acceptor.book, entry, acceptor.meter)
-        exchange = Exchange(wire, accepted, request.max_length, limits, service)
+        exchange = Exchange(wire, accepted, request.max_length, limits, acceptor.services(entry))
         try:
             wire.write(associate_ac(request, accepted, limits.max_pdu))
             while True:

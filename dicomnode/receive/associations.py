@@ -12,6 +12,7 @@ from typing import Any
 from dicomnode.receive.admission import Applicant, Rejection
 from dicomnode.receive.meter import Meter
 from dicomnode.receive.request import AssociationRequest
+from dicomnode.receive.service_statuses import ServiceStatus
 from dicomnode.receive.statuses import Status
 from dicomnode.receive.store_request import Answer, Sender, StoreRequest
 from dicomnode.store.errors import StoreError
@@ -118,6 +119,12 @@ class Associations:
             entry.received_bytes += length
         else:
             self._note("instance-refused", _who(entry.sender) | _what(request, answer, length))
+
+    def declined(self, entry: OpenAssociation, service: str, status: ServiceStatus, reason: str) -> None:
+        """A message of a normalized service was refused."""
+        self._note(
+            "service-refused", _who(entry.sender) | {"service": service, "status": status.code, "reason": reason}
+        )
 
     def count(self, calling_aet: str | None = None) -> int:
         """How many are open, of all or of one calling AE title."""

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from dicomnode.receive.command import Command, response
-from dicomnode.receive.intake import Intake
-from dicomnode.receive.large import LargeInstance
+from dicomnode.receive.intake import Intake, Overflow
 from dicomnode.receive.limits import Limits
 from dicomnode.receive.negotiation import AcceptedContext
 from dicomnode.receive.pdu import IS_COMMAND, IS_LAST, PDV_HEADER, MalformedPdu, p_data
@@ -17,7 +16,7 @@ from dicomnode.receive.wire import Interrupted, Wire
 class Service(Protocol):
     """What answers messages. Never raises."""
 
-    def open_large(self, context: AcceptedContext, command: Command) -> LargeInstance:
+    def open_large(self, context: AcceptedContext, command: Command) -> Overflow:
         """Where the data set of this message goes, which is too large for memory."""
 
     def answer(self, context: AcceptedContext, command: Command, intake: Intake) -> tuple[int, str] | None:

@@ -1,8 +1,29 @@
 """The data set of one message while it arrives: in memory, and on disk once it is large."""
 
-from dicomnode.receive.large import LargeInstance
+from typing import Protocol
+
 from dicomnode.receive.limits import Limits
 from dicomnode.receive.wire import Wire
+
+
+class Overflow(Protocol):
+    """Where a data set goes that is too large for memory. No method raises."""
+
+    def write(self, piece: memoryview) -> None:
+        """The next bytes of it."""
+
+    def discard(self) -> None:
+        """The rest will not come, or is not wanted."""
+
+
+class ReadOver:
+    """For a data set that nobody keeps: the message that it belongs to is refused when all of it has come."""
+
+    def write(self, piece: memoryview) -> None:
+        """Gone."""
+
+    def discard(self) -> None:
+        """Nothing to be removed."""
 
 
 class Intake:
@@ -15,7 +36,7 @@ class Intake:
         self._limits = limits
         self._buffer = memoryview(bytearray(limits.max_pdu + limits.forgiven))
         self.length = 0
-        self.large: LargeInstance | None = None
+        self.large: Overflow | None = None
 
     @property
     def data_set(self) -> memoryview:
@@ -30,7 +51,7 @@ class Intake:
         """Whether the next `size` bytes need somewhere else than memory: set `spill` first."""
         return self.large is None and self.length + size > self._limits.memory_bytes
 
-    def spill(self, large: LargeInstance) -> None:
+    def spill(self, large: Overflow) -> None:
         """Hand over what came so far; all that follows goes there too."""
         self.large = large
         large.write(self.data_set)

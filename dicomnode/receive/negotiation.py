@@ -1,43 +1,70 @@
-"""Presentation contexts: accept every storage class that is proposed, in the transfer syntax that serves best."""
+"""Presentation contexts: which are accepted, in which transfer syntax, and in which roles (PS3.7 D.3)."""
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from dicomnode.domain.commitment import STORAGE_COMMITMENT
+from dicomnode.domain.data_set import NATIVE
 from dicomnode.domain.uid import IMPLEMENTATION_CLASS_UID
 from dicomnode.receive.pdu import PDU_HEADER, PduType
-from dicomnode.receive.request import APPLICATION_CONTEXT, AssociationRequest, ProposedContext
+from dicomnode.receive.peer_rules import COMMIT, ECHO, REPORT
+from dicomnode.receive.request import (
+    APPLICATION_CONTEXT,
+    DEFAULT_ROLES,
+    AssociationRequest,
+    ProposedContext,
+    Roles,
+)
 from dicomnode.receive.storage_classes import is_storage_class
 from dicomnode.receive.transfer_syntaxes import by_preference
 from dicomnode.store.part10 import IMPLEMENTATION_VERSION_NAME
 
 VERIFICATION = "1.2.840.10008.1.1"
 
-_ACCEPTANCE, _USER_REJECTION, _ABSTRACT_SYNTAX_NOT_SUPPORTED = 0, 1, 3
+_ACCEPTANCE, _USER_REJECTION, _ABSTRACT_SYNTAX_NOT_SUPPORTED, _TRANSFER_SYNTAXES_NOT_SUPPORTED = 0, 1, 3, 4
+_NO_ROLE = Roles(scu=False, scp=False)
 _ITEM = struct.Struct(">BxH")
 
 
 @dataclass(frozen=True)
 class AcceptedContext:
-    """A presentation context in force: what it is for, and how its data sets are encoded."""
+    """A presentation context in force: what it is for, how its data sets are encoded, what the requestor is in it."""
 
     context_id: int
     abstract_syntax: str
     transfer_syntax: str
+    roles: Roles = DEFAULT_ROLES
 
 
-def negotiate(proposed: Iterable[ProposedContext], *, may_echo: bool = True) -> dict[int, AcceptedContext]:
-    """What is accepted, by context ID: every storage class in any transfer syntax, and Verification if it `may_echo`.
+def negotiate(
+    request: AssociationRequest, may: Callable[[str], bool] = lambda verb: True
+) -> dict[int, AcceptedContext]:
+    """What is accepted, by context ID; `may` says which verbs the requestor may use.
 
-    Who may not store is told so for each instance: a C-STORE has a status for it (0124), a C-ECHO has none.
+    Every storage class, in any transfer syntax: who may not store is told so for each instance, for which a C-STORE has
+    a status (0124). Verification for those who may echo, since a C-ECHO has none. Storage commitment in those of the
+    roles asked for that the requestor may have; whoever names none asks to be SCU.
     """
-    return {
-        context.context_id: AcceptedContext(
-            context.context_id, context.abstract_syntax, by_preference(context.transfer_syntaxes)[0]
-        )
-        for context in proposed
-        if (may_echo and context.abstract_syntax == VERIFICATION) or is_storage_class(context.abstract_syntax)
-    }
+    found = (_accepted(context, request.roles, may) for context in request.contexts)
+    return {context.context_id: context for context in found if context is not None}
+
+
+def _accepted(
+    proposed: ProposedContext, roles: Mapping[str, Roles], may: Callable[[str], bool]
+) -> AcceptedContext | None:
+    abstract_syntax, offered = proposed.abstract_syntax, by_preference(proposed.transfer_syntaxes)
+    granted = DEFAULT_ROLES
+    if abstract_syntax == VERIFICATION:
+        taken = may(ECHO)
+    elif abstract_syntax == STORAGE_COMMITMENT:
+        wanted = roles.get(abstract_syntax, DEFAULT_ROLES)
+        granted = Roles(scu=wanted.scu and may(COMMIT), scp=wanted.scp and may(REPORT))
+        offered = [uid for uid in offered if uid in NATIVE]
+        taken = granted != _NO_ROLE and bool(offered)
+    else:
+        taken = is_storage_class(abstract_syntax)
+    return AcceptedContext(proposed.context_id, abstract_syntax, offered[0], granted) if taken else None
 
 
 def associate_ac(request: AssociationRequest, accepted: Mapping[int, AcceptedContext], max_pdu: int) -> bytes:
@@ -49,6 +76,7 @@ def associate_ac(request: AssociationRequest, accepted: Mapping[int, AcceptedCon
     user = (
         _item(0x51, max_pdu.to_bytes(4, "big"))
         + _item(0x52, IMPLEMENTATION_CLASS_UID.encode())
+        + _role_selections(request, accepted)
         + _item(0x55, IMPLEMENTATION_VERSION_NAME.encode())
     )
     application = _item(0x10, APPLICATION_CONTEXT.encode())
@@ -56,12 +84,32 @@ def associate_ac(request: AssociationRequest, accepted: Mapping[int, AcceptedCon
     return PDU_HEADER.pack(PduType.ASSOCIATE_AC, len(content)) + content
 
 
+def _role_selections(request: AssociationRequest, accepted: Mapping[int, AcceptedContext]) -> bytes:
+    """The answers to role selection, of the one class in which a requestor may be SCP (PS3.7 D.3.3.4.2).
+
+    For every other class none is given, which leaves the default roles in force: a requestor stores, it is not sent to.
+    """
+    granted = {context.abstract_syntax: context.roles for context in accepted.values()}
+    roles = granted.get(STORAGE_COMMITMENT)
+    if roles is None or STORAGE_COMMITMENT not in request.roles:
+        return b""
+    uid = STORAGE_COMMITMENT.encode()
+    return _item(0x54, len(uid).to_bytes(2, "big") + uid + bytes((roles.scu, roles.scp)))
+
+
 def _result(proposed: ProposedContext, accepted: AcceptedContext | None) -> bytes:
     """A refused context names a transfer syntax too; it means nothing then (PS3.8 9.3.3.2)."""
     syntax = accepted.transfer_syntax if accepted else proposed.transfer_syntaxes[0]
-    refusal = _USER_REJECTION if proposed.abstract_syntax == VERIFICATION else _ABSTRACT_SYNTAX_NOT_SUPPORTED
-    result = _ACCEPTANCE if accepted else refusal
+    result = _ACCEPTANCE if accepted else _refusal(proposed)
     return _item(0x21, bytes((proposed.context_id, 0, result, 0)) + _item(0x40, syntax.encode("latin-1")))
+
+
+def _refusal(proposed: ProposedContext) -> int:
+    if proposed.abstract_syntax == VERIFICATION:
+        return _USER_REJECTION
+    if proposed.abstract_syntax == STORAGE_COMMITMENT and NATIVE.isdisjoint(proposed.transfer_syntaxes):
+        return _TRANSFER_SYNTAXES_NOT_SUPPORTED
+    return _ABSTRACT_SYNTAX_NOT_SUPPORTED
 
 
 def _item(kind: int, value: bytes) -> bytes:

@@ -10,7 +10,12 @@ if TYPE_CHECKING:
 
 ECHO = "echo"
 STORE = "store"
-VERBS = (ECHO, STORE)
+COMMIT = "commit"
+"""Ask for storage commitment (N-ACTION)."""
+REPORT = "report"
+"""Report storage commitment to this node (N-EVENT-REPORT)."""
+VERBS = (ECHO, STORE, COMMIT)
+"""What a rule allows; who may do anything but echo may report."""
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network

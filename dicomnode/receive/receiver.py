@@ -68,6 +68,7 @@ class StorageReceiver:
             limits=settings.limits,
             admission=admission,
             slots=slots or LocalSlots(settings.max_associations),
+            journal=journal,
             keeper=Keeper(journal, gate),
             book=self._book,
             meter=meter,

@@ -1,27 +1,23 @@
-"""The Storage and Verification services over one association (PS3.4 Annexes A, B)."""
+"""The Storage service over one association (PS3.4 Annex B)."""
 
 import time
 
-from dicomnode.domain.command_set import C_CANCEL_RQ, C_ECHO_RQ, C_STORE_RQ
 from dicomnode.receive.associations import Associations, OpenAssociation
 from dicomnode.receive.command import Command
 from dicomnode.receive.intake import Intake
 from dicomnode.receive.keeper import Keeper
 from dicomnode.receive.large import LargeInstance
 from dicomnode.receive.meter import Meter
-from dicomnode.receive.negotiation import VERIFICATION, AcceptedContext
+from dicomnode.receive.negotiation import AcceptedContext
 from dicomnode.receive.statuses import Status
 from dicomnode.receive.store_request import StoreRequest
-
-UNRECOGNIZED_OPERATION = 0x0211
-"""PS3.7 C.5.8."""
 
 _MAY_CARRY_COMMENT = {Status.OUT_OF_RESOURCES, Status.DOES_NOT_MATCH_SOP_CLASS, Status.CANNOT_UNDERSTAND}
 """PS3.4 table B.2-1: Error Comment goes with A7xx, A9xx and Cxxx."""
 
 
 class Storage:
-    """Answers one association's messages. Never raises."""
+    """Answers one association's C-STORE requests. Never raises."""
 
     def __init__(self, keeper: Keeper, book: Associations, entry: OpenAssociation, meter: Meter) -> None:
         self._keeper, self._book, self._entry, self._meter = keeper, book, entry, meter
@@ -30,20 +26,11 @@ class Storage:
         """Where a data set goes that is too large for memory."""
         return self._keeper.large(_request(context, command), self._entry.sender)
 
-    def answer(self, context: AcceptedContext, command: Command, intake: Intake) -> tuple[int, str] | None:
-        """Status and Error Comment; None for what has no response."""
-        if command.field == C_STORE_RQ:
-            return self._store(context, command, intake)
-        if command.field == C_ECHO_RQ and context.abstract_syntax == VERIFICATION:
-            return Status.SUCCESS, ""
-        if command.field == C_CANCEL_RQ:
-            return None
-        return UNRECOGNIZED_OPERATION, ""
-
-    def _store(self, context: AcceptedContext, command: Command, intake: Intake) -> tuple[int, str]:
+    def answer(self, context: AcceptedContext, command: Command, intake: Intake) -> tuple[int, str]:
+        """Status and Error Comment."""
         began = time.monotonic()
         request = _request(context, command)
-        if intake.large is not None:
+        if isinstance(intake.large, LargeInstance):
             answer = intake.large.finish()
         else:
             answer = self._keeper.keep(request, self._entry.sender, intake.data_set)
@@ -54,12 +41,8 @@ class Storage:
 
 def _request(context: AcceptedContext, command: Command) -> StoreRequest:
     return StoreRequest(
-        sop_class_uid=_plain(command.sop_class_uid),
-        sop_instance_uid=_plain(command.sop_instance_uid),
+        sop_class_uid=command.sop_class,
+        sop_instance_uid=command.sop_instance,
         context_sop_class_uid=context.abstract_syntax,
         transfer_syntax_uid=context.transfer_syntax,
     )
-
-
-def _plain(uid: bytes) -> str:
-    return uid.decode("latin-1").rstrip("\0 ")

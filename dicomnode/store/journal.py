@@ -75,11 +75,13 @@ class Journal:
         file_meta = FileMeta(sop_class_uid, sop_instance_uid, transfer_syntax_uid, calling_aet)
         return StreamedInstance(self._root, self._next_name(), file_meta, self._free_space)
 
-    def note(self, event: dict[str, Any], *, sync: bool = False) -> None:
-        """Write an event of this process (JSON values) for the indexer; durable at once with `sync`.
+    def note(self, event: dict[str, Any], *, sync: bool = False, length: int = 0) -> None:
+        """Write an event of this process (JSON values) for the indexer; durable on return with `sync`.
 
-        Raises StoreError.
+        `length`: what it takes of the free space, where that is more than next to nothing. Raises StoreError.
         """
+        if length:
+            self._free_space.take(length)
         with self._events.lend(_EVENTS) as container:
             container.note(event)
             if sync:

@@ -12,8 +12,9 @@ from dicomnode.domain.instance import Location, Receipt
 from dicomnode.store import tar
 
 _CHUNK = 1 << 20
-_MAX_DOCUMENT_BYTES = 1 << 20
-"""Receipts and events are hundreds of bytes: a larger one is damage, and is not loaded."""
+_MAX_DOCUMENT_BYTES = 8 << 20
+"""Receipts and most events are hundreds of bytes; a list of instances has as many megabytes as its message, four at
+most. A larger one is damage, and is not loaded."""
 
 
 @dataclass(frozen=True)

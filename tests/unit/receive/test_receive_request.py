@@ -69,7 +69,7 @@ def test_pynetdicom_reads_what_is_answered(primitive: A_ASSOCIATE) -> None:
     pdu = A_ASSOCIATE_RQ()
     pdu.from_primitive(primitive)
     request = AssociationRequest.decode(pdu.encode()[PDU_HEADER:])
-    accepted = negotiate(request.contexts)
+    accepted = negotiate(request)
     answer = A_ASSOCIATE_AC()
     answer.decode(associate_ac(request, accepted, 131072))
     read = answer.to_primitive()
