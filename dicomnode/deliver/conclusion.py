@@ -9,54 +9,82 @@ from sqlalchemy.orm import Session
 from dicomnode.audit.events import record
 from dicomnode.db.database import now as database_now
 from dicomnode.db.models import Delivery
-from dicomnode.db.repositories import deliveries
+from dicomnode.db.repositories import deliveries, delivery_claims
+from dicomnode.db.repositories.delivery_claims import Claimed
+from dicomnode.deliver.claim import Ending
+from dicomnode.deliver.outage import came_up, went_down
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What came of an attempt: how many final answers, and why it ended early, if it did.
+    """What came of an attempt: how many final answers, and what ended it early, if anything did.
 
-    unreachable  consecutive attempts, this one included, that brought no association at all
-    is_stopping  the node stops: what is left goes on at the next start, without any back-off
-    transcoded   instances that were not sent as they are stored, by "from X to Y"
+    was_probe   the destination was down when it began
+    is_alone    this node has no other association to the destination that works
+    transcoded  instances that were not sent as they are stored, by "from X to Y"
     """
 
+    claimed: Claimed
     destination: str
     node: str
     answered: int
-    reason: str
-    unreachable: int = 0
-    is_stopping: bool = False
+    ending: Ending = Ending.NOTHING
+    reason: str = ""
+    was_probe: bool = False
+    is_alone: bool = True
     transcoded: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def blames_destination(self) -> bool:
+        """Whether others need not try what this one could not do: rather the destination's fault than one delivery's."""
+        for_all = self.ending in (Ending.RESOURCES, Ending.CONFIGURATION)
+        silent = self.ending in (Ending.UNREACHABLE, Ending.LOST) and not self.answered
+        return self.is_alone and (for_all or silent)
 
-def conclude(session: Session, delivery_id: int, attempt: Attempt, delay_after: Callable[[int], float]) -> float:
-    """Move the delivery on. `delay_after(attempts)` is the back-off in seconds.
 
-    Returns for how many seconds the destination as a whole is left alone: 0, unless it cannot be reached.
+def conclude(session: Session, attempt: Attempt, delay_after: Callable[[str, int], float]) -> None:
+    """Move the delivery on, unless it was taken over, cancelled or sent elsewhere meanwhile.
+
+    `delay_after(kind, attempts)` is the back-off in seconds (`outage.KINDS`).
     """
-    row = session.get_one(Delivery, delivery_id)
-    counts = deliveries.counts(session, delivery_id)
-    if counts.get("pending") and not attempt.reason:
+    if attempt.answered and attempt.ending is not Ending.RESOURCES:
+        came_up(session, attempt.destination, attempt.node)
+    row = delivery_claims.fenced(session, attempt.claimed)
+    if row is None:
+        return
+    row.lease_until = None
+    counts = deliveries.counts(session, row.id)
+    if counts.get("pending") and attempt.ending is Ending.NOTHING:
         row.state, row.reason, row.attempts = "pending", "", 0  # they joined while the others were sent
-    elif counts.get("pending") and attempt.is_stopping:
+    elif counts.get("pending") and attempt.ending is Ending.INTERRUPTED:
         row.state, row.reason = "pending", attempt.reason
     elif counts.get("pending"):
-        return _postpone(session, row, attempt, delay_after)
+        _postpone(session, row, attempt, delay_after)
     elif counts.get("failed"):
         _finish(session, row, "failed", _dead_letter(session, row, counts), counts, attempt)
     else:
         _finish(session, row, "sent", "", counts, attempt)
-    return 0.0
 
 
-def _postpone(session: Session, row: Delivery, attempt: Attempt, delay_after: Callable[[int], float]) -> float:
+def _postpone(session: Session, row: Delivery, attempt: Attempt, delay_after: Callable[[str, int], float]) -> None:
     row.attempts = 1 if attempt.answered else row.attempts + 1
-    delay = delay_after(max(row.attempts, attempt.unreachable))
-    until = database_now(session) + timedelta(seconds=delay)
-    row.state, row.not_before, row.reason = "pending", until, attempt.reason
-    if attempt.unreachable:
-        deliveries.postpone_all(session, attempt.destination, until, attempt.reason)
+    row.state, row.reason = "pending", attempt.reason
+    instant = database_now(session)
+    if attempt.blames_destination:  # which rests, with all that waits for it
+        delay = went_down(
+            session,
+            attempt.destination,
+            attempt.ending,
+            attempt.reason,
+            delay_after,
+            node=attempt.node,
+            was_probe=attempt.was_probe,
+        )
+        if not attempt.answered:
+            row.not_before = instant  # behind its like: another one may fare better
+    else:
+        delay = delay_after("network", row.attempts)
+        row.not_before = instant + timedelta(seconds=delay)
     record(
         session,
         "delivery.retry",
@@ -72,7 +100,6 @@ def _postpone(session: Session, row: Delivery, attempt: Attempt, delay_after: Ca
             **_transcoded(attempt),
         },
     )
-    return delay if attempt.unreachable else 0.0
 
 
 def _finish(
@@ -81,7 +108,10 @@ def _finish(
     row.state, row.reason, row.attempts = state, reason, 0
     row.finished_at = database_now(session)
     total = sum(counts.values())
+    warned = deliveries.warnings(session, row.id)
     taken = f"{attempt.destination} took {total} of {total} instances"
+    if warned:
+        taken += f", {warned} of them with a warning"
     for what, count in sorted(attempt.transcoded.items()):
         taken += f", {count} of them transcoded {what}"
     record(
@@ -95,6 +125,7 @@ def _finish(
         detail={
             "destination": attempt.destination,
             "counts": counts,
+            "warnings": warned,
             "subject": row.subject,
             **_transcoded(attempt),
         },

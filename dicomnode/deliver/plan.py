@@ -12,6 +12,7 @@ from dicomnode.db.database import now as database_now
 from dicomnode.db.models import Delivery
 from dicomnode.db.repositories import deliveries
 from dicomnode.domain.instance import Location
+from dicomnode.domain.states import DELIVERED
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ def plan_delivery(
         return 0
     if row is None:
         row = _create(session, destination, subject, rule, node, now)
-    elif row.state in ("sent", "failed"):
-        row.state, row.not_before, row.finished_at = "pending", now, None
+    elif row.state == "failed" or row.state in DELIVERED:
+        row.state, row.not_before, row.finished_at, row.confirm_at = "pending", now, None, None
     again = {instance.sop_uid: _columns(instance) for instance in fresh if instance.sop_uid in known}
     for item in deliveries.items(session, row.id) if again else ():
         for name, value in again.get(item.sop_uid, {}).items():
@@ -80,6 +81,8 @@ def _columns(instance: Sendable) -> dict[str, Any]:
         "offset": instance.location.offset,
         "length": instance.location.length,
         "state": "pending",
+        "confirmed_at": None,
+        "confirmed_by": "",
     }
 
 
@@ -118,7 +121,7 @@ def requeue(session: Session, row: Delivery, actor: str, node: str) -> int:
     if row.state not in ("failed", "cancelled"):
         raise ValueError(f"delivery {row.id} is {row.state}: only a failed one can be sent again")
     count = deliveries.reopen_failed(session, row.id)
-    row.state, row.reason, row.finished_at = "pending", f"{actor} asked for it", None
+    row.state, row.reason, row.finished_at, row.returns = "pending", f"{actor} asked for it", None, 0
     row.not_before = database_now(session)
     record(
         session,

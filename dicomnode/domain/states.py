@@ -93,7 +93,9 @@ DELIVERY = Machine(
         Arrow("sent", "verified", "the destination has no storage commitment; its C-FIND named every instance"),
         Arrow("verified", "committed", "a report of storage commitment came after all"),
         Arrow("sent", "pending", "a late instance joined it, or the destination does not keep an instance it took"),
-        Arrow("verified", "pending", "a late instance joined it"),
+        Arrow("sent", "failed", "what the destination does not keep cannot be sent again: dead letter with the reason"),
+        Arrow("verified", "pending", "a late instance joined it, or the destination reports that it lost an instance"),
+        Arrow("verified", "failed", "what the destination lost cannot be sent again: dead letter with the reason"),
         Arrow("committed", "pending", "a late instance joined it"),
         Arrow("failed", "pending", "an operator requeued it, or a late instance joined it"),
         Arrow("cancelled", "pending", "an operator requeued it"),
@@ -102,6 +104,9 @@ DELIVERY = Machine(
         Arrow("failed", "cancelled", "an operator gave it up, or sends it elsewhere"),
     ),
 )
+
+DELIVERED = ("sent", "verified", "committed")
+"""States of a delivery that the destination took as a whole; what differs is how sure it is that it keeps it."""
 
 COMMITMENT = Machine(
     "commitment",

@@ -47,6 +47,9 @@ class Delivery(Base):
     confirm_at: Mapped[datetime | None]
     """When the destination is asked next whether it keeps what it took; null: it is not asked (any more)."""
     confirm_attempts: Mapped[int] = mapped_column(default=0)
+    """Times in a row that it was asked in vain, since it was last sent."""
+    returns: Mapped[int] = mapped_column(default=0)
+    """Times that instances were sent again because the destination did not keep what it took."""
     confirmation: Mapped[str] = mapped_column(default="")
     """The destination's last word on keeping it, or why there is none."""
     reason: Mapped[str] = mapped_column(default="")
@@ -79,4 +82,6 @@ class DeliveryItem(Base):
     detail: Mapped[str] = mapped_column(default="")
     sent_at: Mapped[datetime | None]
     confirmed_at: Mapped[datetime | None]
-    """When the destination vouched for this instance: by storage commitment, or by a C-FIND that saw it."""
+    """When the destination vouched for this instance."""
+    confirmed_by: Mapped[str] = mapped_column(default="")
+    """`commitment`: it reported that it keeps it; `query`: its C-FIND named it; empty: it has not vouched."""

@@ -58,12 +58,14 @@ def _deliveries() -> None:
         batch_op.add_column(sa.Column("claim", sa.BigInteger(), nullable=False, server_default="0"))
         batch_op.add_column(sa.Column("confirm_at", sa.DateTime(), nullable=True))
         batch_op.add_column(sa.Column("confirm_attempts", sa.BigInteger(), nullable=False, server_default="0"))
+        batch_op.add_column(sa.Column("returns", sa.BigInteger(), nullable=False, server_default="0"))
         batch_op.add_column(sa.Column("confirmation", sa.Text(), nullable=False, server_default=""))
     _where("state = 'pending'", "ix_delivery_next", ["destination", "priority", "not_before", "id"])
     _where("state = 'sending'", "ix_delivery_sending", ["lease_until"])
     _where("confirm_at IS NOT NULL", "ix_delivery_confirm", ["confirm_at"])
     with op.batch_alter_table("delivery_item", schema=None) as batch_op:
         batch_op.add_column(sa.Column("confirmed_at", sa.DateTime(), nullable=True))
+        batch_op.add_column(sa.Column("confirmed_by", sa.Text(), nullable=False, server_default=""))
     _where("status >= 45056 AND status <= 49151", "ix_delivery_item_warning", ["delivery_id"], "delivery_item")
 
 
