@@ -87,6 +87,8 @@ class Worker:
     """Claims and runs until `stop`. `run_job` does the work and commits it under the claim's fence.
 
     `outdated` is asked between jobs: once the code of the work has changed, `run` returns, and a new process goes on.
+    `pastime` is what an idle worker does, a little at a time: it is given a function that says when it is wanted back,
+    and returns whether it did anything.
     """
 
     def __init__(
@@ -97,11 +99,12 @@ class Worker:
         run_job: Callable[[Held], None],
         limits: WorkerLimits,
         outdated: Callable[[], bool] = lambda: False,
+        pastime: Callable[[Callable[[], bool]], bool] = lambda is_wanted: False,
     ) -> None:
         self.name, self.node, self.database, self.limits = name, node, database, limits
         self.stopping = threading.Event()
         self.leases = LeaseKeeper(database, limits.lease_seconds, limits.max_seconds)
-        self._run_job, self._outdated = run_job, outdated
+        self._run_job, self._outdated, self._pastime = run_job, outdated, pastime
         self._following: Claim | None = None
         self._idle = True
 
@@ -112,7 +115,7 @@ class Worker:
         """Work until told to stop, or outdated. A database that does not answer is waited for."""
         while not self._ends():
             try:
-                worked = self.run_one()
+                worked = self.run_one() or self._pastime(self.is_wanted)
             except Exception as error:
                 log.warning("worker waits for the ledger", worker=self.name, error=f"{type(error).__name__}: {error}")
                 worked = self.stopping.wait(1.0)
@@ -120,6 +123,13 @@ class Worker:
                 self.stopping.wait(POLL_SECONDS)
         if self._following is not None:
             self._give_back(self._following, "the worker was stopped")
+
+    def is_wanted(self) -> bool:
+        """Whether there is a job to claim, or the worker is to end; a read."""
+        if self._ends():
+            return True
+        with self.database.read() as session:
+            return ledger.anything_to_claim(session, shut=self._shut())
 
     def run_one(self) -> bool:
         """Run one job: the one that was taken with the last one's end, or what can be claimed. False if none can."""
