@@ -118,15 +118,27 @@ def keep(uid: Uid, config: ConfigOption = None, as_json: JsonOption = False) -> 
 
 
 @app.command("release")
-def release(uid: Uid, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def release(
+    uid: Uid,
+    config: ConfigOption = None,
+    promise: Annotated[
+        bool, typer.Option("--promise", help="Break what a modality was promised by storage commitment, too.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Leave a series to retention: it is kept no longer, and its quarantined conflicts have been looked at."""
     flow = flow_of(config)
     with flow.database.write() as session:
-        settled = retention.release(flow, session, _found(series_rows.find(session, uid), uid), actor())
+        series = _found(series_rows.find(session, uid), uid)
+        settled = retention.release(flow, session, series, actor(), promise=promise)
+        kept_for = series.kept_for
     if as_json:
-        print_json({"uid": uid, "kept": False, "conflicts": settled})
+        print_json({"uid": uid, "kept": bool(kept_for), "conflicts": settled})
     else:
-        print("retention may take it" + (f"; {settled} conflicts are settled" if settled else ""))
+        words = (
+            f"it stays, as it was promised to {kept_for} by storage commitment" if kept_for else "retention may take it"
+        )
+        print(words + (f"; {settled} conflicts are settled" if settled else ""))
 
 
 def _document(flow: Flow, uid: str) -> dict[str, Any]:
@@ -141,6 +153,7 @@ def _document(flow: Flow, uid: str) -> dict[str, Any]:
             **_row(series, study, instances.count(session, uid) + sum(gone.values())),
             **{why: gone.get(why, 0) for why in ("purged", "missing", "damaged")},
             "kept_by": series.kept_by,
+            "kept_for": series.kept_for,
             "due_at": series.due_at,
             "completed_at": series.completed_at,
             "reason": facts.reason if facts else series.due_reason,

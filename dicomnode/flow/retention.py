@@ -7,6 +7,7 @@ reads the bytes), then the files, then the note that they are gone. What is left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -142,11 +143,17 @@ def keep(flow: Flow, session: Session, series: Series, actor: str) -> None:
     record(session, "series.kept", message, node=flow.node, actor=actor, series_uid=series.uid)
 
 
-def release(flow: Flow, session: Session, series: Series, actor: str) -> int:
-    """Nobody holds it any more: not who kept it, nor its conflicts, which somebody has looked at. Returns these."""
+def release(flow: Flow, session: Session, series: Series, actor: str, *, promise: bool = False) -> int:
+    """Nobody holds it any more: not who kept it, nor its conflicts, which somebody has looked at. Returns these.
+
+    What a modality was promised by storage commitment still holds it, unless that `promise` is taken back as well.
+    """
     series.kept_by = ""
     settled = instances.settle_conflicts(session, series.uid, database_now(session))
     message = f"{actor} leaves it to retention; {settled} conflicts are settled"
-    detail = {"conflicts": settled}
+    detail: dict[str, Any] = {"conflicts": settled}
+    if promise and series.kept_for:
+        message += f"; it was promised to {series.kept_for} by storage commitment"
+        detail["promised_to"], series.kept_for = series.kept_for, ""
     record(session, "series.released", message, node=flow.node, actor=actor, series_uid=series.uid, detail=detail)
     return settled
