@@ -107,6 +107,7 @@ def _finish(
 ) -> None:
     row.state, row.reason, row.attempts = state, reason, 0
     row.finished_at = database_now(session)
+    row.confirm_at, row.confirm_attempts = row.finished_at if state == "sent" else None, 0
     total = sum(counts.values())
     warned = deliveries.warnings(session, row.id)
     taken = f"{attempt.destination} took {total} of {total} instances"
