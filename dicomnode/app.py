@@ -34,6 +34,7 @@ from dicomnode.flow.comparison import same_pixels
 from dicomnode.flow.job import sweep_staging
 from dicomnode.flow.retention import retain
 from dicomnode.flow.transcoding import transcoder
+from dicomnode.flow.vouching import vouch_due
 from dicomnode.jobs import ledger
 from dicomnode.jobs.ledger import RetryPolicy
 from dicomnode.jobs.local import LocalWorkers
@@ -106,7 +107,10 @@ class Node:
         self._index_loop = Loop("index", 0.1, self._index)
         self._sweep_loop = Loop("sweep", 0.1, self._sweep)
         self._seal_loop = Loop("seal", settings.audit.seal_seconds, self._seal)
-        self._others = [Loop("retention", RETENTION_SECONDS, lambda: retain(self.flow).series > 0)]
+        self._others = [
+            Loop("retention", RETENTION_SECONDS, lambda: retain(self.flow).series > 0),
+            Loop("vouch", 1.0, lambda: vouch_due(self.flow)),
+        ]
         """Loops that anything may be added to: each turn is a transaction, or several, that any node may make."""
         self._dispatcher = Dispatcher(self._destinations, self._sender)
         self._workers = LocalWorkers(settings.node.name, devices_of(settings), worker_command, self._worker_died)
