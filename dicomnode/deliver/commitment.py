@@ -7,46 +7,36 @@ association of its own is received like everything that comes.
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from io import BytesIO
 
 from pydicom import Dataset
-from pynetdicom.dsutils import decode, encode
+from pynetdicom.dsutils import encode
 
 from dicomnode.deliver.association import Association, Syntax
 from dicomnode.deliver.conversation import IMPLICIT, Answer, Conversation, status_of
 from dicomnode.deliver.destination import Destination, Timeouts
 from dicomnode.deliver.message import Message
-from dicomnode.deliver.n_service import (
-    ALL_COMMITTED,
-    FAILURES_EXIST,
-    PUSH_MODEL,
-    n_action_rq,
-    n_event_report_rq,
-    n_event_report_rsp,
-)
+from dicomnode.deliver.n_service import n_action_rq, n_event_report_rq, n_event_report_rsp
 from dicomnode.deliver.outcome import AssociationFailed, FailureKind, refused_context
 from dicomnode.domain import command_set as dimse
+from dicomnode.domain.commitment import (
+    ALL_COMMITTED,
+    FAILURES_EXIST,
+    STORAGE_COMMITMENT,
+    CommitmentReport,
+    read_report,
+)
+from dicomnode.domain.data_set import UnreadableDataSet
 from dicomnode.observe import log
 
-COMMITMENT: Syntax = (PUSH_MODEL, IMPLICIT)
+COMMITMENT: Syntax = (STORAGE_COMMITMENT, IMPLICIT)
 
 Reference = tuple[str, str]
 """(SOP Class UID, SOP Instance UID)."""
 
+Heard = Callable[[int, CommitmentReport], None]
+"""Keeps a report: its Event Type ID, and what it says."""
+
 _SUCCESS, _PROCESSING_FAILURE, _INVALID_ARGUMENT = 0x0000, 0x0110, 0x0115
-_PROTOCOL_ERRORS = (AttributeError, KeyError, TypeError, ValueError)
-
-
-@dataclass(frozen=True)
-class Report:
-    """What an N-EVENT-REPORT says of a transaction (PS3.4 Table J.3-3). UIDs are SOP Instance UIDs."""
-
-    transaction_uid: str
-    event_type: int
-    committed: tuple[str, ...]
-    failed: tuple[tuple[str, int], ...]
-    """(SOP Instance UID, Failure Reason) pairs."""
 
 
 def ask(conversation: Conversation, transaction_uid: str, instances: Sequence[Reference]) -> int:
@@ -60,7 +50,7 @@ def ask(conversation: Conversation, transaction_uid: str, instances: Sequence[Re
     return status_of(next(conversation.request(COMMITMENT, n_action_rq, _encoded(dataset))))
 
 
-def reports(heard: Callable[[Report], None]) -> Answer:
+def reports(heard: Heard) -> Answer:
     """What answers a peer's N-EVENT-REPORT: `heard` first, then success. If `heard` raises, the peer is told to retry.
 
     Raises ValueError for a request that is no N-EVENT-REPORT.
@@ -73,9 +63,12 @@ def reports(heard: Callable[[Report], None]) -> Answer:
         event_type = dimse.number(elements, dimse.EVENT_TYPE_ID)
         status = _SUCCESS
         try:
-            heard(_report(event_type, message.data_set))
-        except _PROTOCOL_ERRORS as error:
-            log.warning("a report of storage commitment makes no sense", error=type(error).__name__)
+            report = read_report(message.data_set, IMPLICIT)
+            if not report.transaction_uid:
+                raise UnreadableDataSet("it lacks the Transaction UID")
+            heard(event_type, report)
+        except UnreadableDataSet as error:
+            log.warning("a report of storage commitment makes no sense", error=str(error))
             status = _INVALID_ARGUMENT
         except Exception as error:
             log.warning("a report of storage commitment cannot be kept", error=type(error).__name__)
@@ -113,7 +106,7 @@ def report_commitment(
         dataset.FailedSOPSequence = lost
     event_type = FAILURES_EXIST if lost else ALL_COMMITTED
     association = Association.request(
-        destination, calling_aet, [COMMITMENT], timeouts, stop or threading.Event(), provided=[PUSH_MODEL]
+        destination, calling_aet, [COMMITMENT], timeouts, stop or threading.Event(), provided=[STORAGE_COMMITMENT]
     )
     try:
         if COMMITMENT not in association.contexts:
@@ -130,19 +123,6 @@ def report_commitment(
         ) from error
     finally:
         association.abort()
-
-
-def _report(event_type: int, data_set: bytes) -> Report:
-    dataset = decode(BytesIO(data_set), True, True)
-    return Report(
-        str(dataset.TransactionUID),
-        event_type,
-        tuple(str(item.ReferencedSOPInstanceUID) for item in dataset.get("ReferencedSOPSequence") or ()),
-        tuple(
-            (str(item.ReferencedSOPInstanceUID), int(item.get("FailureReason") or _PROCESSING_FAILURE))
-            for item in dataset.get("FailedSOPSequence") or ()
-        ),
-    )
 
 
 def _item(sop_class_uid: str, sop_instance_uid: str, failure: int | None = None) -> Dataset:

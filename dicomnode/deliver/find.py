@@ -6,10 +6,9 @@ SOP instance": an instance that the destination names is stored.
 
 import threading
 from collections.abc import Iterable, Iterator
-from io import BytesIO
 
 from pydicom import Dataset
-from pynetdicom.dsutils import decode, encode
+from pynetdicom.dsutils import encode
 
 from dicomnode.deliver.association import Association, Syntax
 from dicomnode.deliver.conversation import IMPLICIT, Conversation, status_of
@@ -17,6 +16,7 @@ from dicomnode.deliver.destination import Destination, Timeouts
 from dicomnode.deliver.message import Message
 from dicomnode.deliver.outcome import AssociationFailed, FailureKind, refused_context
 from dicomnode.domain import command_set as dimse
+from dicomnode.domain import data_set
 
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 QUERY: Syntax = (STUDY_ROOT_FIND, IMPLICIT)
@@ -33,6 +33,7 @@ _PERMANENT = {
     0x0211: "it does not know C-FIND",
     0x0212: "it did not agree to this use of C-FIND",
 }
+_SOP_INSTANCE_UID = 0x00080018
 _DATA_SET, _MEDIUM = 0x0001, 0x0000
 
 
@@ -86,15 +87,15 @@ def find(conversation: Conversation, study_uid: str, series_uid: str, sop_uids: 
 
 
 def _query(conversation: Conversation, study_uid: str, series_uid: str, sop_uids: list[str]) -> Iterator[str]:
-    dataset = Dataset()
-    dataset.QueryRetrieveLevel = "IMAGE"
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study_uid, series_uid
-    dataset.SOPInstanceUID = sop_uids or ""
+    keys = Dataset()
+    keys.QueryRetrieveLevel = "IMAGE"
+    keys.StudyInstanceUID, keys.SeriesInstanceUID = study_uid, series_uid
+    keys.SOPInstanceUID = sop_uids or ""
     wanted = set(sop_uids)
-    for message in conversation.request(QUERY, _c_find_rq, bytes(encode(dataset, True, True) or b"")):
+    for message in conversation.request(QUERY, _c_find_rq, bytes(encode(keys, True, True) or b"")):
         status = status_of(message)
         if status in _PENDING:
-            uid = _uid_of(message)
+            uid = data_set.text(data_set.read(message.data_set, IMPLICIT, (_SOP_INSTANCE_UID,), ()), _SOP_INSTANCE_UID)
             if not wanted or uid in wanted:
                 yield uid
         elif status == 0:
@@ -114,10 +115,3 @@ def _c_find_rq(message_id: int) -> bytes:
             dimse.COMMAND_DATA_SET_TYPE: dimse.us(_DATA_SET),
         }
     )
-
-
-def _uid_of(message: Message) -> str:
-    try:
-        return str(decode(BytesIO(message.data_set), True, True).SOPInstanceUID)
-    except Exception as error:  # pydicom raises whatever the malformed bytes make it raise
-        raise ValueError("an answer to the query makes no sense") from error
