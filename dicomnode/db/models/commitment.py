@@ -3,11 +3,13 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dicomnode.db.models.base import Base
 from dicomnode.db.types import Identity
+
+_ARRIVING = text("arrived_at IS NULL AND state = 'waiting'")
 
 
 class Commitment(Base):
@@ -58,6 +60,7 @@ class CommitmentRequest(Base):
     __table_args__ = (
         UniqueConstraint("calling_aet", "transaction_uid", "ordinal"),
         Index("ix_commitment_request_due", "due_at"),
+        Index("ix_commitment_request_arriving", "id", sqlite_where=_ARRIVING, postgresql_where=_ARRIVING),
     )
 
     id: Mapped[int] = mapped_column(Identity, primary_key=True)
@@ -79,6 +82,8 @@ class CommitmentRequest(Base):
     """Reports that did not get through, in a row."""
     report_until: Mapped[datetime | None]
     """Until when the modality is tried; null before it was judged."""
+    arrived_at: Mapped[datetime | None]
+    """When all that it lists was here: evidence, from then on, that its series are complete."""
     failures: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """Once judged: [FailureReason, why] by SOP Instance UID; all others are committed."""
     reason: Mapped[str] = mapped_column(default="")

@@ -121,6 +121,7 @@ def _commitments() -> None:
         sa.Column("due_at", sa.DateTime(), nullable=True),
         sa.Column("attempts", sa.BigInteger(), nullable=False),
         sa.Column("report_until", sa.DateTime(), nullable=True),
+        sa.Column("arrived_at", sa.DateTime(), nullable=True),
         sa.Column("failures", Document, nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("finished_at", sa.DateTime(), nullable=True),
@@ -133,6 +134,14 @@ def _commitments() -> None:
         ),
     )
     op.create_index("ix_commitment_request_due", "commitment_request", ["due_at"])
+    arriving = sa.text("arrived_at IS NULL AND state = 'waiting'")
+    op.create_index(
+        "ix_commitment_request_arriving",
+        "commitment_request",
+        ["id"],
+        sqlite_where=arriving,
+        postgresql_where=arriving,
+    )
     with op.batch_alter_table("series", schema=None) as batch_op:
         batch_op.add_column(sa.Column("kept_for", sa.Text(), nullable=False, server_default=""))
 
