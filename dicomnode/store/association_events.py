@@ -1,4 +1,4 @@
-"""What receivers noted of associations, applied to SQL: a row per association, an audit event per happening."""
+"""What receivers noted, applied to SQL: a row per association and commitment, an audit event per happening."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from dicomnode.audit.events import record
 from dicomnode.db.repositories import associations
+from dicomnode.store import commitment_events
 
 
 def apply(session: Session, event: Mapping[str, Any], node: str) -> None:
@@ -53,6 +54,12 @@ def _refused(session: Session, event: Mapping[str, Any], at: datetime, node: str
     _record(session, "instance.refused", message, event, at, node, detail, "failure")
 
 
+def _declined(session: Session, event: Mapping[str, Any], at: datetime, node: str) -> None:
+    detail = {name: value for name, value in event.items() if name not in ("event", "at", "association")}
+    message = f"{event['service']} was answered {event['status']}: {event['reason']}"
+    _record(session, "service.refused", message, event, at, node, detail, "failure")
+
+
 def _record(
     session: Session,
     kind: str,
@@ -73,4 +80,7 @@ _HANDLERS: Mapping[str, Callable[[Session, Mapping[str, Any], datetime, str], No
     "association-rejected": _rejected,
     "connection-dropped": _dropped,
     "instance-refused": _refused,
+    "service-refused": _declined,
+    "commitment-request": commitment_events.requested,
+    "commitment-report": commitment_events.reported,
 }
