@@ -7,71 +7,18 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread
 from sqlalchemy import select, update
-from support.retaining import FORWARD, RetentionBench
+from support.retaining import FORWARD
 from support.series import make_ct_series
+from support.vouching import VouchingBench
 
 from dicomnode.db.database import now as database_now
-from dicomnode.db.models import AuditEvent, CommitmentRequest, Delivery, DeliveryItem, Instance, Series
-from dicomnode.db.repositories import commitment_requests
-from dicomnode.db.repositories.commitment_requests import Asked
+from dicomnode.db.models import CommitmentRequest, Delivery, Instance, Series
 from dicomnode.flow.retention import keep, release
-from dicomnode.flow.vouching import vouch_due
 
 pytestmark = pytest.mark.torch
 
-CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"
 NOBODY = "1.2.3.4"
-
-
-class VouchingBench(RetentionBench):
-    """A bench of which CT1 asks that its instances be kept."""
-
-    def ask(self, *uids: str, sop_class_uid: str = CT, transaction_uid: str = "1.2.9") -> None:
-        instances = tuple((sop_class_uid, uid) for uid in uids)
-        with self.flow.database.write() as session:
-            asked = Asked(transaction_uid, "CT1", "DICOMNODE", "127.0.0.1", "a-1", instances, database_now(session))
-            commitment_requests.ask(session, asked, 0x0131)
-
-    def judged(self) -> dict[str, int] | None:
-        """Its failures, once the request is judged; None while it waits."""
-        self.hurry()
-        vouch_due(self.flow)
-        request = self.request()
-        if request.state == "waiting":
-            return None
-        return {uid: int(reason) for uid, (reason, _) in request.failures.items()}
-
-    def request(self) -> CommitmentRequest:
-        with self.flow.database.read() as session:
-            (row,) = commitment_requests.listing(session, 10)
-        return row
-
-    def hurry(self) -> None:
-        """Its time comes."""
-        with self.flow.database.write() as session:
-            past = database_now(session) - timedelta(seconds=1)
-            session.execute(update(CommitmentRequest).where(CommitmentRequest.state == "waiting").values(due_at=past))
-
-    def delivered(self, **item: object) -> None:
-        """Every original was taken; `item` may say that it was confirmed."""
-        with self.flow.database.write() as session:
-            now = database_now(session)
-            session.execute(update(DeliveryItem).values(state="sent", sent_at=now, **item))
-            session.execute(update(Delivery).values(state="sent", finished_at=now, confirm_at=now + timedelta(hours=1)))
-
-    def confirmed(self, *uids: str) -> None:
-        with self.flow.database.write() as session:
-            query = update(DeliveryItem).values(confirmed_at=database_now(session))
-            session.execute(query.where(DeliveryItem.sop_uid.in_(uids)) if uids else query)
-
-    def the_series(self) -> Series:
-        (row,) = self.series()
-        return row
-
-    def event(self, kind: str) -> AuditEvent:
-        with self.flow.database.read() as session:
-            return session.scalars(select(AuditEvent).where(AuditEvent.kind == kind)).one()
 
 
 @pytest.fixture
@@ -240,7 +187,7 @@ def test_where_nobody_can_vouch_this_node_does(tmp_path: Path, datasets: list[Da
     silent = current.model_copy(
         update={"destinations": tuple(each.model_copy(update={"confirm": "none"}) for each in current.destinations)}
     )
-    bench.flow.site.get = lambda session: (1, silent)  # type: ignore[method-assign]
+    bench.flow.site.get = lambda session: (1, silent)
     bench.ask(*uids_of(datasets))
     assert bench.judged() is None
     bench.delivered()
@@ -252,7 +199,7 @@ def test_what_is_not_indexed_yet_is_waited_for(tmp_path: Path, datasets: list[Da
     """The request was applied by a run of the index that had passed the instance's container just before."""
     bench = bench_with(tmp_path / "node", datasets[:1])
     run, uids = bench.indexer.run, uids_of(datasets)
-    bench.indexer.run = lambda applied=None: None  # type: ignore[method-assign, assignment, return-value]
+    bench.indexer.run = lambda applied=None: None
     bench.again(datasets[1:])
     bench.ask(*uids)
     assert bench.judged() is None
@@ -264,7 +211,7 @@ def test_what_is_not_indexed_yet_is_waited_for(tmp_path: Path, datasets: list[Da
 def test_a_container_that_never_was_indexed_counts(tmp_path: Path, datasets: list[Dataset]) -> None:
     """Of whatever node: one that died, too, may have acknowledged it."""
     bench = VouchingBench(tmp_path / "node")
-    bench.indexer.run = lambda applied=None: None  # type: ignore[method-assign, assignment, return-value]
+    bench.indexer.run = lambda applied=None: None
     bench.again(datasets)
     bench.close_containers()
     bench.ask(*uids_of(datasets), NOBODY)
