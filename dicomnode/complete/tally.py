@@ -42,11 +42,16 @@ class Tally:
     """Counts of the series that are being received. For the one thread that takes arrivals in.
 
     SQL has the truth: it is asked for a series that is not remembered, and whenever the announced number seems reached.
-    A batch that was rolled back leaves a count too high, which makes that happen too early.
+    A batch that was rolled back leaves a count too high, which makes that happen too early. A series that another node
+    took instances of in the meantime has to be forgotten: its count is too low.
     """
 
     def __init__(self) -> None:
         self._counts: OrderedDict[str, Count] = OrderedDict()
+
+    def forget(self, series_uid: str) -> None:
+        """The next `add` asks SQL."""
+        self._counts.pop(series_uid, None)
 
     def add(self, session: Session, series_uid: str, arrivals: Iterable[Arrival]) -> Count:
         """The count of a series with these new instances, whose rows are in the session's transaction."""

@@ -27,7 +27,7 @@ def take_in(flow: Flow, session: Session, arrivals: Arrivals) -> None:
         if new.sop_class_uid != KeyObjectSelectionDocumentStorage:
             continue  # no header needs to be read
         for listed in note_manifest(session, new.header, new.row.calling_aet):
-            mentioned = series_rows.find(session, listed)
+            mentioned = touched.get(listed) or series_rows.lock(session, [listed]).get(listed)
             if mentioned is not None and mentioned.state == "receiving":
                 touched[listed] = mentioned
     came: dict[str, list[Arrival]] = {}
@@ -36,6 +36,9 @@ def take_in(flow: Flow, session: Session, arrivals: Arrivals) -> None:
             Arrival(new.columns["is_image"], new.columns["images_in_acquisition"])
         )
     for uid, series in touched.items():
+        if series.indexed_by != flow.node:
+            flow.tally.forget(uid)
+            series.indexed_by = flow.node
         schedule(session, series, flow.settings.completion, flow.tally.add(session, uid, came.get(uid, ())))
     for series_uid, kind in arrivals.contradicted.items():
         _outdate(flow, session, series_uid, f"an instance of its source came again as a {kind}")

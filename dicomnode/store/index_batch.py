@@ -1,7 +1,11 @@
-"""One batch of members, applied to SQL inside one transaction: as if one by one, but asked and written together."""
+"""One batch of members, applied to SQL inside one transaction: as if one by one, but asked and written together.
+
+Another node may be taking in the same series at the same time: its senders are spread over both. So the series are
+locked first, and whatever is decided of them and their instances is decided by what is there then.
+"""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -10,8 +14,9 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from dicomnode.audit.events import record
-from dicomnode.db.models import Instance, Series, Study
+from dicomnode.db.models import Instance, Series
 from dicomnode.db.repositories import instances
+from dicomnode.db.repositories import series as series_rows
 from dicomnode.domain.instance import Location, Receipt
 from dicomnode.store import association_events
 from dicomnode.store.again import note_return, reopen
@@ -19,6 +24,7 @@ from dicomnode.store.index_arrivals import Arrivals, NewInstance
 from dicomnode.store.index_fields import Fields
 from dicomnode.store.index_headers import Headers
 from dicomnode.store.index_known import STORED, SamePixels, Versions, is_anew
+from dicomnode.store.index_series import Newcomer, series_of, study_of
 from dicomnode.store.members import DamagedMember, EventMember, InstanceMember, Member
 from dicomnode.store.versions import Version
 
@@ -44,11 +50,12 @@ class Batch:
         self._session, self._node, self._headers = session, node, headers
         self._versions = Versions(session, node, headers, same_pixels)
         self._known: dict[str, tuple[str, Location | None]] = {}
+        self._series: dict[str, Series] = {}
         self._rows: list[dict[str, Any]] = []
 
     def apply(self, batch: Sequence[Read]) -> None:
         """Raises database errors; what the database has of the batch is then to be rolled back."""
-        self._known = instances.known(self._session, _sop_uids(batch))
+        self._prepare(batch)
         for read in batch:
             match read.member:
                 case InstanceMember() as member:
@@ -60,6 +67,26 @@ class Batch:
                     self._note_damage(member)
         self._write_rows()
         self._session.flush()
+
+    def _prepare(self, batch: Sequence[Read]) -> None:
+        """Lock the series, those that are new as well, and see which instances are known."""
+        came = [Newcomer(m.receipt, read.fields) for read in batch
+                if isinstance(m := read.member, InstanceMember) and read.fields is not None]  # fmt: skip
+        sop_uids = [each.receipt.sop_instance_uid for each in came]
+        self._series = series_rows.lock(self._session, {each.receipt.series_uid for each in came})
+        self._known = instances.known(self._session, sop_uids)
+        first = {each.receipt.series_uid: each for each in reversed(came)
+                 if each.receipt.series_uid not in self._series
+                 and each.receipt.sop_instance_uid not in self._known}  # fmt: skip
+        if first:
+            self._begin(list(first.values()))
+            self._known = instances.known(self._session, sop_uids)
+
+    def _begin(self, first: Sequence[Newcomer]) -> None:
+        """Series of which these are the first instances, unless another node has begun one of them just now."""
+        studies = {each.receipt.study_uid: study_of(each) for each in reversed(first)}
+        series_rows.add(self._session, list(studies.values()), [series_of(each) for each in first])
+        self._series.update(series_rows.lock(self._session, [each.receipt.series_uid for each in first]))
 
     def _instance(self, member: InstanceMember, fields: Fields) -> str:
         uid, sha256 = member.receipt.sop_instance_uid, member.receipt.sha256
@@ -102,7 +129,7 @@ class Batch:
         at = datetime.fromisoformat(receipt.received_at)
         columns = {
             "sop_uid": receipt.sop_instance_uid,
-            "series_uid": self._series(receipt, fields, at).uid,
+            "series_uid": self._touch(receipt, fields, at).uid,
             "sop_class_uid": receipt.sop_class_uid,
             "transfer_syntax_uid": receipt.transfer_syntax_uid,
             "container": location.container,
@@ -127,10 +154,10 @@ class Batch:
             instances.insert(self._session, self._rows)
             self._rows = []
 
-    def _series(self, receipt: Receipt, fields: Fields, at: datetime) -> Series:
-        found = self.arrivals.series.get(receipt.series_uid) or self._session.get(Series, receipt.series_uid)
-        series = found or self._new_series(receipt, fields, at)
-        self.arrivals.series[series.uid] = series
+    def _touch(self, receipt: Receipt, fields: Fields, at: datetime) -> Series:
+        if receipt.series_uid not in self._series:
+            self._begin([Newcomer(receipt, fields)])
+        series = self.arrivals.series[receipt.series_uid] = self._series[receipt.series_uid]
         if series.state == "complete":
             reopen(self._session, series, receipt, self._node)
             self._note_late(series, receipt.sop_instance_uid)
@@ -138,37 +165,6 @@ class Batch:
             series.last_arrival_at = at
         if series.calling_aet != receipt.calling_aet:
             series.calling_aet = receipt.calling_aet
-        return series
-
-    def _new_series(self, receipt: Receipt, fields: Fields, at: datetime) -> Series:
-        if self._session.get(Study, receipt.study_uid) is None:
-            self._session.add(
-                Study(
-                    uid=receipt.study_uid,
-                    patient_id=fields.patient_id,
-                    patient_name=fields.patient_name,
-                    accession_number=fields.accession_number,
-                    study_date=fields.study_date,
-                    description=fields.study_description,
-                    first_seen_at=at,
-                )
-            )
-            self._session.flush()
-        series = Series(
-            uid=receipt.series_uid,
-            study_uid=receipt.study_uid,
-            modality=fields.modality,
-            series_number=fields.series_number,
-            description=fields.series_description,
-            calling_aet=receipt.calling_aet,
-            called_aet=receipt.called_aet,
-            state="receiving",
-            generation=0,
-            last_arrival_at=at,
-            derived_by_node=fields.derived_by_node,
-        )
-        self._session.add(series)
-        self._session.flush()
         return series
 
     def _note_late(self, series: Series, sop_uid: str) -> None:
@@ -191,7 +187,3 @@ class Batch:
             outcome="failure",
             subject=f"container:{member.location.container}@{member.location.offset}",
         )
-
-
-def _sop_uids(batch: Iterable[Read]) -> list[str]:
-    return [read.member.receipt.sop_instance_uid for read in batch if isinstance(read.member, InstanceMember)]

@@ -1,9 +1,11 @@
 """Series, their generations and facts."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from dicomnode.db.models import Instance, Manifest, Series, SeriesFactsRow, Study
@@ -12,6 +14,30 @@ from dicomnode.domain.facts import SeriesFacts
 
 def find(session: Session, uid: str) -> Series | None:
     return session.get(Series, uid)
+
+
+def lock(session: Session, uids: Collection[str]) -> dict[str, Series]:
+    """Those of these series that are there, by UID, read anew: nobody else changes them in this transaction.
+
+    In the order of their UIDs, so that two who want the same ones wait and do not block each other. Rows that refer to
+    a series can still be added.
+    """
+    found: dict[str, Series] = {}
+    ordered = sorted(uids)
+    for start in range(0, len(ordered), 500):
+        query = select(Series).where(Series.uid.in_(ordered[start : start + 500])).order_by(Series.uid)
+        query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
+        found.update((row.uid, row) for row in session.scalars(query))
+    return found
+
+
+def add(session: Session, studies: Sequence[Mapping[str, Any]], series: Sequence[Mapping[str, Any]]) -> None:
+    """Add rows, every column given, in the order of their UIDs. One that another transaction adds meanwhile stays as
+    it is: this waits for its end."""
+    insert_into = (sqlite if session.get_bind().dialect.name == "sqlite" else postgresql).insert
+    for model, rows in ((Study, studies), (Series, series)):
+        ordered = sorted(rows, key=lambda row: str(row["uid"]))
+        session.connection().execute(insert_into(model).on_conflict_do_nothing(), ordered)
 
 
 def due(session: Session, now: datetime) -> Sequence[Series]:
@@ -77,6 +103,15 @@ def listing(session: Session, limit: int, study_uid: str | None = None) -> Seque
     if study_uid:
         query = query.where(Series.study_uid == study_uid)
     return session.execute(query).all()
+
+
+def add_manifest(session: Session, source: str, series_uid: str, calling_aet: str, sop_uids: Iterable[str]) -> None:
+    """Keep a list of a series, unless this source has given one already."""
+    known = select(Manifest.id).where(Manifest.source == source, Manifest.series_uid == series_uid)
+    if session.scalar(known) is None:
+        row = Manifest(source=source, series_uid=series_uid, calling_aet=calling_aet, sop_uids=sorted(sop_uids))
+        session.add(row)
+        session.flush()
 
 
 def manifests(session: Session, series_uid: str) -> Sequence[Manifest]:
