@@ -13,7 +13,6 @@ from pynetdicom.dsutils import encode
 from dicomnode.deliver.association import Association, Syntax
 from dicomnode.deliver.conversation import IMPLICIT, Conversation, status_of
 from dicomnode.deliver.destination import Destination, Timeouts
-from dicomnode.deliver.message import Message
 from dicomnode.deliver.outcome import AssociationFailed, FailureKind, refused_context
 from dicomnode.domain import command_set as dimse
 from dicomnode.domain import data_set

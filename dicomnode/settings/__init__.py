@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy.engine import make_url
 
+from dicomnode.settings.confirmation import ConfirmationSettings
 from dicomnode.settings.network import DicomSettings, PeerSettings, TlsIdentitySettings, TlsPortSettings
 from dicomnode.settings.node import (
     AuditSettings,
@@ -27,6 +28,7 @@ from dicomnode.settings.work import CompletionSettings, DeliverySettings, Engine
 __all__ = [
     "AuditSettings",
     "CompletionSettings",
+    "ConfirmationSettings",
     "DatabaseSettings",
     "DeliverySettings",
     "DicomSettings",
@@ -70,6 +72,7 @@ class Settings(BaseSettings):
     completion: CompletionSettings = CompletionSettings()
     engine: EngineSettings = EngineSettings()
     delivery: DeliverySettings = DeliverySettings()
+    confirmation: ConfirmationSettings = ConfirmationSettings()
     pipelines: PipelineSettings = PipelineSettings()
     web: WebSettings = WebSettings()
     audit: AuditSettings = AuditSettings()
