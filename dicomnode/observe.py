@@ -17,6 +17,7 @@ REGISTRY = CollectorRegistry()
 INDEXED = Counter("dicomnode_indexed_total", "Instances indexed by outcome", ["outcome"], registry=REGISTRY)
 COMPLETED = Counter("dicomnode_series_completed_total", "Series generations completed", registry=REGISTRY)
 ENHANCEMENTS = Gauge("dicomnode_enhancements", "Enhancements by state", ["state"], registry=REGISTRY)
+HELD = Gauge("dicomnode_held", "What operators have stopped: 1 for each", ["kind", "name"], registry=REGISTRY)
 DELIVERIES = Gauge(
     "dicomnode_deliveries", "Deliveries by destination and state", ["destination", "state"], registry=REGISTRY
 )

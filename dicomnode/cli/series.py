@@ -1,5 +1,6 @@
 """`series list|show|complete|export|keep|release`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +21,7 @@ from dicomnode.cli.common import (
 )
 from dicomnode.complete.schedule import command
 from dicomnode.db.database import now as database_now
-from dicomnode.db.models import Series, Study
+from dicomnode.db.models import Enhancement, RuleDecision, Series, Study
 from dicomnode.db.repositories import audit as audit_rows
 from dicomnode.db.repositories import deliveries, enhancements, instances
 from dicomnode.db.repositories import series as series_rows
@@ -165,6 +166,7 @@ def _document(flow: Flow, uid: str) -> dict[str, Any]:
                     "rule": row.rule,
                     "matched": row.matched,
                     "outcome": row.outcome,
+                    "became": _became(row, work),
                 }
                 for row in site_rows.decisions(session, uid)
             ],
@@ -208,6 +210,14 @@ def _document(flow: Flow, uid: str) -> dict[str, Any]:
                 for row in audit_rows.listing(session, limit=500, series_uid=uid)
             ],
         }
+
+
+def _became(decision: RuleDecision, work: Sequence[Enhancement]) -> str:
+    """What came of a rule's answer until now."""
+    for row in work:
+        if row.id == decision.enhancement_id:
+            return f"{row.state}: {row.reason}" if row.reason else row.state
+    return "originals only" if decision.matched else ""
 
 
 def _row(series: Series, study: Study, count: int) -> dict[str, Any]:

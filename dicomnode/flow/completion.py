@@ -15,6 +15,7 @@ from dicomnode.domain.provenance import series_is_derived_by_dicomnode
 from dicomnode.domain.site import Rule
 from dicomnode.flow.context import Flow, facts_of_all, gone_words
 from dicomnode.flow.outputs import plan_outputs
+from dicomnode.flow.overload import overload
 from dicomnode.jobs.ledger import PRIORITIES, SHADOW_PRIORITY, Work, enter
 from dicomnode.observe import COMPLETED
 from dicomnode.route.rules import RuleExplanation, explain_rules
@@ -75,7 +76,10 @@ def _route(flow: Flow, session: Session, series: Series, generation: int, facts:
         if answer.rule.enhance is None or answer.rule.state == "draft":
             continue
         refusal = _refusal(flow, session, series, answer, facts)
-        row = None if refusal else _enter(flow, session, series, generation, answer.rule, now)
+        work = None if refusal else _work(flow, series, generation, answer.rule, now)
+        if work is not None and (why := overload(flow, session, answer.rule, work)):
+            refusal, work = f"matches, but overloaded: originals only, because {why}", None
+        row = enter(session, work, flow.node, now) if work else None
         words = "matches as a shadow, nothing is sent" if answer.rule.state == "shadow" else "matches"
         outcome = refusal or f"{words}: {answer.rule.enhance.pipeline}"
         outcomes[answer.rule.name] = outcome
@@ -111,11 +115,11 @@ def _refusal(flow: Flow, session: Session, series: Series, answer: RuleExplanati
     return "" if acceptance.accepted else f"matches, but {name} declines: {acceptance.reason}"
 
 
-def _enter(flow: Flow, session: Session, series: Series, generation: int, rule: Rule, now: datetime) -> Enhancement:
-    """Enter the rule's work into the ledger, or find it there already."""
+def _work(flow: Flow, series: Series, generation: int, rule: Rule, now: datetime) -> Work:
+    """What the rule asks for. Its deadline counts from now, when the generation is complete."""
     assert rule.enhance is not None
     pipeline = flow.registry.usable(rule.enhance.pipeline).pipeline
-    work = Work(
+    return Work(
         series_uid=series.uid,
         generation=generation,
         recipe=flow.registry.recipe(rule.enhance.pipeline, rule.enhance.params, rule.writer),
@@ -123,7 +127,6 @@ def _enter(flow: Flow, session: Session, series: Series, generation: int, rule: 
         priority=SHADOW_PRIORITY if rule.state == "shadow" else PRIORITIES[rule.priority],
         deadline_at=now + timedelta(minutes=rule.deadline_minutes) if rule.deadline_minutes else None,
     )
-    return enter(session, work, flow.node, now)
 
 
 def _decision(

@@ -2,9 +2,9 @@
 
 import shutil
 
-from dicomnode.db.repositories import deliveries, enhancements
+from dicomnode.db.repositories import deliveries, enhancements, holds
 from dicomnode.flow.context import Flow
-from dicomnode.observe import DELIVERIES, ENHANCEMENTS, STORE_FREE
+from dicomnode.observe import DELIVERIES, ENHANCEMENTS, HELD, STORE_FREE
 
 
 def refresh_gauges(flow: Flow) -> None:
@@ -14,6 +14,9 @@ def refresh_gauges(flow: Flow) -> None:
         ENHANCEMENTS.clear()
         for state, count in enhancements.counts_by_state(session).items():
             ENHANCEMENTS.labels(state).set(count)
+        HELD.clear()
+        for hold in holds.listing(session):
+            HELD.labels(hold.kind, hold.name).set(1)
         DELIVERIES.clear()
         for (destination, state), count in deliveries.counts_by_state(session).items():
             DELIVERIES.labels(destination, state).set(count)

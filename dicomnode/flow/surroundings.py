@@ -6,17 +6,24 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from dicomnode.db.database import now as database_now
+from dicomnode.db.repositories import holds
 from dicomnode.deliver.destination import Destination, Timeouts
 from dicomnode.deliver.outcome import AssociationFailed, FailureKind
 from dicomnode.deliver.scu import echo
 from dicomnode.domain.finding import Finding, Severity
 from dicomnode.flow.context import Flow
+from dicomnode.jobs.waiting import hold_words
 from dicomnode.settings import DicomSettings, StoreSettings
 from dicomnode.store import disk_check
 
 _GIB = 1 << 30
 _FEW_INODES = 10_000
 _CLOCK_TOLERANCE = timedelta(seconds=5)
+_LET_GO_ON = {
+    holds.ENHANCING: "`dicomnode enhancing start`",
+    holds.JOBS: "`dicomnode jobs resume`, with the same --pipeline if one was named",
+    holds.DESTINATION: "`dicomnode destinations resume {name}`",
+}
 _PATIENCE = Timeouts(connect=5.0, acse=5.0, dimse=5.0)
 
 
@@ -33,6 +40,7 @@ def surroundings(flow: Flow, *, running: bool, site: bool = True, peers: bool = 
         yield from _port(flow.settings.dicom)
     if site:
         yield from _rules(flow)
+        yield from _held(flow)
     if site and peers:
         yield from _destinations(flow)
 
@@ -97,6 +105,15 @@ def _rules(flow: Flow) -> Iterator[Finding]:
             message = f"it asks for pipeline {rule.enhance.pipeline}, which cannot be used: {why}; originals only"
             way_out = "mend or install the pipeline, or change the rule"
             yield Finding("rule.pipeline", f"rule:{rule.name}", Severity.ERROR, message, way_out)
+
+
+def _held(flow: Flow) -> Iterator[Finding]:
+    """What operators have stopped, lest it be forgotten."""
+    with flow.database.read() as session:
+        held = holds.listing(session)
+    for row in held:
+        subject = f"{row.kind}:{row.name}" if row.name else row.kind
+        yield Finding("held", subject, Severity.WARNING, hold_words(row), _LET_GO_ON[row.kind].format(name=row.name))
 
 
 def _devices(flow: Flow) -> Iterator[Finding]:

@@ -70,7 +70,11 @@ class RetryPolicy:
 
 
 def enter(session: Session, work: Work, node: str, now: datetime) -> Enhancement:
-    """Enter work into the ledger, once. Known work that a new generation touches is made ready for what it lacks."""
+    """Enter work into the ledger, once. Known work that a new generation touches is made ready for what it lacks.
+
+    A deadline counts from the completion of the newest generation; of several rules that ask for the same work, the
+    latest deadline holds, and none where one of them has none.
+    """
     row = enhancements.by_key(session, work.key)
     if row is None:
         if enhancements.add(session, created := _new(work, now)):
@@ -80,10 +84,12 @@ def enter(session: Session, work: Work, node: str, now: datetime) -> Enhancement
         assert row is not None
     row.priority = min(row.priority, work.priority)
     if row.generation < work.generation:
-        row.generation = work.generation
+        row.generation, row.deadline_at = work.generation, work.deadline_at
         if row.state in ("done", "withheld", "failed", "expired"):
-            row.state, row.failures, row.not_before, row.deadline_at = "ready", 0, now, work.deadline_at
+            row.state, row.failures, row.not_before = "ready", 0, now
             row.reason = f"generation {work.generation} of the series is complete"
+    elif row.deadline_at is not None:
+        row.deadline_at = max(row.deadline_at, work.deadline_at) if work.deadline_at else None
     return row
 
 

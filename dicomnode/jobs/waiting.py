@@ -9,6 +9,8 @@ from dicomnode.db.repositories.holds import ENHANCING, JOBS
 from dicomnode.domain.off_peak import OffPeak
 from dicomnode.jobs.ledger import PRIORITIES
 
+_STOPPED = {ENHANCING: "enhancing is stopped", JOBS: "every job is paused"}
+
 
 def shut(off_peak: OffPeak, now: datetime) -> int:
     """The priority of which nothing may start now."""
@@ -17,9 +19,9 @@ def shut(off_peak: OffPeak, now: datetime) -> int:
 
 def hold_words(hold: Hold) -> str:
     """What is held, by whom and why: "enhancing is stopped by anna since ... (ghosts in the liver)"."""
-    what = "enhancing is stopped" if hold.kind == ENHANCING else f"{hold.name or 'every job'} is paused"
+    said = f"{hold.name} is paused" if hold.name else _STOPPED[hold.kind]
     since = hold.since.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return f"{what} by {hold.by} since {since}" + (f" ({hold.reason})" if hold.reason else "")
+    return f"{said} by {hold.by} since {since}" + (f" ({hold.reason})" if hold.reason else "")
 
 
 def waits_for(row: Enhancement, held: Iterable[Hold], off_peak: OffPeak, now: datetime) -> str:

@@ -41,6 +41,11 @@ class EngineSettings(Section):
     """Jobs that wait for each device from which on a rule with `on_overload: originals` gets none of its own."""
 
     @property
+    def device_count(self) -> int:
+        """How many jobs run at a time."""
+        return 1 if self.devices == "auto" else len(self.devices)
+
+    @property
     def off_peak_hours(self) -> OffPeak:
         return OffPeak.of(self.off_peak, self.time_zone)
 
@@ -59,7 +64,11 @@ class EngineSettings(Section):
 
 
 class DeliverySettings(Section):
-    """Sending. Back-off is exponential with jitter, from `backoff_first` to `backoff_cap` seconds."""
+    """Sending. Back-off is exponential with jitter, from `backoff_first` to `backoff_cap` seconds.
+
+    `lease_seconds`: another node goes on with a delivery whose node has been silent for so long. `refused_seconds`:
+    how long, at most, until a destination that refused the association for good is asked again.
+    """
 
     associations: int = Field(1, ge=1, le=32)
     """Open to one destination at a time, unless its entry in the site data says otherwise. One keeps the order."""
@@ -67,6 +76,8 @@ class DeliverySettings(Section):
     backoff_cap: float = Field(30.0, gt=0)
     connect_timeout: float = Field(10.0, gt=0)
     response_timeout: float = Field(60.0, gt=0)
+    lease_seconds: float = Field(30.0, ge=1)
+    refused_seconds: float = Field(300.0, gt=0)
 
 
 class PipelineSettings(Section):

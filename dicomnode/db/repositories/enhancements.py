@@ -53,6 +53,11 @@ def find(session: Session, id: int) -> Enhancement | None:
     return session.get(Enhancement, id)
 
 
+def is_known(session: Session, key: str) -> bool:
+    """Whether there is work of this key, in whatever state."""
+    return session.scalar(select(_ROW.id).where(_ROW.key == key)) is not None
+
+
 def by_key(session: Session, key: str) -> Enhancement | None:
     """The row, locked."""
     return session.scalar(_locked(select(Enhancement).where(Enhancement.key == key)))
@@ -193,3 +198,21 @@ def staged_by_running(session: Session, folder: str) -> set[str]:
 def counts_by_state(session: Session) -> dict[str, int]:
     query = select(Enhancement.state, func.count()).group_by(Enhancement.state)
     return {state: count for part in (_READY, _RUNNING, _OVER) for state, count in session.execute(query.where(part))}
+
+
+def ahead(session: Session, priority: int) -> list[tuple[str, str, int]]:
+    """(state, pipeline, how many): the work that runs, and that which waits and is as urgent as this or more so."""
+    query = select(_ROW.state, _ROW.pipeline, func.count()).group_by(_ROW.state, _ROW.pipeline)
+    parts = (_RUNNING, _READY & (_ROW.priority <= priority))
+    return [(row[0], row[1], row[2]) for part in parts for row in session.execute(query.where(part))]
+
+
+def seconds_of_recent(session: Session, last: int = 200) -> dict[str, float]:
+    """What a job of each pipeline took on the average, from its claim to its end, among the last that were done."""
+    columns = select(_ROW.pipeline, _ROW.started_at, _ROW.finished_at)
+    query = columns.where(_OVER, _ROW.state == "done").order_by(_ROW.id.desc()).limit(last)
+    found: dict[str, list[float]] = {}
+    for pipeline, started, finished in session.execute(query):
+        if started is not None and finished is not None:
+            found.setdefault(pipeline, []).append((finished - started).total_seconds())
+    return {pipeline: sum(seconds) / len(seconds) for pipeline, seconds in found.items()}

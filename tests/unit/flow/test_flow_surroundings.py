@@ -9,6 +9,7 @@ from support.peers import free_port
 
 from dicomnode.db import migrate
 from dicomnode.db.database import Database
+from dicomnode.db.repositories import holds
 from dicomnode.db.repositories import site as site_rows
 from dicomnode.domain.finding import Finding, Severity
 from dicomnode.enhance.api import PipelineParams
@@ -83,6 +84,20 @@ def test_a_node_that_does_not_answer(root: Path) -> None:
     assert errors(made) == []
     (finding,) = errors(made, running=True)
     assert (finding.kind, finding.subject) == ("port", f"port:{made.settings.dicom.port}")
+
+
+def test_what_operators_stopped_is_not_forgotten(root: Path) -> None:
+    made = flow(root)
+    with made.database.write() as session:
+        holds.hold(session, holds.JOBS, "ct-denoise", "anna", "")
+        holds.hold(session, holds.ENHANCING, "", "anna", "ghosts in the liver")
+        holds.hold(session, holds.DESTINATION, "pacs", "anna", "")
+    findings = {each.subject: each for each in surroundings(made, running=False) if each.kind == "held"}
+    assert findings.keys() == {"jobs:ct-denoise", "enhancing", "destination:pacs"}
+    assert {each.severity for each in findings.values()} == {Severity.WARNING}
+    assert "by anna since" in findings["enhancing"].message
+    assert "(ghosts in the liver)" in findings["enhancing"].message
+    assert findings["destination:pacs"].way_out == "`dicomnode destinations resume pacs`"
 
 
 def with_site(made: Flow, text: str, pipelines: Mapping[str, type[PipelineParams]]) -> Flow:

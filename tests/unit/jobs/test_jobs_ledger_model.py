@@ -76,10 +76,11 @@ class LedgerAgainstModel(RuleBasedStateMachine):
         job = self.jobs.setdefault(id, Job(priority, generation, deadline))
         job.priority = min(job.priority, priority)
         if job.generation < generation:
-            job.generation = generation
+            job.generation, job.deadline = generation, deadline
             if job.state in ("done", "withheld", "failed", "expired"):
                 job.begins_anew()
-                job.deadline = deadline
+        else:
+            job.deadline = "none" if "none" in (job.deadline, deadline) else deadline
 
     @rule(worker=sampled_from(WORKERS))
     def claim(self, worker: str) -> None:
