@@ -14,6 +14,18 @@ class Manifest:
 
     source: str
     sop_uids: frozenset[str]
+    claims_all: bool = True
+    """It says of itself that nothing else belongs to the series. One that does not proves nothing while there is more
+    than it lists: many modalities ask for storage commitment of every batch, or of every image.
+    """
+
+    def may_hold(self, count: int) -> bool:
+        """Whether it may be satisfied by so many instances."""
+        return 0 < len(self.sop_uids) <= count and (self.claims_all or len(self.sop_uids) == count)
+
+    def holds(self, sop_uids: Collection[str]) -> bool:
+        """Whether the series is complete by it, with these instances here."""
+        return self.may_hold(len(sop_uids)) and self.sop_uids <= set(sop_uids)
 
 
 @dataclass(frozen=True)
@@ -78,7 +90,7 @@ def dues(evidence: Evidence, settings: CompletionSettings) -> tuple[Due, ...]:
     if evidence.commanded_by:
         found.append(Due(evidence.last_arrival, f"{evidence.commanded_by} asked for completion"))
     for manifest in evidence.manifests:
-        if manifest.sop_uids and manifest.sop_uids <= set(evidence.sop_uids):
+        if manifest.holds(evidence.sop_uids):
             reason = f"all {len(manifest.sop_uids)} instances listed by the {manifest.source} have arrived"
             found.append(Due(evidence.last_arrival, reason))
     if _announced_reached(evidence):

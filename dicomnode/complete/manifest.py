@@ -1,4 +1,4 @@
-"""Key Object Selection documents that list what belongs to a study."""
+"""Lists of what belongs to a series: by whom, and what a Key Object Selection document lists."""
 
 from typing import Any
 
@@ -8,6 +8,14 @@ from pydicom.uid import KeyObjectSelectionDocumentStorage
 COMPLETE_TITLES = frozenset({"113030", "113031", "113032", "113033", "113034", "113035"})
 """Document titles (DCM, CID 7010) that claim to be complete: Manifest, Complete Study Content, Complete Acquisition
 Content, and the signed form of each. Other titles ("Of Interest") select from a series and prove nothing."""
+
+COMMITMENT_REQUEST = "storage commitment request"
+"""With its Transaction UID behind it: the source of a list that came by N-ACTION."""
+
+
+def described(source: str) -> str:
+    """What a list's source is called: what stands before its UID, or a key object document, which has its UID alone."""
+    return source.rpartition(" ")[0] or "key object document"
 
 
 def manifest_of(header: Dataset) -> dict[str, set[str]] | None:

@@ -1,17 +1,17 @@
 """When a series falls due, as columns: written at every arrival, so that a restart forgets no timer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from pydicom import Dataset
 from sqlalchemy.orm import Session
 
 from dicomnode.complete.evidence import Due, Evidence, Manifest, dues
-from dicomnode.complete.manifest import manifest_of
+from dicomnode.complete.manifest import COMMITMENT_REQUEST, described, manifest_of
 from dicomnode.complete.tally import Count
 from dicomnode.db.models import Manifest as ManifestRow
 from dicomnode.db.models import Series
-from dicomnode.db.repositories import associations, instances
+from dicomnode.db.repositories import associations, commitment_notes, instances
 from dicomnode.db.repositories import series as series_rows
 from dicomnode.settings import CompletionSettings
 
@@ -39,13 +39,25 @@ def note_manifest(session: Session, header: Dataset, calling_aet: str) -> Mappin
     """Keep the list of a key object document that claims to be complete; returns it by series."""
     listed = manifest_of(header) or {}
     for series_uid, sop_uids in listed.items():
-        source = str(header.SOPInstanceUID)
-        if not any(row.source == source for row in series_rows.manifests(session, series_uid)):
-            session.add(
-                ManifestRow(source=source, series_uid=series_uid, calling_aet=calling_aet, sop_uids=sorted(sop_uids))
-            )
-    session.flush()
+        series_rows.add_manifest(session, str(header.SOPInstanceUID), series_uid, calling_aet, sop_uids)
     return listed
+
+
+def note_requests(session: Session, now: datetime) -> set[str]:
+    """Keep the lists of storage commitment requests, by series, once all of a list is here. Returns these series.
+
+    Not before: a list does not say to which series those belong that are still to come.
+    """
+    touched: set[str] = set()
+    for request in commitment_notes.arriving(session):
+        listed = instances.by_series(session, [sop_uid for _, sop_uid in request.instances])
+        if listed is None or not commitment_notes.arrived(session, request, now):
+            continue
+        source = f"{COMMITMENT_REQUEST} {request.transaction_uid}"
+        for series_uid, sop_uids in listed.items():
+            series_rows.add_manifest(session, source, series_uid, request.calling_aet, sop_uids)
+        touched.update(listed)
+    return touched
 
 
 def command(series: Series, who: str, now: datetime) -> None:
@@ -57,11 +69,11 @@ def command(series: Series, who: str, now: datetime) -> None:
 
 def _evidence(session: Session, series: Series, count: Count) -> Evidence:
     listed = [row for row in series_rows.manifests(session, series.uid) if row.calling_aet == series.calling_aet]
-    manifests = tuple(Manifest("key object document", frozenset(map(str, row.sop_uids))) for row in listed)
+    manifests = tuple(_manifests(listed))
     # Numbers and UIDs decide nothing before there are enough of them, and reading them for every batch of a long series
     # would be quadratic.
     numbering = instances.numbering(session, series.uid) if count.complete else ()
-    enough = any(count.instances >= len(manifest.sop_uids) for manifest in manifests)
+    enough = any(manifest.may_hold(count.instances) for manifest in manifests)
     return Evidence(
         last_arrival=series.last_arrival_at,
         image_count=len(numbering),
@@ -73,3 +85,16 @@ def _evidence(session: Session, series: Series, count: Count) -> Evidence:
         sop_uids=instances.sop_uids(session, series.uid) if enough else set(),
         manifests=manifests,
     )
+
+
+def _manifests(rows: Iterable[ManifestRow]) -> Iterator[Manifest]:
+    """Every list that claims to be complete, and together what was asked to be kept: that may come bit by bit."""
+    requested: set[str] = set()
+    for row in rows:
+        kind, sop_uids = described(row.source), map(str, row.sop_uids)
+        if kind == COMMITMENT_REQUEST:
+            requested.update(sop_uids)
+        else:
+            yield Manifest(kind, frozenset(sop_uids))
+    if requested:
+        yield Manifest(COMMITMENT_REQUEST, frozenset(requested), claims_all=False)

@@ -1,10 +1,12 @@
 """store -> complete: what happens when new instances are in SQL. Runs inside the indexer's transaction."""
 
+from collections.abc import Iterator
+
 from pydicom.uid import KeyObjectSelectionDocumentStorage
 from sqlalchemy.orm import Session
 
 from dicomnode.audit.events import record
-from dicomnode.complete.schedule import note_manifest, schedule
+from dicomnode.complete.schedule import note_manifest, note_requests, schedule
 from dicomnode.complete.tally import Arrival
 from dicomnode.db.database import now as database_now
 from dicomnode.db.repositories import enhancements, instances
@@ -23,13 +25,10 @@ def take_in(flow: Flow, session: Session, arrivals: Arrivals) -> None:
     touched = dict(arrivals.series)
     if forwards:
         _forward(flow, session, site, arrivals)
-    for new in arrivals.new:
-        if new.sop_class_uid != KeyObjectSelectionDocumentStorage:
-            continue  # no header needs to be read
-        for listed in note_manifest(session, new.header, new.row.calling_aet):
-            mentioned = touched.get(listed) or series_rows.lock(session, [listed]).get(listed)
-            if mentioned is not None and mentioned.state == "receiving":
-                touched[listed] = mentioned
+    for listed in _listed(session, arrivals):
+        mentioned = touched.get(listed) or series_rows.lock(session, [listed]).get(listed)
+        if mentioned is not None and mentioned.state == "receiving":
+            touched[listed] = mentioned
     came: dict[str, list[Arrival]] = {}
     for new in arrivals.new:
         came.setdefault(new.series_uid, []).append(
@@ -42,6 +41,14 @@ def take_in(flow: Flow, session: Session, arrivals: Arrivals) -> None:
         schedule(session, series, flow.settings.completion, flow.tally.add(session, uid, came.get(uid, ())))
     for series_uid, kind in arrivals.contradicted.items():
         _outdate(flow, session, series_uid, f"an instance of its source came again as a {kind}")
+
+
+def _listed(session: Session, arrivals: Arrivals) -> Iterator[str]:
+    """Series of which a list came, or of which all came that a list names."""
+    for new in arrivals.new:
+        if new.sop_class_uid == KeyObjectSelectionDocumentStorage:  # no other header needs to be read
+            yield from note_manifest(session, new.header, new.row.calling_aet)
+    yield from note_requests(session, database_now(session))
 
 
 def _forward(flow: Flow, session: Session, site: Site, arrivals: Arrivals) -> None:

@@ -53,6 +53,22 @@ def sop_uids(session: Session, series_uid: str) -> set[str]:
     return set(session.scalars(select(Instance.sop_uid).where(Instance.series_uid == series_uid, Instance.kept())))
 
 
+def by_series(session: Session, sop_uids: Sequence[str]) -> dict[str, set[str]] | None:
+    """These instances by Series Instance UID; None unless all of them are stored.
+
+    Asked from the end of the list: what was listed last came last, as a rule, so that one question says that it lacks.
+    """
+    found: dict[str, set[str]] = {}
+    for chunk in _chunks(list(dict.fromkeys(reversed(sop_uids))), 500):
+        query = select(Instance.series_uid, Instance.sop_uid).where(Instance.sop_uid.in_(chunk), Instance.kept())
+        rows = session.execute(query).all()
+        if len(rows) < len(chunk):
+            return None
+        for series_uid, sop_uid in rows:
+            found.setdefault(series_uid, set()).add(sop_uid)
+    return found
+
+
 def count(session: Session, series_uid: str) -> int:
     """Number of stored instances."""
     return session.scalar(select(func.count()).where(Instance.series_uid == series_uid, Instance.kept())) or 0
