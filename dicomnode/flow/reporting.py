@@ -110,6 +110,6 @@ def _record(
         message,
         node=flow.node,
         outcome=outcome,
-        subject=f"transaction:{request.transaction_uid}",
+        subject=f"commitment:{request.transaction_uid}",
         detail={"calling_aet": request.calling_aet, "failed": len(request.failures)},
     )

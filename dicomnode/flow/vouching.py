@@ -110,7 +110,7 @@ def _settle(flow: Flow, session: Session, request: CommitmentRequest, found: Cus
         message + (f"; not kept: {words}" if words else ""),
         node=flow.node,
         outcome="warning" if failed else "success",
-        subject=f"transaction:{request.transaction_uid}",
+        subject=f"commitment:{request.transaction_uid}",
         detail=detail,
     )
 

@@ -71,7 +71,7 @@ def test_it_hears_which_are_kept_and_which_are_not(
     assert (told.calling_aet, told.event_type, told.transaction_uid) == ("DICOMNODE", 2, "1.2.9")
     assert told.committed == {(CT, str(dataset.SOPInstanceUID)) for dataset in datasets}
     assert told.failed == {(CT, UNKNOWN, 0x0112)}
-    assert bench.event("commitment.reported").subject == "transaction:1.2.9"
+    assert bench.event("commitment.reported").subject == "commitment:1.2.9"
     assert not vouch_due(bench.flow)
 
 
