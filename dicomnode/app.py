@@ -19,11 +19,12 @@ from dicomnode.db import migrate
 from dicomnode.db.database import Database
 from dicomnode.db.database import now as database_now
 from dicomnode.db.patience import Patience
-from dicomnode.db.repositories import associations, deliveries
+from dicomnode.db.repositories import associations
 from dicomnode.deliver.backoff import Backoff
 from dicomnode.deliver.destination import Destination, Timeouts
 from dicomnode.deliver.dispatcher import Dispatcher
 from dicomnode.deliver.sender import Sender
+from dicomnode.deliver.takeover import release_own
 from dicomnode.domain.tls import TlsUnusable
 from dicomnode.enhance.decode import Decoder
 from dicomnode.enhance.folder_stamp import stamp
@@ -159,7 +160,7 @@ class Node:
     def _recover(self) -> None:
         sweep_dead(self.settings.store.root, self.settings.node.name)
         with self.flow.database.write() as session:
-            deliveries.release_interrupted(session)
+            release_own(session, self.settings.store.root, self.settings.node.name)
             prefix = f"{self.settings.node.name}/"
             ledger.node_restarted(session, prefix, self._retry(), self.settings.node.name)
         self._indexer.run()
@@ -268,6 +269,8 @@ class Node:
             backoff=Backoff(delivery.backoff_first, delivery.backoff_cap),
             timeouts=timeouts_of(self.settings),
             transcode=transcoder(self.decoder),
+            lease_seconds=delivery.lease_seconds,
+            refused_seconds=delivery.refused_seconds,
         )
 
     def _note(self, session: Session, kind: str, message: str) -> None:

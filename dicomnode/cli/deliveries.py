@@ -7,7 +7,7 @@ import typer
 from dicomnode.cli.common import ConfigOption, JsonOption, LimitOption, actor, fail, flow_of, print_json, print_table
 from dicomnode.db.models import Delivery
 from dicomnode.db.repositories import deliveries
-from dicomnode.deliver.plan import requeue
+from dicomnode.deliver.orders import requeue
 
 app = typer.Typer(help="What was sent where, instance by instance.", no_args_is_help=True)
 Id = Annotated[int, typer.Argument(help="Number of the delivery.")]

@@ -9,12 +9,10 @@ sent again. After a power cut it may be those since the last transaction as well
 bytes under the same UIDs, which a PACS takes as what it has.
 """
 
-import hashlib
-import json
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
@@ -23,6 +21,7 @@ from sqlalchemy.orm import Session
 from dicomnode.db.database import Database
 from dicomnode.db.repositories import deliveries
 from dicomnode.db.repositories.deliveries import Answer, OpenItem
+from dicomnode.deliver import noted
 from dicomnode.deliver.outcome import Outcome, Response
 from dicomnode.observe import log
 
@@ -35,11 +34,11 @@ _STATES = {Outcome.STORED: "sent", Outcome.WARNING: "sent", Outcome.TRANSIENT: "
 
 
 class Answers:
-    """Of one destination; its associations share it. `abort` ends waiting for a database that is away."""
+    """Of one destination at one node; its associations share it. `abort` ends waiting for a database that is away."""
 
-    def __init__(self, database: Database, root: Path, destination: str, abort: threading.Event) -> None:
+    def __init__(self, database: Database, root: Path, node: str, destination: str, abort: threading.Event) -> None:
         self._database, self._destination, self._abort = database, destination, abort
-        self._path = root / "answers" / f"{hashlib.sha256(destination.encode()).hexdigest()[:16]}.jsonl"
+        self._path = noted.path_of(root, node, destination)
         self._lock, self._committing = threading.Lock(), threading.Lock()
         self._waiting: list[Answer] = []
         self._waiting_since = 0.0
@@ -47,18 +46,22 @@ class Answers:
         self._noted, self._closed = threading.Event(), threading.Event()
         self._committer = threading.Thread(target=self._keep_committing, name=f"answers-{destination}", daemon=True)
 
-    def recover(self) -> None:
-        """Write down what an earlier life of the node noted and did not get into SQL. Before anything is sent."""
+    def recover(self) -> bool:
+        """Write down what an earlier life of the node noted and did not get into SQL. Before anything is sent.
+
+        Returns whether this was the first time.
+        """
         with self._lock:
             if self._descriptor >= 0:
-                return
+                return False
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if self._path.exists() and (left := _read(self._path)):
+            if left := noted.read(self._path):
                 self.patiently(lambda session: deliveries.record_answers(session, left))
                 log.info("answers of an earlier life", destination=self._destination, count=len(left))
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC | os.O_CLOEXEC
             self._descriptor = os.open(self._path, flags, 0o600)
             self._committer.start()
+            return True
 
     def note(self, item: OpenItem, response: Response) -> None:
         """The next instance may go out when this returns. Raises DBAPIError once `abort` is set."""
@@ -68,8 +71,8 @@ class Answers:
             if not self._waiting:
                 self._waiting_since = time.monotonic()
             self._waiting.append(answer)
-            noted = _append(self._descriptor, answer)
-            full = not noted or os.lseek(self._descriptor, 0, os.SEEK_CUR) > LONGEST_FILE
+            in_file = noted.append(self._descriptor, answer)
+            full = not in_file or os.lseek(self._descriptor, 0, os.SEEK_CUR) > LONGEST_FILE
             late = time.monotonic() - self._waiting_since > LATE_SECONDS
         self._noted.set()
         if full or late:
@@ -123,24 +126,3 @@ class Answers:
             self._waiting_since = time.monotonic()
             if not self._waiting and self._descriptor >= 0:
                 os.ftruncate(self._descriptor, 0)
-
-
-def _append(descriptor: int, answer: Answer) -> bool:
-    """Whether the answer is in the file; a full disk leaves SQL."""
-    line = json.dumps(answer).encode() + b"\n"
-    try:
-        return os.write(descriptor, line) == len(line)
-    except OSError as error:
-        log.warning("an answer cannot be noted in its file", error=error.strerror or str(error))
-        return False
-
-
-def _read(path: Path) -> Sequence[Answer]:
-    """The answers in a file; what a full disk cut short is left out."""
-    found = []
-    for line in path.read_bytes().splitlines():
-        try:
-            found.append(Answer(*json.loads(line)))
-        except (ValueError, TypeError):
-            log.warning("a line of noted answers is cut short", file=path.name)
-    return found

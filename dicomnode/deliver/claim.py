@@ -2,33 +2,55 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 
 from dicomnode.db.repositories.deliveries import OpenItem
-from dicomnode.deliver.outcome import Outcome, Response
+from dicomnode.db.repositories.delivery_claims import Claimed
+from dicomnode.deliver.lease import Lease
+from dicomnode.deliver.outcome import DUPLICATE, Outcome, Response
 from dicomnode.deliver.outgoing import Outgoing, batches
 from dicomnode.deliver.parallel import Share
 
 
+class Ending(StrEnum):
+    """What kept a claim from its last instance."""
+
+    NOTHING = "nothing"
+    INTERRUPTED = "interrupted"  # by this node: it stops, was told to pause, lost its lease, has more urgent things
+    LOST = "lost"  # a response, or the association
+    UNREACHABLE = "unreachable"  # no association
+    RESOURCES = "resources"  # the destination says that it is out of them (A7xx)
+    CONFIGURATION = "configuration"  # it refuses the association for good
+
+
 class Claim:
-    """One delivery, from its claim to its conclusion. `lanes` is the sender's to count, under its lock."""
+    """One delivery, from its claim to its conclusion. `lanes` is the sender's to count, under its lock.
+
+    is_probe  the destination is down, and this is the one attempt to find out whether it still is
+    is_left   its last lane has gone; what came of it is being written
+    """
 
     def __init__(
         self,
-        delivery_id: int,
+        claimed: Claimed,
         items: Sequence[OpenItem],
         outgoing_of: Callable[[OpenItem], Outgoing],
+        lease: Lease,
         *,
         transcoding: bool,
+        is_probe: bool = False,
     ) -> None:
-        self.delivery_id = delivery_id
+        self.claimed, self.lease, self.is_probe = claimed, lease, is_probe
         self.items = {item.sop_uid: item for item in items}
         self.shares = [Share(batch) for batch in batches(map(outgoing_of, items), transcoding=transcoding)]
         self.lanes = 0
         self.is_established = False
         self.is_closed = False
+        self.is_left = False
         self.answered = 0
-        self.reason = ""
+        self.ending, self.reason = Ending.NOTHING, ""
         self.transcoded: Counter[str] = Counter()
+        self.doubtful: list[tuple[OpenItem, Response]] = []
 
     @property
     def left(self) -> int:
@@ -38,19 +60,37 @@ class Claim:
     @property
     def has_room(self) -> bool:
         """Whether one more association has something to do here: not before one stands, so that none knocks in vain."""
-        return self.is_established and not self.is_closed and self.left > self.lanes
+        is_going_on = self.is_established and not self.is_closed and not self.is_left
+        return is_going_on and self.left > self.lanes
+
+    def may_send(self) -> bool:
+        """Whether one more instance may go out; asked right before each."""
+        if not self.is_closed and self.lease.is_over:
+            self.close(Ending.INTERRUPTED, "the lease ran out before it could be renewed")
+        return not self.is_closed
+
+    def is_doubtful(self, item: OpenItem, response: Response) -> bool:
+        """Whether "duplicate" may only mean that an earlier attempt, whose response was lost, has stored it."""
+        return response.status == DUPLICATE and (self.claimed.number > 1 or item.attempts > 0)
 
     def note(self, response: Response) -> None:
         """An instance has had its response, or lost it."""
         if response.outcome is Outcome.TRANSIENT:
-            self.reason = response.detail
-            if response.status is not None:
-                self.close(response.detail)  # the peer said that it cannot now: to none of us
+            if response.status is None:
+                self.end(Ending.LOST, response.detail)
+            else:  # the peer said that it cannot now: to none of us
+                self.close(Ending.RESOURCES, response.detail)
             return
         self.answered += 1
         if response.transcoded and response.stored:
             self.transcoded[response.transcoded] += 1
 
-    def close(self, reason: str) -> None:
+    def end(self, ending: Ending, reason: str) -> None:
+        """One association is over for this reason; others may go on."""
+        if not self.is_closed:
+            self.ending, self.reason = ending, reason
+
+    def close(self, ending: Ending, reason: str) -> None:
         """Nothing more is taken; who has an instance in hand finishes it."""
-        self.reason, self.is_closed = reason, True
+        self.end(ending, reason)
+        self.is_closed = True

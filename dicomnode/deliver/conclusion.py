@@ -36,7 +36,7 @@ class Attempt:
 
     @property
     def blames_destination(self) -> bool:
-        """Whether others need not try what this one could not do: rather the destination's fault than one delivery's."""
+        """Whether others need not try what this one could not do: rather the destination's fault."""
         for_all = self.ending in (Ending.RESOURCES, Ending.CONFIGURATION)
         silent = self.ending in (Ending.UNREACHABLE, Ending.LOST) and not self.answered
         return self.is_alone and (for_all or silent)

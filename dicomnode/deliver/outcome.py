@@ -30,14 +30,22 @@ class StatusMeaning:
     clause: str
 
 
+DUPLICATE = 0x0111
+"""Not a status of C-STORE (PS3.7 9.1.1.1.9), but one that some peers give where they keep the first of two."""
+
 STORE_STATUSES = (
     StatusMeaning(0x0000, 0x0000, Outcome.STORED, "stored", "PS3.4 B.2.3"),
     StatusMeaning(0xB000, 0xB000, Outcome.WARNING, "stored; the peer changed some of its attributes", "PS3.4 B.2.3"),
+    StatusMeaning(0xB001, 0xB005, Outcome.WARNING, "stored, with a warning", "PS3.7 C.4"),
     StatusMeaning(0xB006, 0xB006, Outcome.WARNING, "stored; the peer left out some of its attributes", "PS3.4 B.2.3"),
     StatusMeaning(0xB007, 0xB007, Outcome.WARNING, "stored; not what its SOP class demands", "PS3.4 B.2.3"),
+    StatusMeaning(0xB008, 0xB0FF, Outcome.WARNING, "stored, with a warning", "PS3.7 C.4"),
     StatusMeaning(0xA700, 0xA7FF, Outcome.TRANSIENT, "the peer is out of resources, often disk space", "PS3.4 B.2.3"),
     StatusMeaning(0xA900, 0xA9FF, Outcome.PERMANENT, "not what its SOP class demands", "PS3.4 B.2.3"),
     StatusMeaning(0xC000, 0xCFFF, Outcome.PERMANENT, "the peer cannot understand it", "PS3.4 B.2.3"),
+    StatusMeaning(
+        DUPLICATE, DUPLICATE, Outcome.PERMANENT, "the peer has an instance of this UID already", "PS3.7 C.5.3"
+    ),
     StatusMeaning(0x0117, 0x0117, Outcome.PERMANENT, "the peer calls its UID invalid", "PS3.7 C.5.7"),
     StatusMeaning(0x0122, 0x0122, Outcome.PERMANENT, "the peer does not take its SOP class", "PS3.7 C.5.17"),
     StatusMeaning(0x0124, 0x0124, Outcome.PERMANENT, "the peer does not let this node store it", "PS3.7 C.5.19"),

@@ -8,11 +8,12 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from dicomnode.audit.events import record
-from dicomnode.db.database import now as database_now
 from dicomnode.db.models import Delivery
 from dicomnode.db.repositories import deliveries
 from dicomnode.domain.instance import Location
 from dicomnode.domain.states import DELIVERED
+
+NORMAL = 1
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,13 @@ def plan_delivery(
     rule: str,
     node: str,
     now: datetime,
+    priority: int = NORMAL,
 ) -> int:
     """See to it that `destination` gets these instances once. Returns how many were not planned before.
 
     A finished delivery that gains an instance (a late slice) is pending again, for that instance alone. Bytes that lie
-    elsewhere than when they were planned came again after the first were given up: a new arrival, sent like one.
+    elsewhere than when they were planned came again after the first were given up: a new arrival, sent like one. Of
+    several priorities (as in `Enhancement`) the most urgent counts.
     """
     row = deliveries.by_subject(session, destination, str(subject))
     known = deliveries.locations(session, row.id, [instance.sop_uid for instance in instances]) if row else {}
@@ -58,9 +61,10 @@ def plan_delivery(
     if not fresh:
         return 0
     if row is None:
-        row = _create(session, destination, subject, rule, node, now)
+        row = _create(session, destination, subject, rule, node, now, priority)
     elif row.state == "failed" or row.state in DELIVERED:
-        row.state, row.not_before, row.finished_at, row.confirm_at = "pending", now, None, None
+        _reopen(row, now)
+    row.priority = min(row.priority, priority)
     again = {instance.sop_uid: _columns(instance) for instance in fresh if instance.sop_uid in known}
     for item in deliveries.items(session, row.id) if again else ():
         for name, value in again.get(item.sop_uid, {}).items():
@@ -86,7 +90,15 @@ def _columns(instance: Sendable) -> dict[str, Any]:
     }
 
 
-def _create(session: Session, destination: str, subject: Subject, rule: str, node: str, now: datetime) -> Delivery:
+def _reopen(row: Delivery, now: datetime) -> None:
+    """What was confirmed of it was confirmed without what joins it now."""
+    row.state, row.not_before, row.finished_at = "pending", now, None
+    row.confirm_at, row.confirm_attempts, row.confirmation = None, 0, ""
+
+
+def _create(
+    session: Session, destination: str, subject: Subject, rule: str, node: str, now: datetime, priority: int
+) -> Delivery:
     row = Delivery(
         destination=destination,
         subject=str(subject),
@@ -96,9 +108,12 @@ def _create(session: Session, destination: str, subject: Subject, rule: str, nod
         state="pending",
         not_before=now,
         created_at=now,
+        priority=priority,
     )
-    session.add(row)
-    session.flush()
+    if not deliveries.add(session, row):  # another node has just planned other instances of it
+        found = deliveries.by_subject(session, destination, str(subject))
+        assert found is not None
+        return found
     what = "the originals" if subject.enhancement_id is None else "the derived series"
     record(
         session,
@@ -111,25 +126,3 @@ def _create(session: Session, destination: str, subject: Subject, rule: str, nod
         detail={"destination": destination, "rule": rule, "subject": str(subject)},
     )
     return row
-
-
-def requeue(session: Session, row: Delivery, actor: str, node: str) -> int:
-    """An operator wants a dead letter sent again: its failed instances are pending once more. Returns how many.
-
-    Raises ValueError if the delivery is not a dead letter.
-    """
-    if row.state not in ("failed", "cancelled"):
-        raise ValueError(f"delivery {row.id} is {row.state}: only a failed one can be sent again")
-    count = deliveries.reopen_failed(session, row.id)
-    row.state, row.reason, row.finished_at, row.returns = "pending", f"{actor} asked for it", None, 0
-    row.not_before = database_now(session)
-    record(
-        session,
-        "delivery.requeued",
-        f"{actor} sends {count} instances again",
-        node=node,
-        actor=actor,
-        series_uid=row.series_uid,
-        subject=f"delivery:{row.id}",
-    )
-    return count

@@ -4,29 +4,31 @@ It has as many lanes as the destination takes associations. A lane is a thread w
 delivery that another lane is sending, or claims the next one that is due, so that a long series and many short ones
 both use all lanes. Each answer is noted (`answers`) before its lane sends the next instance, so whatever interrupts a
 delivery, only what has no answer is sent again. An association that fails costs its lane a rest; the others go on, and
-what it left is sent when the back-off of its delivery ends. While a destination cannot be reached, all lanes rest.
+what it left is sent when the back-off of its delivery ends. A destination that is down is tried by one lane of one
+node at a time (`outage`). What a claim is still worth, the ledger says (`keeper`), and
+before every instance the clock.
 """
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
 
-from sqlalchemy.orm import Session
-
 from dicomnode.db.database import Database
-from dicomnode.db.database import now as database_now
-from dicomnode.db.repositories import deliveries
 from dicomnode.db.repositories.deliveries import OpenItem
 from dicomnode.deliver.answers import Answers
 from dicomnode.deliver.backoff import Backoff
-from dicomnode.deliver.claim import Claim
+from dicomnode.deliver.claim import Claim, Ending
 from dicomnode.deliver.conclusion import Attempt, conclude
 from dicomnode.deliver.destination import Destination, Timeouts
-from dicomnode.deliver.outcome import AssociationFailed, FailureKind, Outcome
+from dicomnode.deliver.duplicates import judge
+from dicomnode.deliver.intake import Intake
+from dicomnode.deliver.keeper import Keeper
+from dicomnode.deliver.outage import Patience, came_up
+from dicomnode.deliver.outcome import AssociationFailed, FailureKind, Outcome, Response
 from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.parallel import Share, send_one
 from dicomnode.deliver.scu import StoreSession, open_association
@@ -36,6 +38,8 @@ from dicomnode.observe import SENT, checkpoint, log
 
 POLL_SECONDS = 0.25
 JOIN_SECONDS = 5.0
+
+_ENDINGS = {FailureKind.STOPPED: Ending.INTERRUPTED, FailureKind.CONFIGURATION: Ending.CONFIGURATION}
 
 
 class Sender(threading.Thread):
@@ -52,23 +56,29 @@ class Sender(threading.Thread):
         backoff: Backoff,
         timeouts: Timeouts,
         transcode: Transcode | None = None,
+        lease_seconds: float = 30.0,
+        refused_seconds: float = 300.0,
     ) -> None:
+        """`refused_seconds`: how long, at most, until one that refused the association for good is asked again."""
         super().__init__(name=f"send-{destination.name}", daemon=True)
         self.destination = destination
         self._database, self._root = database, root
         self._calling_aet, self._node = calling_aet, node
-        self._backoff, self._timeouts, self._transcode = backoff, timeouts, transcode
+        self._timeouts, self._transcode = timeouts, transcode
+        self._patience = Patience(backoff, Backoff(refused_seconds, refused_seconds))
         self._stop_event = threading.Event()
         self._abort = threading.Event()
         self._random = Random()  # noqa: S311 - jitter, not a secret
-        self._answers = Answers(database, root, destination.name, self._abort)
+        self._answers = Answers(database, root, node, destination.name, self._abort)
+        self._intake = Intake(database, root, destination.name, node, lease_seconds)
         self._lanes = [_Lane() for _ in range(destination.associations)]
         self._lock = threading.Lock()
         self._something_to_join = threading.Condition()
         self._claims: list[Claim] = []
         self._open = 0
-        self._unreachable = 0
-        self._resume_at = 0.0
+        self._keeper = Keeper(
+            database, destination.name, lambda: tuple(self._claims), destination.associations, lease_seconds
+        )
 
     def stop(self) -> None:
         """Finish the instances on the wire and release the associations."""
@@ -90,9 +100,11 @@ class Sender(threading.Thread):
         for thread in others:
             thread.daemon = True
             thread.start()
+        self._keeper.start()
         self._serve(self._lanes[0], partial(self._stop_event.wait, POLL_SECONDS))
         for thread in others:
             thread.join()
+        self._keeper.stop()
         self._answers.close()
 
     def send_next(self) -> bool:
@@ -118,7 +130,7 @@ class Sender(threading.Thread):
         try:
             self._work(claim, lane)
         except Exception as error:
-            claim.close(f"sending failed: {type(error).__name__}")
+            claim.close(Ending.LOST, f"sending failed: {type(error).__name__}")
             raise
         finally:
             if self._leave(claim):
@@ -129,18 +141,22 @@ class Sender(threading.Thread):
         return next((claim for claim in tuple(self._claims) if claim.has_room), None)
 
     def _claim(self) -> Claim | None:
-        """The next delivery that is due, now of this sender. Under the lock: two lanes must not see the same one."""
-        self._answers.recover()
-        with self._database.read() as session:
-            if deliveries.due(session, self.destination.name, database_now(session)) is None:
-                return None
-        with self._database.write() as session:
-            row = deliveries.due(session, self.destination.name, database_now(session))
-            if row is None:
-                return None
-            row.state = "sending"
-            items = deliveries.open_items(session, row.id)
-        claim = Claim(row.id, items, self._outgoing, transcoding=self._transcode is not None)
+        """The next delivery that is due, now of this sender. Under the lock: two lanes must not knock at once."""
+        if self._answers.recover():
+            self._intake.ask_now()
+        if not self._open and any(not claim.is_established for claim in self._claims):
+            return None
+        taken = self._intake.next([claim.claimed.id for claim in self._claims])
+        if taken is None:
+            return None
+        claim = Claim(
+            taken.claimed,
+            taken.items,
+            self._outgoing,
+            taken.lease,
+            transcoding=self._transcode is not None,
+            is_probe=taken.is_probe,
+        )
         self._claims.append(claim)
         return claim
 
@@ -148,88 +164,108 @@ class Sender(threading.Thread):
         """Send what this lane can get of the delivery, over one association after the other."""
         try:
             for share in claim.shares:
-                while share.left and not claim.is_closed:
+                while share.left and claim.may_send():
                     if not self._send_share(claim, share, lane):
                         return
         except AssociationFailed as failure:
-            self._rest(claim, lane, failure)
+            claim.end(_ENDINGS.get(failure.kind, Ending.UNREACHABLE), failure.reason)
+            if failure.kind is not FailureKind.STOPPED:
+                self._tire(lane)
 
     def _send_share(self, claim: Claim, share: Share, lane: "_Lane") -> bool:
         """Over one association. Returns whether this lane may go on with the delivery."""
-        with self._association(share) as session:
-            with self._lock:
-                self._open, self._unreachable, claim.is_established = self._open + 1, 0, True
-            self._invite()
-            try:
-                return self._send_while_open(claim, share, lane, session)
-            finally:
-                with self._lock:
-                    self._open -= 1
+        with self._association(share) as session, self._counted():
+            if not claim.is_probe:
+                claim.is_established = True
+                self._invite()
+            return self._send_while_open(claim, share, lane, session)
 
     def _send_while_open(self, claim: Claim, share: Share, lane: "_Lane", session: StoreSession) -> bool:
-        while session.is_open and not claim.is_closed and (outgoing := share.take()) is not None:
+        while session.is_open and claim.may_send() and (outgoing := share.take()) is not None:
             checkpoint("sending")
             response = send_one(session, outgoing)
             SENT.labels(self.destination.name, response.outcome.value).inc()
-            self._answers.note(claim.items[outgoing.sop_instance_uid], response)
-            with self._lock:
-                claim.note(response)
+            self._take_in(claim, claim.items[outgoing.sop_instance_uid], response)
             if response.outcome is Outcome.TRANSIENT:
                 self._tire(lane)
                 return False
             lane.failures = 0
+            if not claim.is_established:
+                self._came_up(claim)
             if self._stop_event.is_set():
-                claim.close("the node was stopped")
+                claim.close(Ending.INTERRUPTED, "the node was stopped")
         return True
 
-    def _rest(self, claim: Claim, lane: "_Lane", failure: AssociationFailed) -> None:
-        """No association came about: that is this lane's own trouble as long as another one has an association."""
+    def _take_in(self, claim: Claim, item: OpenItem, response: Response) -> None:
+        """An answer is noted before the next instance goes out; one that can mean two things is looked into later."""
+        if claim.is_doubtful(item, response):
+            claim.doubtful.append((item, response))
+            return
+        self._answers.note(item, response)
         with self._lock:
-            claim.reason = failure.reason
-            if failure.kind is FailureKind.STOPPED:
-                return
-            if claim.answered or self._open:
-                self._unreachable = 0
-            elif time.monotonic() >= self._resume_at:
-                self._unreachable += 1
-        self._tire(lane)
+            claim.note(response)
+
+    def _came_up(self, claim: Claim) -> None:
+        """The destination answers after all: every lane of every node may go on."""
+        self._answers.patiently(lambda session: came_up(session, self.destination.name, self._node))
+        claim.is_established, claim.is_probe = True, False
+        self._invite()
 
     def _tire(self, lane: "_Lane") -> None:
         """A lane that failed leaves a delivery that others are sending alone for a while."""
         lane.failures += 1
         if len(self._lanes) > 1:
-            lane.resume_at = time.monotonic() + self._backoff.delay(lane.failures, self._random)
+            lane.resume_at = time.monotonic() + self._patience.backoff.delay(lane.failures, self._random)
 
     def _is_rested(self, lane: "_Lane") -> bool:
-        return time.monotonic() >= max(self._resume_at, lane.resume_at)
+        return time.monotonic() >= lane.resume_at
 
     def _leave(self, claim: Claim) -> bool:
         """Whether the lane that leaves was the last."""
         with self._lock:
             claim.lanes -= 1
-            if claim.lanes:
-                return False
-            self._claims.remove(claim)
-            return True
+            claim.is_left = claim.lanes == 0
+            return claim.is_left
 
     def _conclude(self, claim: Claim) -> None:
-        self._answers.settle()
-        attempt = Attempt(
-            self.destination.name,
-            self._node,
-            claim.answered,
-            claim.reason,
-            self._unreachable,
-            self._stop_event.is_set(),
-            claim.transcoded,
+        """Its last lane has left. The claim is in hand until this is written, so that nothing else takes it up."""
+        try:
+            self._settle_doubts(claim)
+            self._answers.settle()
+            attempt = Attempt(
+                claim.claimed,
+                self.destination.name,
+                self._node,
+                claim.answered,
+                claim.ending,
+                claim.reason,
+                was_probe=claim.is_probe,
+                is_alone=self._open == 0,
+                transcoded=claim.transcoded,
+            )
+            self._answers.patiently(lambda session: conclude(session, attempt, self._delay_after))
+        finally:
+            with self._lock:
+                self._claims.remove(claim)
+
+    def _settle_doubts(self, claim: Claim) -> None:
+        if not claim.doubtful:
+            return
+        judged = judge(
+            self._database,
+            claim.claimed.id,
+            claim.doubtful,
+            self.destination,
+            self._calling_aet,
+            timeouts=self._timeouts,
+            stop=self._abort,
         )
+        for item, response in judged:
+            self._answers.note(item, response)
+            claim.note(response)
 
-        def change(session: Session) -> None:
-            pause = conclude(session, claim.delivery_id, attempt, lambda n: self._backoff.delay(n, self._random))
-            if pause:
-                self._resume_at = time.monotonic() + pause
-
-        self._answers.patiently(change)
+    def _delay_after(self, kind: str, attempts: int) -> float:
+        return self._patience.delay(kind, attempts, self._random)
 
     def _association(self, share: Share) -> AbstractContextManager[StoreSession]:
         return open_association(
@@ -241,13 +277,24 @@ class Sender(threading.Thread):
             transcode=self._transcode,
         )
 
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """An association stands meanwhile."""
+        with self._lock:
+            self._open += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open -= 1
+
     def _invite(self) -> None:
         with self._something_to_join:
             self._something_to_join.notify_all()
 
     def _wait_for_invitation(self, lane: "_Lane") -> None:
         """Until another lane has an association, or the node stops; a lane that rests waits to its rest's end."""
-        rest = max(self._resume_at, lane.resume_at) - time.monotonic()
+        rest = lane.resume_at - time.monotonic()
         with self._something_to_join:
             if not self._stop_event.is_set() and (rest > 0 or not self._joinable()):
                 self._something_to_join.wait(rest if 0 < rest < JOIN_SECONDS else JOIN_SECONDS)

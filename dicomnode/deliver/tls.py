@@ -78,6 +78,12 @@ def alert_behind(sock: object, error: OSError) -> OSError:
     return error
 
 
+def is_refusal(error: OSError) -> bool:
+    """Whether one side refuses the other for good, as far as TLS can tell: people have to change something."""
+    known = isinstance(error, ssl.SSLError) and error.reason != _CLOSED and error.reason in _HANDSHAKE_FAULTS
+    return known or isinstance(error, ssl.SSLCertVerificationError)
+
+
 def in_words(error: OSError) -> str:
     """Why there is no connection, or no longer, for any error of a socket."""
     if isinstance(error, ssl.SSLCertVerificationError):

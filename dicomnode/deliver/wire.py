@@ -16,7 +16,7 @@ from typing import TypeVar
 from dicomnode.deliver.content import DataSet
 from dicomnode.deliver.destination import Destination
 from dicomnode.deliver.outcome import AssociationFailed, FailureKind
-from dicomnode.deliver.tls import alert_behind, client_context, in_words
+from dicomnode.deliver.tls import alert_behind, client_context, in_words, is_refusal
 from dicomnode.domain.tls import TlsUnusable
 
 MAX_PDU_LENGTH = 131_072
@@ -39,7 +39,7 @@ class Wire:
     """A connected TCP socket, with TLS or without, that reads and writes whole PDUs.
 
     Every method raises AssociationFailed: TIMEOUT where the peer was silent, CONNECTION where the connection broke,
-    STOPPED within a fraction of a second of `stop` being set.
+    CONFIGURATION where one side refuses the other's TLS, STOPPED within a fraction of a second of `stop` being set.
     """
 
     def __init__(self, sock: socket.socket, stop: threading.Event) -> None:
@@ -183,8 +183,9 @@ class Wire:
                 if silence.too_long():
                     raise AssociationFailed(FailureKind.TIMEOUT, "the peer was silent", transient=True) from error
             except OSError as error:
-                reason = in_words(alert_behind(self._socket, error))
-                raise AssociationFailed(FailureKind.CONNECTION, reason, transient=True) from error
+                behind = alert_behind(self._socket, error)
+                kind = FailureKind.CONFIGURATION if is_refusal(behind) else FailureKind.CONNECTION
+                raise AssociationFailed(kind, in_words(behind), transient=True) from error
 
 
 class _Silence:

@@ -30,4 +30,13 @@ def plan_outputs(flow: Flow, session: Session, row: Enhancement, now: datetime) 
     ]
     for decision in site_rows.matches_of(session, row.id):
         for destination in decision.deliver_to:
-            plan_delivery(session, destination, subject, outputs, rule=decision.rule, node=flow.node, now=now)
+            plan_delivery(
+                session,
+                destination,
+                subject,
+                outputs,
+                rule=decision.rule,
+                node=flow.node,
+                now=now,
+                priority=row.priority,
+            )

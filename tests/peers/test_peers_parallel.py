@@ -17,7 +17,7 @@ from support.proxy import RecordingProxy
 from support.sendingbench import SendingBench
 from support.series import make_mr_series
 
-from dicomnode.db.repositories import deliveries
+from dicomnode.deliver.takeover import release_own
 
 pytestmark = pytest.mark.peers
 
@@ -116,7 +116,7 @@ def test_kill_9_costs_one_instance_of_each_association(instance: Path, proxy: Re
 def release_interrupted(bench: SendingBench) -> None:
     """What a node does at its start."""
     with bench.database.write() as session:
-        deliveries.release_interrupted(session)
+        release_own(session, bench.root, "n")
 
 
 def start_sender(root: Path, port: int) -> "subprocess.Popen[bytes]":

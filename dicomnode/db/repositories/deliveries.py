@@ -1,10 +1,10 @@
 """Deliveries and their instances."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, func, insert, literal_column, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from dicomnode.db.database import now as database_now
@@ -37,6 +37,9 @@ class Answer(NamedTuple):
 
 
 _ITEMS = DeliveryItem.metadata.tables[DeliveryItem.__tablename__]
+_WARNED = (_ITEMS.c.status >= literal_column("45056")) & (_ITEMS.c.status <= literal_column("49151"))
+"""In the words of the partial index. A transient or final failure has no such status."""
+
 _RECORD_ANSWER = (
     update(_ITEMS)
     .where(_ITEMS.c.id == bindparam("of_item"), _ITEMS.c.sop_uid == bindparam("of_uid"), _ITEMS.c.state == "pending")
@@ -50,8 +53,20 @@ def find(session: Session, id: int) -> Delivery | None:
 
 
 def by_subject(session: Session, destination: str, subject: str) -> Delivery | None:
+    """The row, locked: whoever adds instances to it, and whoever concludes it, sees what the other did."""
     query = select(Delivery).where(Delivery.destination == destination, Delivery.subject == subject)
-    return session.scalar(query)
+    return session.scalar(query.with_for_update().execution_options(populate_existing=True))
+
+
+def add(session: Session, row: Delivery) -> bool:
+    """Add a new row. False: another transaction has added one of this subject since `by_subject` found none."""
+    try:
+        with session.begin_nested():
+            session.add(row)
+            session.flush()
+    except IntegrityError:
+        return False
+    return True
 
 
 def locations(session: Session, delivery_id: int, sop_uids: Sequence[str]) -> dict[str, Location]:
@@ -72,28 +87,26 @@ def insert_items(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
         session.connection().execute(insert(_ITEMS), rows)
 
 
-def due(session: Session, destination: str, now: datetime) -> Delivery | None:
-    """The delivery to send next: the oldest whose time has come."""
-    query = (
-        select(Delivery)
-        .where(Delivery.destination == destination, Delivery.state == "pending", Delivery.not_before <= now)
-        .order_by(Delivery.not_before, Delivery.id)
-        .limit(1)
-    )
-    return session.scalar(query)
-
-
 def open_items(session: Session, delivery_id: int) -> Sequence[OpenItem]:
-    """Instances that the destination has not answered for good yet, in the order they were planned in."""
+    """Instances that the destination has not answered for good yet, in the order they were planned in.
+
+    Those that were tried before come last: one over which a destination stumbles every time holds up no other.
+    """
     query = select(*(_ITEMS.c[name] for name in OpenItem._fields))
     query = query.where(_ITEMS.c.delivery_id == delivery_id, _ITEMS.c.state == "pending")
-    return [OpenItem(*row) for row in session.execute(query.order_by(_ITEMS.c.id))]
+    return [OpenItem(*row) for row in session.execute(query.order_by(_ITEMS.c.attempts, _ITEMS.c.id))]
 
 
 def counts(session: Session, delivery_id: int) -> dict[str, int]:
     """Number of instances by state."""
     query = select(DeliveryItem.state, func.count()).where(DeliveryItem.delivery_id == delivery_id)
     return dict(session.execute(query.group_by(DeliveryItem.state)).all())
+
+
+def warnings(session: Session, delivery_id: int) -> int:
+    """Number of instances that the destination stored with a warning (Bxxx)."""
+    query = select(func.count()).where(DeliveryItem.delivery_id == delivery_id, _WARNED)
+    return session.scalar(query) or 0
 
 
 def record_answers(session: Session, answers: Sequence[Answer]) -> None:
@@ -119,20 +132,6 @@ def reopen_failed(session: Session, delivery_id: int) -> int:
     """Failed instances are pending again. Returns how many."""
     query = update(DeliveryItem).where(DeliveryItem.delivery_id == delivery_id, DeliveryItem.state == "failed")
     return int(session.execute(query.values(state="pending")).rowcount)  # type: ignore[attr-defined]
-
-
-def release_interrupted(session: Session) -> int:
-    """Deliveries that were being sent when the node stopped go on where they were. Returns how many."""
-    query = update(Delivery).where(Delivery.state == "sending").values(state="pending", reason="the node restarted")
-    return int(session.execute(query).rowcount)  # type: ignore[attr-defined]
-
-
-def postpone_all(session: Session, destination: str, until: datetime, reason: str) -> None:
-    """The destination cannot be reached: everything that waits for it waits, and says why."""
-    query = update(Delivery).where(
-        Delivery.destination == destination, Delivery.state == "pending", Delivery.not_before <= until
-    )
-    session.execute(query.values(not_before=until, reason=reason))
 
 
 def of_series(session: Session, series_uid: str) -> Sequence[Delivery]:

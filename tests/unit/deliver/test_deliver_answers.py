@@ -15,7 +15,8 @@ from support.sendingbench import SendingBench
 from dicomnode.db.repositories import deliveries
 from dicomnode.db.repositories.deliveries import Answer, OpenItem
 from dicomnode.deliver import answers as answers_module
-from dicomnode.deliver.answers import Answers, _append
+from dicomnode.deliver.answers import Answers
+from dicomnode.deliver.noted import append
 from dicomnode.deliver.outcome import Outcome, Response, from_status, no_response
 
 FILE = Path(str(get_testdata_file("CT_small.dcm", download=False)))
@@ -33,7 +34,7 @@ def bench(tmp_path: Path) -> SendingBench:
 
 
 def answers_of(bench: SendingBench, abort: threading.Event | None = None) -> Answers:
-    made = Answers(bench.database, bench.root, "pacs", abort or threading.Event())
+    made = Answers(bench.database, bench.root, "n", "pacs", abort or threading.Event())
     made.recover()
     return made
 
@@ -89,7 +90,7 @@ def test_what_a_kill_left_in_the_file_is_in_the_ledger_before_anything_is_sent(b
     items = open_items(bench)
     killed.note(items[0], from_status(0))
     killed.note(items[1], from_status(0xC000))
-    with next((bench.root / "answers").iterdir()).open("ab") as file:
+    with next((bench.root / "answers" / "n").iterdir()).open("ab") as file:
         file.write(b'[4, "1.2')  # the disk was full
     assert {row.state for row in bench.items()} == {"pending"}
     answers_of(bench)
@@ -191,7 +192,7 @@ def test_waiting_ends_when_the_node_aborts_and_the_file_keeps_the_answer(bench: 
 def test_a_full_disk_leaves_the_database() -> None:
     descriptor = os.open("/dev/full", os.O_WRONLY)
     try:
-        assert not _append(descriptor, Answer(1, "1.2", "sent", 0, "", 1))
+        assert not append(descriptor, Answer(1, "1.2", "sent", 0, "", 1))
     finally:
         os.close(descriptor)
 
@@ -199,7 +200,7 @@ def test_a_full_disk_leaves_the_database() -> None:
 def test_a_file_that_has_grown_is_emptied(bench: SendingBench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers_module, "LONGEST_FILE", 100)
     answers = answers_of(bench)
-    file = next((bench.root / "answers").iterdir())
+    file = next((bench.root / "answers" / "n").iterdir())
     for item in open_items(bench):
         answers.note(item, Response(Outcome.STORED, 0, "stored"))
         assert file.stat().st_size < 200

@@ -36,7 +36,9 @@ from dicomnode.deliver.outcome import (
         (0x0122, Outcome.PERMANENT),
         (0x0124, Outcome.PERMANENT),
         (0x0111, Outcome.PERMANENT),
-        (0xB001, Outcome.PERMANENT),
+        (0xB001, Outcome.WARNING),
+        (0xB0FF, Outcome.WARNING),
+        (0xB100, Outcome.PERMANENT),
         (0xFF00, Outcome.PERMANENT),
     ],
 )

@@ -17,6 +17,7 @@ from pynetdicom import AE, evt
 from support.peers import free_port
 from support.sendingbench import SendingBench
 
+from dicomnode.db.repositories import outages
 from dicomnode.db.repositories.deliveries import OpenItem
 from dicomnode.deliver.content import OnDisk
 from dicomnode.deliver.destination import Destination, Timeouts
@@ -211,7 +212,13 @@ def test_a_destination_that_is_away_is_asked_once_at_a_time(bench: SendingBench)
         until(lambda: len(bench.events("delivery.retry")) >= 4, "some attempts")
         rows = bench.deliveries()
     assert {row.state for row in rows} <= {"pending", "sending"}
-    assert all("refused" in row.reason for row in rows if row.state == "pending")
+    assert len({event.subject for event in bench.events("delivery.retry")}) >= 4, "each delivery has its turn"
+    assert len(bench.events("destination.down")) == 1
+    with bench.database.read() as session:
+        outage = outages.find(session, "pacs")
+    assert outage is not None
+    assert (outage.kind, outage.attempts) == ("network", len(bench.events("delivery.retry")))
+    assert "refused" in outage.reason
 
 
 def test_stopping_finishes_what_is_on_the_wire(bench: SendingBench, peer: Peer) -> None:

@@ -1,0 +1,108 @@
+"""What operators tell deliveries: send again, cancel, send elsewhere. Each is conditional on the state of the row.
+
+The caller locks the rows (`deliveries.select_for_orders`) and commits them together. A sender that has one in hand
+notices within a moment, and finishes the instance on the wire.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from dicomnode.audit.events import record
+from dicomnode.db.database import now as database_now
+from dicomnode.db.models import Delivery, DeliveryItem, Series
+from dicomnode.db.repositories import deliveries
+from dicomnode.deliver.plan import Sendable, Subject, plan_delivery
+from dicomnode.domain.instance import Location
+from dicomnode.domain.states import DELIVERY
+
+OPEN = DELIVERY.before("cancelled")
+"""States in which a delivery can be cancelled, or sent elsewhere."""
+
+AGAIN = ("failed", "cancelled")
+"""States in which it can be sent again."""
+
+
+def requeue(session: Session, row: Delivery, actor: str, node: str) -> int:
+    """What is left of a dead letter, or of what was cancelled, is sent after all. Returns how many instances.
+
+    Raises ValueError if the delivery is neither.
+    """
+    if row.state not in AGAIN:
+        raise ValueError(f"delivery {row.id} is {row.state}: only a failed one can be sent again")
+    deliveries.reopen_failed(session, row.id)
+    count = deliveries.counts(session, row.id).get("pending", 0)
+    row.state, row.reason, row.finished_at = "pending", f"{actor} asked for it", None
+    row.attempts, row.returns = 0, 0
+    row.not_before = database_now(session)
+    _tell(session, row, "delivery.requeued", f"{actor} sends {count} instances again", actor, node)
+    return count
+
+
+def cancel(session: Session, row: Delivery, actor: str, node: str) -> int:
+    """Nothing more of it is sent. Returns how many instances were not. Raises ValueError if it is over."""
+    if row.state not in OPEN:
+        raise ValueError(f"delivery {row.id} is {row.state}: there is nothing to cancel")
+    count = sum(each for state, each in deliveries.counts(session, row.id).items() if state != "sent")
+    _end(session, row, f"{actor} cancelled it")
+    _tell(session, row, "delivery.cancelled", f"{actor} cancelled it; {count} instances were not sent", actor, node)
+    return count
+
+
+def reroute(session: Session, row: Delivery, to: str, actor: str, node: str) -> int:
+    """What was not sent yet goes to the destination `to`; this one is cancelled. Returns how many instances.
+
+    Those that go to `to` already, by another rule, are not sent twice. Raises ValueError if it is over, or goes there.
+    """
+    if row.state not in OPEN:
+        raise ValueError(f"delivery {row.id} is {row.state}: there is nothing to send elsewhere")
+    if row.destination == to:
+        raise ValueError(f"delivery {row.id} goes to {to} already")
+    left = [item for item in deliveries.items(session, row.id) if item.state != "sent"]
+    series = session.get_one(Series, row.series_uid)
+    count = plan_delivery(
+        session,
+        to,
+        Subject(series.uid, series.study_uid, row.enhancement_id),
+        [_sendable(item) for item in left],
+        rule=row.rule,
+        node=node,
+        now=database_now(session),
+        priority=row.priority,
+    )
+    _end(session, row, f"{actor} sends it to {to} instead")
+    message = f"{actor} sends {count} instances to {to} instead of {row.destination}"
+    _tell(session, row, "delivery.rerouted", message, actor, node, {"to": to, "instances": count})
+    return count
+
+
+def _end(session: Session, row: Delivery, reason: str) -> None:
+    row.state, row.reason, row.lease_until = "cancelled", reason, None
+    row.finished_at = database_now(session)
+
+
+def _sendable(item: DeliveryItem) -> Sendable:
+    location = Location(item.container, item.offset, item.length)
+    return Sendable(item.sop_uid, item.sop_class_uid, item.transfer_syntax_uid, location)
+
+
+def _tell(
+    session: Session,
+    row: Delivery,
+    kind: str,
+    message: str,
+    actor: str,
+    node: str,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    record(
+        session,
+        kind,
+        message,
+        node=node,
+        actor=actor,
+        series_uid=row.series_uid,
+        subject=f"delivery:{row.id}",
+        detail={"destination": row.destination, **(detail or {})},
+    )
