@@ -54,6 +54,8 @@ class Enhancement(Base):
     figures: Mapped[list[Any]] = mapped_column(default=list)
     measured: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """Device, batch size, seconds: what the run cost."""
+    rerouted_to: Mapped[int | None]
+    """The work that an operator had done instead: what rules ask for of this one is asked of that."""
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

@@ -29,6 +29,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("series", schema=None) as batch_op:
         batch_op.add_column(sa.Column("indexed_by", sa.Text(), nullable=False, server_default=""))
+    op.add_column("enhancement", sa.Column("rerouted_to", sa.BigInteger(), nullable=True))
     op.create_table(
         "hold",
         sa.Column("kind", sa.Text(), nullable=False),
