@@ -46,6 +46,7 @@ KINDS: Mapping[str, str] = {
     "enhancement.expired": "the deadline passed: originals only",
     "enhancement.cancelled": "an operator cancelled it",
     "enhancement.retried": "an operator asked for a retry",
+    "enhancement.rerouted": "an operator had other work done instead; detail says which",
     "enhancement.outdated": "its source was corrected or contradicted",
     "enhancing.stopped": "an operator threw the stop switch: originals alone flow",
     "enhancing.started": "an operator let enhancing go on",

@@ -48,7 +48,7 @@ def run(
         fail(f"there is no folder {in_}")
     flow = build_flow(settings_of(config))
     try:
-        rows = list(enhance_folder(flow, name, in_, out, _params(param or []), device, quiet=as_json))
+        rows = list(enhance_folder(flow, name, in_, out, params_of(param or []), device, quiet=as_json))
     except EnhanceError as error:
         fail(str(error))
     if as_json:
@@ -59,7 +59,8 @@ def run(
         raise typer.Exit(1)
 
 
-def _params(pairs: list[str]) -> dict[str, Any]:
+def params_of(pairs: list[str]) -> dict[str, Any]:
+    """Parameters as they are typed, `name=value` each; values are read as YAML. Raises CommandFailed."""
     params: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")

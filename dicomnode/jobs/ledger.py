@@ -82,6 +82,7 @@ def enter(session: Session, work: Work, node: str, now: datetime) -> Enhancement
             return created
         row = enhancements.by_key(session, work.key)  # another node entered it at this moment
         assert row is not None
+    row = _instead(session, row)
     row.priority = min(row.priority, work.priority)
     if row.generation < work.generation:
         row.generation, row.deadline_at = work.generation, work.deadline_at
@@ -90,6 +91,13 @@ def enter(session: Session, work: Work, node: str, now: datetime) -> Enhancement
             row.reason = f"generation {work.generation} of the series is complete"
     elif row.deadline_at is not None:
         row.deadline_at = max(row.deadline_at, work.deadline_at) if work.deadline_at else None
+    return row
+
+
+def _instead(session: Session, row: Enhancement) -> Enhancement:
+    """The work that operators had done instead of this, if they had; locked."""
+    while row.rerouted_to is not None:
+        row = enhancements.locked(session, row.rerouted_to)
     return row
 
 
@@ -119,7 +127,7 @@ def _record_created(session: Session, row: Enhancement, recipe: Recipe, node: st
         f"{recipe.pipeline} {recipe.version} is to be run",
         node=node,
         series_uid=row.series_uid,
-        subject=_subject(row.id),
+        subject=subject_of(row.id),
         detail={"recipe": recipe.digest(), "generation": row.generation, "params": dict(recipe.params)},
     )
 
@@ -141,7 +149,7 @@ def claim(
         f"{worker} took {pipeline} (attempt {attempt})",
         node=node,
         series_uid=series_uid,
-        subject=_subject(id),
+        subject=subject_of(id),
         detail={"worker": worker, "attempt": attempt},
     )
     return Claim(id, attempt, generation, worker)
@@ -202,7 +210,7 @@ def finish(session: Session, row: Enhancement, state: str, reason: str, node: st
         node=node,
         outcome="success" if state == "done" else "failure",
         series_uid=row.series_uid,
-        subject=_subject(row.id),
+        subject=subject_of(row.id),
         detail={"attempt": row.attempt, "verdict": row.verdict, "figures": row.figures, "measured": row.measured},
     )
 
@@ -221,7 +229,7 @@ def fail_attempt(session: Session, row: Enhancement, reason: str, policy: RetryP
         node=node,
         outcome="failure",
         series_uid=row.series_uid,
-        subject=_subject(row.id),
+        subject=subject_of(row.id),
         detail={"attempt": row.attempt, "failures": row.failures, "of": policy.max_attempts},
     )
 
@@ -242,7 +250,7 @@ def give_back(session: Session, held: Claim, reason: str, node: str, pause: floa
         f"{held.worker} gave it back: {reason}",
         node=node,
         series_uid=row.series_uid,
-        subject=_subject(row.id),
+        subject=subject_of(row.id),
         detail={"attempt": held.attempt, "stage": row.stage},
     )
 
@@ -289,23 +297,6 @@ def worker_died(session: Session, worker: str, reason: str, policy: RetryPolicy,
     return len(rows)
 
 
-def operator_moves(session: Session, row: Enhancement, state: str, actor: str, node: str, at: datetime) -> None:
-    """An operator cancels (`cancelled`) or retries (`ready`) work; ValueError when its state does not allow that.
-
-    Work that is done stays done: its outputs are out, and nothing of it is left to be made.
-    """
-    enhancements.lock(session, row)
-    if row.state not in ENHANCEMENT.before(state) or (state == "ready" and row.state in ("running", "done")):
-        raise ValueError(f"job {row.id} is {row.state}: it cannot become {state}")
-    row.state, row.failures, row.not_before = state, 0, at
-    row.lease_until, row.worker, row.reason = None, "", f"{actor} asked for it"
-    if state == "ready":
-        row.deadline_at = None  # an operator who asks for a retry wants the result, late as it is
-    kind = "enhancement.cancelled" if state == "cancelled" else "enhancement.retried"
-    record(
-        session, kind, f"{actor}: {state}", node=node, actor=actor, series_uid=row.series_uid, subject=_subject(row.id)
-    )
-
-
-def _subject(id: int) -> str:
+def subject_of(id: int) -> str:
+    """What the audit calls this piece of work."""
     return f"enhancement:{id}"

@@ -74,6 +74,11 @@ def add(session: Session, row: Enhancement) -> bool:
     return True
 
 
+def locked(session: Session, id: int) -> Enhancement:
+    """The row of this number, locked. Raises NoResultFound."""
+    return session.scalars(_locked(select(Enhancement).where(Enhancement.id == id))).one()
+
+
 def lock(session: Session, row: Enhancement) -> None:
     """Lock a row that was read before, and read it again."""
     session.refresh(row, with_for_update=True)
@@ -169,6 +174,17 @@ def listing(session: Session, limit: int, state: str | None = None) -> Sequence[
         part = {"ready": _READY, "running": _RUNNING}.get(state, (Enhancement.state == state) & _OVER)
         query = query.where(part)
     return session.scalars(query).all()
+
+
+def chosen(session: Session, states: Sequence[str], pipeline: str = "", series_uid: str = "") -> Sequence[int]:
+    """The numbers of the work in one of these states, of this pipeline and series where they are named."""
+    parts = []
+    for state in states:
+        of_state = {"ready": _READY, "running": _RUNNING}.get(state, (Enhancement.state == state) & _OVER)
+        query = select(Enhancement.id).where(of_state)
+        query = query.where(Enhancement.pipeline == pipeline) if pipeline else query
+        parts.append(query.where(Enhancement.series_uid == series_uid) if series_uid else query)
+    return sorted(id for part in parts for id in session.scalars(part))
 
 
 def derived_series(session: Session, enhancement_id: int) -> DerivedSeriesRow | None:

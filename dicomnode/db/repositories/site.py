@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.db.models import Delivery, RuleDecision, SiteRevision
@@ -50,3 +50,9 @@ def matches_of(session: Session, enhancement_id: int) -> Sequence[RuleDecision]:
         RuleDecision.enhancement_id == enhancement_id, RuleDecision.matched, RuleDecision.rule_state == "live"
     )
     return session.scalars(query.order_by(RuleDecision.id)).all()
+
+
+def point_to(session: Session, enhancement_id: int, other_id: int, why: str) -> None:
+    """Decisions that ask for one piece of work ask for another from now on, and say why."""
+    query = update(RuleDecision).where(RuleDecision.enhancement_id == enhancement_id)
+    session.execute(query.values(enhancement_id=other_id, outcome=RuleDecision.outcome + f"; {why}"))

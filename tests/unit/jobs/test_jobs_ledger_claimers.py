@@ -14,6 +14,7 @@ from dicomnode.db.models import AuditEvent, Enhancement
 from dicomnode.db.repositories import enhancements
 from dicomnode.jobs import ledger
 from dicomnode.jobs.ledger import Claim, RetryPolicy, StaleAttempt
+from dicomnode.jobs.operators import operator_moves
 
 PATIENT = RetryPolicy(max_attempts=1000, retry_seconds=0)
 
@@ -158,7 +159,7 @@ def test_of_a_cancel_and_a_commit_at_once_one_counts(database: Database) -> None
                     if number:
                         row = enhancements.find(session, each.enhancement_id)
                         assert row is not None
-                        ledger.operator_moves(session, row, "cancelled", "op", "a", NOW)
+                        operator_moves(session, row, "cancelled", "op", "a", NOW)
                     else:
                         ledger.finish(session, ledger.fenced(session, each), "done", "", "a")
             except (StaleAttempt, ValueError):

@@ -16,6 +16,7 @@ from dicomnode.db.models import AuditEvent, Enhancement
 from dicomnode.db.repositories import enhancements
 from dicomnode.jobs import ledger
 from dicomnode.jobs.ledger import Claim, RetryPolicy, StaleAttempt
+from dicomnode.jobs.operators import operator_moves
 
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
 RETRY = RetryPolicy(max_attempts=3, retry_seconds=3600)
@@ -209,9 +210,9 @@ class LedgerAgainstModel(RuleBasedStateMachine):
             assert row is not None
             if job.state not in (RETRIABLE if wanted == "ready" else {"ready", "running"}):
                 with pytest.raises(ValueError, match="cannot become"):
-                    ledger.operator_moves(session, row, wanted, "op", "a", NOW)
+                    operator_moves(session, row, wanted, "op", "a", NOW)
                 return
-            ledger.operator_moves(session, row, wanted, "op", "a", NOW)
+            operator_moves(session, row, wanted, "op", "a", NOW)
         job.begins_anew()
         job.state = wanted
         job.deadline = "none" if wanted == "ready" else job.deadline

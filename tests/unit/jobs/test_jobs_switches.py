@@ -13,6 +13,7 @@ from dicomnode.db.repositories import enhancements, holds
 from dicomnode.domain.off_peak import OffPeak, Window
 from dicomnode.jobs import ledger, switches
 from dicomnode.jobs.ledger import PRIORITIES, Claim, EnhancingStopped
+from dicomnode.jobs.operators import operator_moves
 from dicomnode.jobs.waiting import waits_for
 from dicomnode.jobs.worker import Held, Worker, WorkerLimits
 
@@ -164,7 +165,7 @@ def test_a_cancelled_job_is_let_go_of_in_its_middle(ledger_database: Database) -
         with ledger_database.write() as session:
             row = enhancements.find(session, held.claim.enhancement_id)
             assert row is not None
-            ledger.operator_moves(session, row, "cancelled", "anna", "n", NOW)
+            operator_moves(session, row, "cancelled", "anna", "n", NOW)
         for _ in range(1000):
             if held.is_interrupted:
                 let_go.set()

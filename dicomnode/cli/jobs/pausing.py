@@ -1,0 +1,39 @@
+"""`jobs pause|resume`."""
+
+from typing import Annotated
+
+import typer
+
+from dicomnode.cli.common import ConfigOption, JsonOption, actor, flow_of, print_json
+from dicomnode.db.repositories import holds
+from dicomnode.db.repositories.holds import JOBS
+from dicomnode.jobs import switches
+
+PipelineOption = Annotated[str, typer.Option("--pipeline", help="Of this pipeline alone.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; others will read it.")]
+
+
+def pause(
+    config: ConfigOption = None, pipeline: PipelineOption = "", reason: ReasonOption = "", as_json: JsonOption = False
+) -> None:
+    """Start nothing more, on any node; what runs goes on."""
+    flow = flow_of(config)
+    with flow.database.write() as session:
+        changed = switches.pause(session, pipeline, actor(), reason, flow.node)
+    _told(pipeline, "paused", changed, as_json)
+
+
+def resume(config: ConfigOption = None, pipeline: PipelineOption = "", as_json: JsonOption = False) -> None:
+    """Start jobs again."""
+    flow = flow_of(config)
+    with flow.database.write() as session:
+        changed = switches.resume(session, pipeline, actor(), flow.node)
+        still = bool(pipeline) and holds.held(session, JOBS) is not None
+    _told(pipeline, "resumed; all jobs are still paused" if still else "resumed", changed, as_json)
+
+
+def _told(pipeline: str, what: str, changed: bool, as_json: bool) -> None:
+    if as_json:
+        print_json({"pipeline": pipeline, "changed": changed})
+    else:
+        print(f"{f'jobs of {pipeline}' if pipeline else 'all jobs'}: {what if changed else 'as before'}")
