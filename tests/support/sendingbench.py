@@ -1,6 +1,8 @@
 """The ledger and the store of a node that only sends: deliveries in, without receiver and workers."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,8 @@ from sqlalchemy import select
 
 from dicomnode.db import migrate
 from dicomnode.db.database import Database
-from dicomnode.db.models import AuditEvent, Delivery, DeliveryItem, Series, Study
+from dicomnode.db.models import AuditEvent, Delivery, DeliveryItem, Outage, Series, Study
+from dicomnode.db.repositories import outages
 from dicomnode.deliver.backoff import Backoff
 from dicomnode.deliver.destination import Destination, Timeouts
 from dicomnode.deliver.plan import Sendable, Subject, plan_delivery
@@ -21,18 +24,22 @@ from dicomnode.domain.instance import Location
 class SendingBench:
     """`plan` makes a delivery of files, `sender` what sends it. One container holds everything.
 
-    `made`: an earlier one, of another process perhaps, worked under this root; nothing may be planned.
+    `made`: an earlier one, of another process perhaps, worked under this root; nothing may be planned. Without
+    `database` it has SQLite under this root.
     """
 
-    def __init__(self, root: Path, *, made: bool = False) -> None:
+    def __init__(self, root: Path, *, made: bool = False, database: Database | None = None) -> None:
         self.root = root / "store"
         self.root.mkdir(parents=True, exist_ok=made)
-        self.database = Database(f"sqlite:///{root}/node.db")
-        migrate.upgrade(self.database)
+        self.database = database or Database(f"sqlite:///{root}/node.db")
+        if database is None:
+            migrate.upgrade(self.database)
         self._container = self.root / "made.tar"
         self._numbers = 0
 
-    def plan(self, files: Sequence[Path], *, copies: int = 1, destination: str = "pacs") -> list[str]:
+    def plan(
+        self, files: Sequence[Path], *, copies: int = 1, destination: str = "pacs", priority: int = 1
+    ) -> list[str]:
         """A delivery of these files, each `copies` times under SOP Instance UIDs of its own. Returns those UIDs.
 
         The UIDs are the ledger's alone, as far as `copies` is above 1: the bytes stay the file's.
@@ -55,7 +62,8 @@ class SendingBench:
             session.flush()
             session.add(_series(series, now))
             session.flush()
-            plan_delivery(session, destination, Subject(series, series), sendables, rule="all", node="n", now=now)
+            subject = Subject(series, series)
+            plan_delivery(session, destination, subject, sendables, rule="all", node="n", now=now, priority=priority)
         return [sendable.sop_uid for sendable in sendables]
 
     def sender(self, port: int, *, associations: int = 1, name: str = "pacs", **options: Any) -> Sender:
@@ -65,8 +73,7 @@ class SendingBench:
             self.database,
             self.root,
             calling_aet="NODE",
-            node="n",
-            **{"backoff": Backoff(0.1, 0.5), "timeouts": Timeouts(dimse=10.0), **options},
+            **{"node": "n", "backoff": Backoff(0.1, 0.5), "timeouts": Timeouts(dimse=10.0), **options},
         )
 
     def deliveries(self) -> list[Delivery]:
@@ -76,6 +83,35 @@ class SendingBench:
     def items(self) -> list[DeliveryItem]:
         with self.database.read() as session:
             return list(session.scalars(select(DeliveryItem).order_by(DeliveryItem.id)))
+
+    @contextmanager
+    def sending(self, port: int, **options: Any) -> Iterator[Sender]:
+        """A sender that runs for the length of the block."""
+        sender = self.sender(port, **options)
+        sender.start()
+        try:
+            yield sender
+        finally:
+            sender.stop()
+            sender.join(10)
+            assert not sender.is_alive()
+
+    def wait_until(self, condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+        """Wait for something that the ledger or a peer sees; fails with `what` and how the deliveries stand."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            standing = [(row.id, row.state, row.reason) for row in self.deliveries()]
+            assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}: {standing}"
+            time.sleep(0.02)
+
+    def wait_for(self, *states: str, seconds: float = 30.0) -> None:
+        """Until every delivery is in one of these states."""
+        self.wait_until(lambda: {row.state for row in self.deliveries()} <= set(states), " or ".join(states), seconds)
+
+    def outage(self) -> Outage | None:
+        """Of the destination `pacs`."""
+        with self.database.read() as session:
+            return outages.find(session, "pacs")
 
     def events(self, kind: str) -> list[AuditEvent]:
         with self.database.read() as session:

@@ -1,0 +1,261 @@
+"""What a PACS may say or do: what is tried again, what is not, what people are told, and that nobody is hammered."""
+
+import itertools
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.data import get_testdata_file
+from pynetdicom import evt
+from pynetdicom.presentation import build_context
+from support.scriptedpacs import Act, Refusal, ScriptedPacs
+from support.sendingbench import SendingBench
+
+from dicomnode.db.repositories import holds
+from dicomnode.deliver.backoff import Backoff
+from dicomnode.deliver.destination import Timeouts
+from dicomnode.deliver.find import STUDY_ROOT_FIND
+from dicomnode.deliver.orders import cancel, requeue, reroute
+
+FILE = Path(str(get_testdata_file("CT_small.dcm", download=False)))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> SendingBench:
+    return SendingBench(tmp_path)
+
+
+@pytest.fixture
+def pacs() -> Iterator[ScriptedPacs]:
+    with ScriptedPacs() as running:
+        yield running
+
+
+def test_every_status_has_its_consequence(bench: SendingBench, pacs: ScriptedPacs) -> None:
+    uids = bench.plan([FILE], copies=5)
+    pacs.script += [0x0000, 0xB000, 0xB0FF, 0xC000, 0xA700, 0xA7FF]
+    with bench.sending(pacs.port):
+        bench.wait_for("failed")
+    assert [row.state for row in bench.items()] == ["sent", "sent", "sent", "failed", "sent"]
+    assert pacs.uids() == Counter(uids) + Counter({uids[4]: 2}), "what was out of resources, and nothing else, again"
+    (event,) = bench.events("delivery.failed")
+    assert event.detail["warnings"] == 2
+    assert "C000: the peer cannot understand it" in bench.deliveries()[0].reason
+    assert bench.outage() is None
+
+
+def test_out_of_resources_rests_the_destination_and_not_one_delivery(bench: SendingBench, pacs: ScriptedPacs) -> None:
+    for _ in range(20):
+        bench.plan([FILE], copies=2)
+    pacs.always = 0xA700
+    with bench.sending(pacs.port, associations=3):
+        bench.wait_until(lambda: (found := bench.outage()) and found.attempts >= 4, "four attempts")
+        asked = len(pacs.asked)
+        assert asked <= bench.outage().attempts + 3  # type: ignore[union-attr]
+        assert bench.outage().kind == "resources"  # type: ignore[union-attr]
+        pacs.always = 0x0000
+        bench.wait_for("sent")
+    assert set(pacs.kept.values()) == {1}
+    assert len(bench.events("destination.down")) == len(bench.events("destination.up")) == 1
+
+
+def test_a_hundred_series_wait_with_one_attempt_at_a_time_and_all_go_at_once(
+    bench: SendingBench, pacs: ScriptedPacs
+) -> None:
+    for _ in range(100):
+        bench.plan([FILE], copies=2)
+    pacs.refusal = Refusal.CONGESTED
+    backoff = Backoff(0.1, 0.8)
+    with bench.sending(pacs.port, associations=4, backoff=backoff):
+        pacs.wait_until(lambda: len(pacs.knocks) >= 7, "seven attempts")
+        waits = [later - earlier for earlier, later in itertools.pairwise(pacs.knocks)]
+        for number, wait in enumerate(waits, start=1):
+            assert wait >= backoff.ceiling(number) / 2, "it grows, whoever tries"
+        assert len({round(wait, 2) for wait in waits[3:]}) > 1, "it has jitter"
+        pacs.refusal = None
+        back = time.monotonic()
+        bench.wait_for("sent")
+        print(f"100 series sent {time.monotonic() - back:.2f} s after the return")
+    assert set(pacs.kept.values()) == {1}
+    assert len(pacs.kept) == 200
+    assert pacs.asked[1].at - pacs.asked[0].at < backoff.cap / 2, "nobody waits any longer once one got through"
+
+
+def test_a_refusal_for_good_stops_and_tells_and_ends_by_itself(bench: SendingBench, pacs: ScriptedPacs) -> None:
+    bench.plan([FILE], copies=2)
+    bench.plan([FILE], copies=2)
+    pacs.refusal = Refusal.UNKNOWN_CALLER
+    with bench.sending(pacs.port, refused_seconds=3.0):
+        bench.wait_until(lambda: bench.events("destination.stopped"), "the stop")
+        time.sleep(1.0)
+        assert len(pacs.knocks) == 1, "it is not asked again at the pace of a network's trouble"
+        (event,) = bench.events("destination.stopped")
+        assert "configuration error" in event.message
+        assert "does not recognize this node's calling AE title" in event.message
+        pacs.refusal = None
+        bench.wait_for("sent", seconds=10.0)
+    assert len(bench.events("destination.up")) == 1
+
+
+def test_a_new_sender_asks_a_stopped_destination_at_once(bench: SendingBench, pacs: ScriptedPacs) -> None:
+    bench.plan([FILE])
+    pacs.refusal = Refusal.UNKNOWN_CALLED
+    with bench.sending(pacs.port):
+        bench.wait_until(bench.outage, "the stop")
+    pacs.refusal = None
+    with bench.sending(pacs.port):
+        bench.wait_for("sent", seconds=5.0)
+
+
+def test_an_abort_amid_a_series_costs_the_instance_alone(bench: SendingBench, pacs: ScriptedPacs) -> None:
+    uids = bench.plan([FILE], copies=5)
+    pacs.script += [0, 0, Act.ABORT]
+    with bench.sending(pacs.port):
+        bench.wait_for("sent")
+    assert pacs.uids() == Counter(uids) + Counter([uids[2]])
+    assert [each.sop_uid for each in pacs.asked] == [*uids[:3], *uids[3:], uids[2]], "the stumbling block comes last"
+    assert bench.events("destination.down") == []
+
+
+def test_silence_is_the_destinations_trouble_and_ends_with_it(bench: SendingBench, pacs: ScriptedPacs) -> None:
+    for _ in range(4):
+        bench.plan([FILE], copies=2)
+    pacs.always = Act.SILENCE
+    with bench.sending(pacs.port, timeouts=Timeouts(dimse=0.5)):
+        bench.wait_until(lambda: (found := bench.outage()) and found.attempts >= 2, "two attempts")
+        assert len(pacs.asked) <= 3
+        pacs.always = 0
+        bench.wait_for("sent")
+    assert set(pacs.kept.values()) == {1}
+
+
+def test_a_silent_destination_holds_up_no_other(bench: SendingBench, pacs: ScriptedPacs) -> None:
+    short = Timeouts(dimse=2.0)
+    with ScriptedPacs() as silent:
+        silent.always = Act.SILENCE
+        for _ in range(3):
+            bench.plan([FILE], copies=3)
+            bench.plan([FILE], copies=3, destination="silent")
+        with bench.sending(pacs.port), bench.sending(silent.port, name="silent", timeouts=short):
+            bench.wait_until(lambda: sum(pacs.kept.values()) == 9, "the good one to have everything", 5.0)
+            assert sum(silent.kept.values()) == 0
+
+
+class Catalogue:
+    """C-FIND at image level: names the instances in `uids`."""
+
+    def __init__(self) -> None:
+        self.uids: set[str] = set()
+        self.asked = 0
+
+    def find(self, event: Any) -> Iterator[tuple[int, Any]]:
+        self.asked += 1
+        wanted = event.identifier.SOPInstanceUID
+        for uid in [wanted] if isinstance(wanted, str) else wanted:
+            if uid in self.uids:
+                answer = event.identifier
+                answer.SOPInstanceUID = uid
+                yield 0xFF00, answer
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_duplicate_after_a_lost_answer_is_looked_up(bench: SendingBench, is_there: bool) -> None:
+    uids, catalogue = bench.plan([FILE], copies=3), Catalogue()
+    query = build_context(STUDY_ROOT_FIND)
+    with ScriptedPacs(contexts=[query], handlers=[(evt.EVT_C_FIND, catalogue.find)]) as pacs:
+        pacs.script += [0, Act.KEEP_AND_ABORT]
+        pacs.duplicate = 0x0111
+        catalogue.uids = {uids[1]} if is_there else set()
+        with bench.sending(pacs.port):
+            bench.wait_for("sent" if is_there else "failed")
+    item = bench.items()[1]
+    assert (item.state, item.status) == ("sent" if is_there else "failed", 0x0111)
+    assert ("C-FIND names it" if is_there else "C-FIND does not name it") in item.detail
+    assert catalogue.asked == 1
+
+
+def test_a_duplicate_without_an_earlier_attempt_is_a_failure(bench: SendingBench, pacs: ScriptedPacs) -> None:
+    bench.plan([FILE])
+    pacs.always = 0x0111
+    with bench.sending(pacs.port):
+        bench.wait_for("failed")
+    assert "has an instance of this UID already" in bench.items()[0].detail
+
+
+def test_a_pause_ends_after_the_instance_on_the_wire_and_outlives_a_restart(
+    bench: SendingBench, pacs: ScriptedPacs
+) -> None:
+    uids = bench.plan([FILE], copies=200)
+    pacs.slow_seconds = 0.05
+    with bench.sending(pacs.port):
+        pacs.wait_until(lambda: len(pacs.asked) > 5, "some instances")
+        with bench.database.write() as session:
+            holds.hold(session, holds.DESTINATION, "pacs", "admin", "the archive is being moved")
+        bench.wait_for("pending")
+        seen = len(pacs.asked)
+        assert seen < 100
+    assert bench.deliveries()[0].reason == "admin paused pacs"
+    with bench.sending(pacs.port):
+        time.sleep(1.0)
+        assert len(pacs.asked) == seen
+        pacs.slow_seconds = 0.0
+        with bench.database.write() as session:
+            holds.release(session, holds.DESTINATION, "pacs")
+        bench.wait_for("sent")
+    assert pacs.uids() == Counter(uids)
+    assert bench.events("delivery.retry") == []
+
+
+def test_what_an_operator_cancels_while_it_is_sent_stays_cancelled(bench: SendingBench, pacs: ScriptedPacs) -> None:
+    uids = bench.plan([FILE], copies=200)
+    pacs.slow_seconds = 0.02
+    with bench.sending(pacs.port):
+        pacs.wait_until(lambda: len(pacs.asked) > 3, "some instances")
+        with bench.database.write() as session:
+            (row,) = bench.deliveries()
+            cancel(session, session.merge(row), "admin", "n")
+        time.sleep(1.0)
+        seen = len(pacs.asked)
+        time.sleep(0.5)
+        assert len(pacs.asked) == seen < 200
+    (row,) = bench.deliveries()
+    assert (row.state, row.reason) == ("cancelled", "admin cancelled it")
+    assert [item.state for item in bench.items()].count("sent") == seen, "what had been answered is known"
+    with bench.database.write() as session:
+        assert requeue(session, session.merge(row), "admin", "n") == 200 - seen
+    pacs.slow_seconds = 0.0
+    with bench.sending(pacs.port):
+        bench.wait_for("sent")
+    assert pacs.uids() == Counter(uids)
+
+
+def test_what_is_left_goes_elsewhere_and_nothing_twice(bench: SendingBench, pacs: ScriptedPacs) -> None:
+    uids = bench.plan([FILE], copies=6)
+    pacs.script += [0, 0, 0xC000, 0, 0, 0]
+    with bench.sending(pacs.port):
+        bench.wait_for("failed")
+    with bench.database.write() as session:
+        (row,) = bench.deliveries()
+        assert reroute(session, session.merge(row), "archive", "admin", "n") == 1
+    with ScriptedPacs() as archive, bench.sending(archive.port, name="archive"):
+        bench.wait_for("sent", "cancelled")
+        assert archive.uids() == Counter([uids[2]])
+    old, new = bench.deliveries()
+    assert (old.state, new.destination, new.state) == ("cancelled", "archive", "sent")
+    assert bench.events("delivery.rerouted")[0].detail["to"] == "archive"
+
+
+def test_what_is_urgent_goes_first_even_into_a_long_series(bench: SendingBench, pacs: ScriptedPacs) -> None:
+    routine = bench.plan([FILE], copies=150, priority=1)
+    pacs.slow_seconds = 0.02
+    with bench.sending(pacs.port):
+        pacs.wait_until(lambda: len(pacs.asked) > 3, "some instances")
+        stat = bench.plan([FILE], copies=3, priority=0)
+        bench.wait_for("sent")
+    order = [each.sop_uid for each in pacs.asked]
+    assert max(order.index(uid) for uid in stat) < 100
+    assert pacs.uids() == Counter([*routine, *stat])
+    assert bench.events("delivery.retry") == []
