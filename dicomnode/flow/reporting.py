@@ -15,6 +15,7 @@ from dicomnode.deliver.destination import Destination, Timeouts
 from dicomnode.deliver.outcome import AssociationFailed
 from dicomnode.domain.peer import host_and_port
 from dicomnode.flow.context import Flow
+from dicomnode.observe import checkpoint
 
 TIMEOUTS = Timeouts(connect=5.0, acse=10.0, dimse=20.0)
 """Together shorter than a claim on the request."""
@@ -32,6 +33,7 @@ def report_request(flow: Flow, request: CommitmentRequest) -> None:
         _abandon(flow, request, reason + f'dicom.peers."{title}".report_to')
         return
     trouble = _tell(destination, request)
+    checkpoint("told")
     with flow.database.write() as session:
         if trouble:
             _try_later(flow, session, request, destination, trouble)

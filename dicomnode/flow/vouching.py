@@ -24,7 +24,7 @@ from dicomnode.store.doctor import Trouble
 from dicomnode.store.repair import repair
 
 LEASE_SECONDS = 60.0
-"""A claim that was not renewed for so long is another node's; reporting takes less, judging renews it."""
+"""A claim that was not renewed for so long another node may take; reporting takes less, judging renews it."""
 
 _Kind = TypeVar("_Kind", Fail, Wait)
 _BATCH = 20
@@ -39,10 +39,10 @@ def vouch_due(flow: Flow) -> bool:
     Raises database errors, and OSError where the store cannot be listed.
     """
     with flow.database.read() as session:
-        due = commitment_requests.due(session, _BATCH)
+        due = commitment_requests.due(session, flow.node, _BATCH)
     for id in due:
         with flow.database.write() as session:
-            request = commitment_requests.claim(session, id, LEASE_SECONDS)
+            request = commitment_requests.claim(session, id, flow.node, LEASE_SECONDS)
         if request is not None and request.state == "waiting":
             _judge(flow, request)
         elif request is not None:

@@ -78,6 +78,8 @@ class CommitmentRequest(Base):
     received_at: Mapped[datetime]
     due_at: Mapped[datetime | None]
     """When it is looked at, or reported, next; null once it is over."""
+    claimed_by: Mapped[str] = mapped_column(default="")
+    """The node that looks at it, or reports it, while `due_at` lies ahead for that reason."""
     attempts: Mapped[int] = mapped_column(default=0)
     """Reports that did not get through, in a row."""
     report_until: Mapped[datetime | None]

@@ -73,25 +73,29 @@ def reopen(session: Session, row: CommitmentRequest) -> bool:
     return changed
 
 
-def due(session: Session, limit: int) -> Sequence[int]:
-    """IDs of the requests whose time has come, the longest due first."""
-    ready = CommitmentRequest.state.in_(OPEN) & (CommitmentRequest.due_at <= Clock())
-    return session.scalars(
-        select(CommitmentRequest.id).where(ready).order_by(CommitmentRequest.due_at).limit(limit)
-    ).all()
+def due(session: Session, node: str, limit: int) -> Sequence[int]:
+    """IDs of the requests that this node may take now, the longest due first."""
+    ready = select(CommitmentRequest.id).where(_ready(node))
+    return session.scalars(ready.order_by(CommitmentRequest.due_at).limit(limit)).all()
 
 
-def claim(session: Session, id: int, seconds: float) -> CommitmentRequest | None:
-    """Take a request that is due, for so many seconds on the database's clock. None: another node was faster."""
-    ready = CommitmentRequest.state.in_(OPEN) & (CommitmentRequest.due_at <= Clock())
-    if not _change(session, (CommitmentRequest.id == id) & ready, {"due_at": Clock(seconds)}):
+def _ready(node: str) -> ColumnElement[bool]:
+    """Its time has come; or this node had taken it and did not finish, as it looks after one at a time."""
+    is_open = CommitmentRequest.due_at.is_not(None) & CommitmentRequest.state.in_(OPEN)
+    return is_open & ((CommitmentRequest.due_at <= Clock()) | (CommitmentRequest.claimed_by == node))
+
+
+def claim(session: Session, id: int, node: str, seconds: float) -> CommitmentRequest | None:
+    """Take a request for so many seconds on the database's clock. None: another node was faster."""
+    values = {"due_at": Clock(seconds), "claimed_by": node}
+    if not _change(session, (CommitmentRequest.id == id) & _ready(node), values):
         return None
     return session.get_one(CommitmentRequest, id, populate_existing=True)
 
 
 def renew(session: Session, row: CommitmentRequest, seconds: float) -> CommitmentRequest | None:
     """Hold a claim for so many seconds more: the row anew. None: it has lapsed, and somebody else has it."""
-    if not move(session, row, due_at=Clock(seconds)):
+    if not move(session, row, due_at=Clock(seconds), claimed_by=row.claimed_by):
         return None
     return session.get_one(CommitmentRequest, row.id, populate_existing=True)
 
@@ -103,7 +107,7 @@ def move(session: Session, row: CommitmentRequest, **values: Any) -> bool:
     """
     states = REQUEST.before(values["state"]) if "state" in values else (row.state,)
     ours = (CommitmentRequest.id == row.id) & (CommitmentRequest.due_at == row.due_at)
-    return _change(session, ours & CommitmentRequest.state.in_(states), values)
+    return _change(session, ours & CommitmentRequest.state.in_(states), {"claimed_by": ""} | values)
 
 
 def postpone_peer(session: Session, calling_aet: str, until: datetime) -> None:

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from secrets import token_hex
 
 import pytest
 from sqlalchemy import update
@@ -23,9 +24,10 @@ def ask(database: Database, asked: Asked = ASKED) -> tuple[CommitmentRequest, st
         return requests.ask(session, asked, DUPLICATE)
 
 
-def claim(database: Database, id: int = 1, seconds: float = 60) -> CommitmentRequest | None:
+def claim(database: Database, id: int = 1, seconds: float = 60, node: str = "") -> CommitmentRequest | None:
+    """By a node of its own each time, unless `node` says which."""
     with database.write() as session:
-        return requests.claim(session, id, seconds)
+        return requests.claim(session, id, node or token_hex(4), seconds)
 
 
 def move(database: Database, row: CommitmentRequest, **values: object) -> bool:
@@ -55,11 +57,26 @@ def test_a_request_is_due_at_once_and_one_nodes_for_a_while(database: Database) 
     row, became = ask(database)
     assert (became, row.state, row.ordinal) == ("new", "waiting", 0)
     with database.read() as session:
-        assert requests.due(session, 10) == [row.id]
+        assert requests.due(session, "n", 10) == [row.id]
     assert claim(database) is not None
     assert claim(database) is None
     with database.read() as session:
-        assert requests.due(session, 10) == []
+        assert requests.due(session, "n", 10) == []
+
+
+def test_what_a_node_left_undone_it_takes_up_at_once(database: Database) -> None:
+    """After a kill -9, say: nobody else does before the claim has lapsed."""
+    ask(database)
+    first = claim(database, node="left")
+    assert first is not None
+    with database.read() as session:
+        assert requests.due(session, "left", 10) == [1]
+        assert requests.due(session, "right", 10) == []
+    again = claim(database, node="left")
+    assert again is not None
+    assert not move(database, first, state="judged")
+    assert move(database, again, due_at=again.due_at)
+    assert claim(database, node="left") is None, "what it has finished with waits for its time"
 
 
 def test_of_many_nodes_one_gets_it(database: Database) -> None:
@@ -135,4 +152,4 @@ def test_what_else_a_modality_is_to_be_told_waits_while_it_is_away(database: Dat
         session.execute(update(CommitmentRequest).where(CommitmentRequest.id != 2).values(state="judged"))
         requests.postpone_peer(session, "CT1", database_now(session) + timedelta(minutes=5))
     with database.read() as session:
-        assert sorted(requests.due(session, 10)) == [2, 3], "what is to be judged, and another modality's, go on"
+        assert sorted(requests.due(session, "n", 10)) == [2, 3], "what is to be judged, and another modality's, go on"

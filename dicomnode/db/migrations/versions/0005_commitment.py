@@ -121,6 +121,7 @@ def _commitments() -> None:
         sa.Column("received_at", sa.DateTime(), nullable=False),
         sa.Column("due_at", sa.DateTime(), nullable=True),
         sa.Column("attempts", sa.BigInteger(), nullable=False),
+        sa.Column("claimed_by", sa.Text(), nullable=False),
         sa.Column("report_until", sa.DateTime(), nullable=True),
         sa.Column("arrived_at", sa.DateTime(), nullable=True),
         sa.Column("failures", Document, nullable=False),
