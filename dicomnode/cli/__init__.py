@@ -9,6 +9,7 @@ from dicomnode import __version__
 from dicomnode.cli import (
     audit,
     bench,
+    commitments,
     config,
     db,
     deliveries,
@@ -51,6 +52,7 @@ for name, noun in {
     "jobs": jobs,
     "enhancing": enhancing,
     "deliveries": deliveries,
+    "commitments": commitments,
     "pipelines": pipelines,
     "models": models,
     "audit": audit,

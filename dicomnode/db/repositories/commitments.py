@@ -77,6 +77,18 @@ def anything_reported(session: Session) -> bool:
     return session.connection().execute(query.limit(1)).first() is not None
 
 
+def listing(session: Session, limit: int, state: str | None = None) -> Sequence[Commitment]:
+    """The newest first."""
+    query = select(Commitment).order_by(Commitment.asked_at.desc(), Commitment.transaction_uid).limit(limit)
+    return session.scalars(query.where(Commitment.state == state) if state else query).all()
+
+
+def reports(session: Session, transaction_uid: str) -> Sequence[CommitmentReport]:
+    """All reports that came under this Transaction UID, asked for or not, in their order."""
+    query = select(CommitmentReport).where(CommitmentReport.transaction_uid == transaction_uid)
+    return session.scalars(query.order_by(CommitmentReport.id)).all()
+
+
 def _changed(session: Session, query: Any) -> int:
     changed = session.execute(query, execution_options={"synchronize_session": False})
     return int(changed.rowcount)  # type: ignore[attr-defined]
