@@ -1,6 +1,6 @@
 """What operators tell deliveries: send again, cancel, send elsewhere. Each is conditional on the state of the row.
 
-The caller locks the rows (`deliveries.select_for_orders`) and commits them together. A sender that has one in hand
+The caller locks the row (`deliveries.lock`). A sender that has one in hand
 notices within a moment, and finishes the instance on the wire.
 """
 

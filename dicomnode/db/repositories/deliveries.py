@@ -1,6 +1,6 @@
 """Deliveries and their instances."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, func, insert, literal_column, select, update
@@ -50,6 +50,22 @@ _RECORD_ANSWER = (
 
 def find(session: Session, id: int) -> Delivery | None:
     return session.get(Delivery, id)
+
+
+def lock(session: Session, id: int) -> Delivery | None:
+    """The row as it is now, of this transaction until it ends."""
+    query = select(Delivery).where(Delivery.id == id)
+    return session.scalar(query.with_for_update().execution_options(populate_existing=True))
+
+
+def chosen(session: Session, states: Collection[str], destination: str = "", series_uid: str = "") -> Sequence[int]:
+    """Numbers of the deliveries in these states, to one destination and of one series where those are given."""
+    query = select(Delivery.id).where(Delivery.state.in_(states)).order_by(Delivery.id)
+    if destination:
+        query = query.where(Delivery.destination == destination)
+    if series_uid:
+        query = query.where(Delivery.series_uid == series_uid)
+    return session.scalars(query).all()
 
 
 def by_subject(session: Session, destination: str, subject: str) -> Delivery | None:
@@ -143,10 +159,29 @@ def items(session: Session, delivery_id: int) -> Sequence[DeliveryItem]:
     return session.scalars(query).all()
 
 
-def listing(session: Session, limit: int, state: str | None = None) -> Sequence[Delivery]:
+def listing(
+    session: Session, limit: int, state: str | None = None, destination: str | None = None
+) -> Sequence[Delivery]:
     """The newest first."""
     query = select(Delivery).order_by(Delivery.id.desc()).limit(limit)
-    return session.scalars(query.where(Delivery.state == state) if state else query).all()
+    if state:
+        query = query.where(Delivery.state == state)
+    if destination:
+        query = query.where(Delivery.destination == destination)
+    return session.scalars(query).all()
+
+
+def warned_by_destination(session: Session) -> dict[str, int]:
+    """Number of instances that each destination stored with a warning."""
+    query = select(Delivery.destination, func.count()).join(DeliveryItem, DeliveryItem.delivery_id == Delivery.id)
+    return dict(session.execute(query.where(_WARNED).group_by(Delivery.destination)).all())
+
+
+def refused_by_destination(session: Session) -> dict[str, int]:
+    """Number of instances in dead letters, by destination."""
+    query = select(Delivery.destination, func.count()).join(DeliveryItem, DeliveryItem.delivery_id == Delivery.id)
+    dead = (Delivery.state == "failed") & (DeliveryItem.state == "failed")
+    return dict(session.execute(query.where(dead).group_by(Delivery.destination)).all())
 
 
 def counts_by_state(session: Session) -> dict[tuple[str, str], int]:
