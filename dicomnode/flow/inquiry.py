@@ -199,7 +199,7 @@ class Inquiry:
                 return
             allowed = self._settings.requests
             if row.confirm_attempts + 1 < allowed:  # what was stored a moment ago may not be in its index yet
-                words = f"C-FIND names {len(found)} of {len(case.instances)} instances"
+                words = f"{self._destination} does not name {len(missing)} of its instances by C-FIND"
                 ask_later(session, row, self._delay(row), words)
             else:
                 send_again(session, row, dict.fromkeys(missing, _NOT_NAMED), asked_at, allowed, self._flow.node)

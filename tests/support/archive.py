@@ -55,6 +55,8 @@ class Archive:
     queries: list[Dataset] = field(default_factory=list)
     received: list[str] = field(default_factory=list)
     kept: dict[str, Dataset] = field(default_factory=dict)
+    peers: set[tuple[str, int]] = field(default_factory=set)
+    """Where requests of storage commitment came from: a port for each association."""
     answers: list[int] = field(default_factory=list)
     """Statuses that its N-EVENT-REPORTs were answered with."""
     failures: list[BaseException] = field(default_factory=list)
@@ -114,6 +116,7 @@ class Archive:
         ]
         asked = Asked(str(data.TransactionUID), items)
         self.asked.append(asked)
+        self.peers.add((event.assoc.requestor.address, event.assoc.requestor.port))
         if self.action == 0:
             if self.report == "before":
                 self._write_report_first(event.assoc, asked)
