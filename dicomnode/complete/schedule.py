@@ -49,7 +49,7 @@ def note_requests(session: Session, now: datetime) -> set[str]:
     Not before: a list does not say to which series those belong that are still to come.
     """
     touched: set[str] = set()
-    for request in commitment_notes.arriving(session):
+    for request in commitment_notes.arriving(session, now):
         listed = instances.by_series(session, [sop_uid for _, sop_uid in request.instances])
         if listed is None or not commitment_notes.arrived(session, request, now):
             continue

@@ -60,11 +60,12 @@ class Answer:
     containers: frozenset[str]
 
 
-def answers(log: Iterable[str], container: str = "/containers/") -> list[Answer]:
+def answers(log: Iterable[str], container: str = "/containers/", member: str = _INSTANCE) -> list[Answer]:
     """Every P-DATA-TF that was sent, each held against the bytes its thread wrote to a container since the one before.
 
     `synced`: there were such bytes, and for each container written to, a data sync, of whatever thread, began after the
     last write had returned, succeeded, and returned before the answer began to go out. An association has one thread.
+    `member`: in the name of the first member of a write that counts.
     """
     found: list[Answer] = []
     written_by: dict[str, dict[str, int]] = defaultdict(dict)
@@ -73,7 +74,7 @@ def answers(log: Iterable[str], container: str = "/containers/") -> list[Answer]
         written = written_by[call.thread]
         if call.name in ("fdatasync", "fsync"):
             syncs[call.file].append(call)
-        elif container in call.file and call.result > 0 and (_INSTANCE in call.arguments or call.file in written):
+        elif container in call.file and call.result > 0 and (member in call.arguments or call.file in written):
             written[call.file] = call.end
         elif call.name.startswith("send") and _P_DATA_TF.match(call.arguments):
             kept = [_synced(syncs[file], last, call.begin) for file, last in written.items()]

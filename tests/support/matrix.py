@@ -34,7 +34,7 @@ CHECKS: dict[int, Check] = {
         short={"instances": 300, "senders": 3, "rounds": 2},
         long={"instances": 2000, "senders": 3, "rounds": 25},
     ),
-    2: Check("order of system calls: data sync, then C-STORE-RSP", ("test_faults_order",)),
+    2: Check("order of system calls: data sync, then the response", ("test_faults_order", "test_faults_commitment_kept")),
     3: Check("disk full, then space again", ("test_faults_disk_full", "test_store_disk_full")),
     4: Check("inodes exhausted; file system read-only", ("test_faults_few_inodes", "test_store_disk_full")),
     5: Check(
@@ -50,6 +50,12 @@ CHECKS: dict[int, Check] = {
         long={"rounds": 50},
     ),
     8: Check("the PACS is away for minutes", ("test_peers_outage",)),
+    10: Check(
+        "storage commitment for a modality: unknown, damaged, away, killed in between",
+        ("test_faults_commitment",),
+        short={"instances": 6, "rounds": 1},
+        long={"instances": 200, "rounds": 10},
+    ),
     12: Check(
         "50 stalled half-PDUs and 300 silent sockets, a C-ECHO every 0.5 s",
         ("test_faults_stalled",),

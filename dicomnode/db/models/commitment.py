@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from dicomnode.db.models.base import Base
 from dicomnode.db.types import Identity
 
-_ARRIVING = text("arrived_at IS NULL AND state = 'waiting'")
+_ARRIVING = text("arrived_at IS NULL")
 
 
 class Commitment(Base):
@@ -60,7 +60,7 @@ class CommitmentRequest(Base):
     __table_args__ = (
         UniqueConstraint("calling_aet", "transaction_uid", "ordinal"),
         Index("ix_commitment_request_due", "due_at"),
-        Index("ix_commitment_request_arriving", "id", sqlite_where=_ARRIVING, postgresql_where=_ARRIVING),
+        Index("ix_commitment_request_arriving", "received_at", sqlite_where=_ARRIVING, postgresql_where=_ARRIVING),
     )
 
     id: Mapped[int] = mapped_column(Identity, primary_key=True)

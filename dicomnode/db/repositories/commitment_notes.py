@@ -1,15 +1,17 @@
 """What receivers noted of storage commitment: reports as they came, and lists that are still arriving."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import literal_column, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.db.models import CommitmentReport, CommitmentRequest
 
-_ARRIVING = CommitmentRequest.arrived_at.is_(None) & (CommitmentRequest.state == literal_column("'waiting'"))
-"""In the words of the partial index: no database uses it for a state that is a parameter."""
+PATIENCE = timedelta(days=1)
+"""For how long a list may lack something and still become evidence, whatever its modality was answered meanwhile."""
+AT_ONCE = 50
+"""How many lists are looked at with each batch: of more, the newest."""
 
 
 def keep_report(session: Session, report: CommitmentReport) -> bool:
@@ -26,9 +28,11 @@ def keep_report(session: Session, report: CommitmentReport) -> bool:
     return True
 
 
-def arriving(session: Session) -> Sequence[CommitmentRequest]:
-    """Requests of which not all that they list was here when somebody last looked, the oldest first."""
-    return session.scalars(select(CommitmentRequest).where(_ARRIVING).order_by(CommitmentRequest.id)).all()
+def arriving(session: Session, now: datetime) -> Sequence[CommitmentRequest]:
+    """Requests of which not all that they list was here when somebody last looked."""
+    lacking = CommitmentRequest.arrived_at.is_(None) & (CommitmentRequest.received_at > now - PATIENCE)
+    query = select(CommitmentRequest).where(lacking).order_by(CommitmentRequest.received_at.desc()).limit(AT_ONCE)
+    return session.scalars(query).all()
 
 
 def arrived(session: Session, request: CommitmentRequest, at: datetime) -> bool:

@@ -136,11 +136,11 @@ def _commitments() -> None:
         ),
     )
     op.create_index("ix_commitment_request_due", "commitment_request", ["due_at"])
-    arriving = sa.text("arrived_at IS NULL AND state = 'waiting'")
+    arriving = sa.text("arrived_at IS NULL")
     op.create_index(
         "ix_commitment_request_arriving",
         "commitment_request",
-        ["id"],
+        ["received_at"],
         sqlite_where=arriving,
         postgresql_where=arriving,
     )
