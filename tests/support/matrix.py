@@ -34,7 +34,7 @@ CHECKS: dict[int, Check] = {
         short={"instances": 300, "senders": 3, "rounds": 2},
         long={"instances": 2000, "senders": 3, "rounds": 25},
     ),
-    2: Check("order of system calls: data sync, then the response", ("test_faults_order", "test_faults_commitment_kept")),
+    2: Check("system calls: data sync, then the response", ("test_faults_order", "test_faults_commitment_kept")),
     3: Check("disk full, then space again", ("test_faults_disk_full", "test_store_disk_full")),
     4: Check("inodes exhausted; file system read-only", ("test_faults_few_inodes", "test_store_disk_full")),
     5: Check(
