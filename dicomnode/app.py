@@ -1,14 +1,12 @@
 """The composition root: settings in, a running node out. The only place that builds things."""
 
-import fcntl
-import os
+import secrets
 import threading
-from collections import deque
+import time
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
-from typing import TextIO
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dicomnode import __version__
@@ -32,7 +30,9 @@ from dicomnode.enhance.registry import Registry
 from dicomnode.enhance.runner import Engine
 from dicomnode.flow import Flow, complete_due, run_job, take_in
 from dicomnode.flow.comparison import same_pixels
+from dicomnode.flow.estates import Estates
 from dicomnode.flow.job import sweep_staging
+from dicomnode.flow.membership import BEATS_PER_LEASE, CannotEnter, Membership, Superseded
 from dicomnode.flow.retention import retain
 from dicomnode.flow.transcoding import transcoder
 from dicomnode.flow.vouching import vouch_due
@@ -49,7 +49,8 @@ from dicomnode.receive.tenancy import StillThere
 from dicomnode.settings import Settings
 from dicomnode.store.header import silence_pydicom
 from dicomnode.store.index import Applied, Indexer
-from dicomnode.store.sweep import AllBut, sweep_dead
+from dicomnode.store.lock import StoreLock, StoreTaken, store_name
+from dicomnode.store.sweep import sweep_dead
 
 DRAIN_SECONDS = 10.0
 RETENTION_SECONDS = 60.0
@@ -83,9 +84,15 @@ class Node:
     def __init__(self, settings: Settings, worker_command: Sequence[str]) -> None:
         """`worker_command`: arguments for the Python interpreter that start a worker with these settings."""
         self.settings = settings
-        self._lock_file = _only_instance(settings.store.root)
         self._pipelines = stamp(settings.pipelines.path)
         self.flow = build_flow(settings)
+        boot = secrets.token_hex(8)
+        self._lock = _lock(settings, boot, alone=self.flow.database.is_sqlite)
+        self.membership = Membership(
+            self.flow.database, self.flow.node, boot, store_name(self.flow.root), settings.node.lease_seconds
+        )
+        self.superseded = threading.Event()
+        """Set when another process works under this node's name: this one must end."""
         self.decoder = Decoder()
         self._draining = False
         self._addresses = Addresses.of(settings.dicom)
@@ -96,7 +103,8 @@ class Node:
             changed=self._receivers_changed,
             died=self._receiver_died,
         )
-        self._dead_receivers: deque[Death] = deque()
+        self._estates = Estates(self.flow, self.membership)
+        self._reap_from = time.monotonic()
         self._indexer = Indexer(
             settings.store.root,
             settings.node.name,
@@ -104,7 +112,9 @@ class Node:
             partial(take_in, self.flow),
             partial(same_pixels, self.flow, self.decoder),
             trusted=self._receivers.trusted,
+            looks_after=self.membership.looks_after,
         )
+        self._alive_loop = Loop("alive", settings.node.lease_seconds / BEATS_PER_LEASE, self._give_sign_of_life)
         self._index_loop = Loop("index", 0.1, self._index)
         self._sweep_loop = Loop("sweep", 0.1, self._sweep)
         self._seal_loop = Loop("seal", settings.audit.seal_seconds, self._seal)
@@ -128,10 +138,13 @@ class Node:
         """
         migrate.upgrade(self.flow.database)
         try:
+            self.membership.enter(self._lock.earlier)
+            self._lock.settle()
+            self._alive_loop.start()
             self._receivers.wait_for_orphans()
             self._recover()
             self._receivers.start()
-        except (StillThere, TlsUnusable, NotServing) as error:
+        except (CannotEnter, StillThere, TlsUnusable, NotServing) as error:
             raise CannotStart(str(error)) from error
         for loop in (self._index_loop, self._sweep_loop, self._seal_loop, *self._others):
             loop.start()
@@ -151,11 +164,12 @@ class Node:
         workers.join()
         for loop in (*self._others, self._index_loop, self._sweep_loop):
             loop.stop()
+        self._alive_loop.stop()
         self._last_words()
         self._seal_loop.stop()
         self.decoder.close()
         self.flow.database.close()
-        self._lock_file.close()
+        self._lock.release()
 
     def _recover(self) -> None:
         sweep_dead(self.settings.store.root, self.settings.node.name)
@@ -170,18 +184,30 @@ class Node:
 
     def _last_words(self) -> None:
         try:
-            dead = self._sweep_dead_receivers()
+            opened = self._estates.open()
             self._indexer.run()
-            self._bury_receivers(dead)
+            self._estates.settle(opened)
             with self.flow.database.write() as session:
                 self._note(session, "node.stopped", "told to stop; drained")
+                self.membership.leave(session)
             chain.seal(self.flow.database)
         except Exception as error:  # the database may be the reason for stopping; containers keep what it lacks
             log.warning("stopped without the database", error=f"{type(error).__name__}: {error}")
 
+    def _give_sign_of_life(self) -> bool:
+        try:
+            if self.membership.beat():
+                self._index_loop.ring()
+        except Superseded as error:
+            log.error("this process ends", reason=str(error))
+            self.superseded.set()
+        return False
+
     def _index(self) -> bool:
         applied, backlog = Applied(), self._receivers.backlog
-        dead = self._sweep_dead_receivers()
+        opened = self._estates.open()
+        if opened.nodes:
+            self._indexer.read_offsets_again()
         backlog.run_begins(applied)
         try:
             self._indexer.run(applied)
@@ -189,19 +215,26 @@ class Node:
             backlog.run_failed()
             raise
         backlog.run_ended()
-        self._bury_receivers(dead)
+        self._estates.settle(opened)
         if applied.members:
             self._sweep_loop.ring()
         return False
 
     def _sweep(self) -> bool:
+        try:
+            return self._sweep_now()
+        except DBAPIError:  # workers could not renew their leases either: they come first when it is back
+            self._reap_from = time.monotonic() + self.settings.engine.lease_seconds / 2
+            raise
+
+    def _sweep_now(self) -> bool:
         if (now := stamp(self.settings.pipelines.path)) != self._pipelines:
             self._pipelines, self.flow.registry = now, load_registry(self.settings)
             log.info("pipelines were read again")
         completed = complete_due(self.flow)
         with self.flow.database.read() as session:
             overdue = ledger.anything_to_reap(session)
-        if overdue:
+        if overdue and time.monotonic() > self._reap_from:
             with self.flow.database.write() as session:
                 hanging = ledger.reap(session, self._retry(), self.settings.node.name)
             for name in hanging:
@@ -216,32 +249,8 @@ class Node:
         self._index_loop.ring()
 
     def _receiver_died(self, death: Death) -> None:
-        self._dead_receivers.append(death)
+        self._estates.receiver_died(death)
         self._index_loop.ring()
-
-    def _sweep_dead_receivers(self) -> int:
-        """Remove what those that died had begun and not finished. Returns how many died."""
-        dead = len(self._dead_receivers)
-        for death in list(self._dead_receivers)[:dead]:
-            sweep_dead(self.settings.store.root, self.settings.node.name, AllBut(death.boot))
-        return dead
-
-    def _bury_receivers(self, count: int) -> None:
-        """Write the ending of the first `count` that died, after a run of the index that read all they wrote."""
-        for _ in range(count):
-            death = self._dead_receivers[0]
-            with self.flow.database.write() as session:
-                now = database_now(session)
-                lost = associations.close_of_boot(session, self.settings.node.name, death.boot, now)
-                record(
-                    session,
-                    "receiver.died",
-                    f"receiving process {death.process} {death.reason}",
-                    node=self.settings.node.name,
-                    outcome="failure",
-                    detail={"process": death.process, "boot": death.boot, "associations": lost},
-                )
-            self._dead_receivers.popleft()
 
     def _worker_died(self, worker: str, reason: str) -> int:
         with self.flow.database.write() as session:
@@ -312,20 +321,8 @@ def timeouts_of(settings: Settings) -> Timeouts:
     return Timeouts(connect=settings.delivery.connect_timeout, dimse=settings.delivery.response_timeout)
 
 
-def _only_instance(root: Path) -> TextIO:
-    """Hold the store's lock for this process's life. Raises CannotStart when another node has it."""
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file = (root / "lock").open("a+")
+def _lock(settings: Settings, boot: str, *, alone: bool) -> StoreLock:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.seek(0)
-        holder = file.read().strip() or "unknown"
-        file.close()
-        raise CannotStart(
-            f"another dicomnode (process {holder}) already works on this store; stop it, or give this one a store.root"
-        ) from None
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
+        return StoreLock(settings.store.root, settings.node.name, boot, alone=alone)
+    except StoreTaken as error:
+        raise CannotStart(str(error)) from error

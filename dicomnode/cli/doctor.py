@@ -15,6 +15,7 @@ from dicomnode.cli.common import ConfigOption, JsonOption, fail, print_json, set
 from dicomnode.domain.finding import Finding
 from dicomnode.flow.checkup import Wanted, check_up
 from dicomnode.store.hold import taken_over
+from dicomnode.store.lock import ALL, runs
 
 _MARKS = {"error": "ERROR  ", "warning": "warning", "info": "info   "}
 
@@ -35,7 +36,8 @@ def doctor(
     try:
         with _alone(flow.root) as alone, Progress(console=Console(stderr=True), disable=as_json) as progress:
             task = progress.add_task("store", total=None)
-            wanted = Wanted(running=not alone, repair=repair, deep=deep, peers=peers)
+            itself = runs(flow.root, flow.node)
+            wanted = Wanted(running=not alone, itself=itself, repair=repair, deep=deep, peers=peers)
             told = partial(_tell, progress, task)
             findings = list(check_up(flow, wanted, told))
     except OSError as error:
@@ -59,7 +61,7 @@ def _tell(progress: Progress, task: TaskID, done: int, total: int) -> None:
 @contextmanager
 def _alone(root: Path) -> Iterator[bool]:
     """Whether no node works on the store; none can start within the block then."""
-    lock = root / "lock"
+    lock = root / ALL
     if not lock.exists():
         yield True
         return

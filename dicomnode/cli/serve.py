@@ -46,7 +46,8 @@ def serve(config: ConfigOption = None) -> None:
         fail(f"the node cannot work on its disk: {error}")
     web.start()
     while not stop.wait(1.0):  # the kernel may give a signal to another thread; its handler runs in this one
-        pass
+        if node.superseded.is_set():
+            break
     log.info("draining")
     node.stop()
     web.stop()

@@ -31,9 +31,10 @@ _PASSES = 3
 
 @dataclass(frozen=True)
 class Wanted:
-    """How far a check-up goes. `running`: whether the node works on its store meanwhile."""
+    """How far a check-up goes. `running`: whether any node works on the store meanwhile; `itself`: whether this one."""
 
     running: bool
+    itself: bool = False
     repair: bool = False
     deep: bool = False
     peers: bool = False
@@ -42,7 +43,7 @@ class Wanted:
 def check_up(flow: Flow, wanted: Wanted, on_progress: OnProgress = lambda done, total: None) -> Iterator[Finding]:
     """All findings, repaired ones marked. Raises database errors, and OSError for a store that cannot be read."""
     current, head = migrate.current(flow.database), migrate.head()
-    yield from surroundings(flow, running=wanted.running, site=current == head, peers=wanted.peers)
+    yield from surroundings(flow, running=wanted.itself, site=current == head, peers=wanted.peers)
     if current != head:
         way_out = "`dicomnode db upgrade`, or start the node: it does that by itself"
         message = f"the database is at schema {current or 'none'}, this version needs {head}: nothing else was checked"

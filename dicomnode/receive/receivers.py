@@ -60,7 +60,7 @@ class Receivers:
 
         They end within a moment; until then they hold the ports, and may be writing a container.
         """
-        Tenancy(self._launch.root).wait_until_empty(_ORPHANS_SECONDS)
+        Tenancy(self._launch.root, self._launch.node).wait_until_empty(_ORPHANS_SECONDS)
 
     def start(self) -> None:
         """Listen, and return once every process takes associations.

@@ -89,7 +89,7 @@ class Supervisor:
     def __init__(self, launch: Launch, ports: Ports, board: Board, on_death: Callable[[Death], None]) -> None:
         """`on_death` is called from a thread of this object's, before the process is replaced; it must be quick."""
         self._launch, self._ports, self._board, self._on_death = launch, ports, board, on_death
-        self._tenancy = Tenancy(launch.root)
+        self._tenancy = Tenancy(launch.root, launch.node)
         self._children = [_Child(number, row) for number, row in enumerate(board.rows())]
         self._ended_in_order: set[str] = set()
         self._stopping = threading.Event()

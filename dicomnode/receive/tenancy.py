@@ -1,11 +1,11 @@
-"""Who writes under a store's root: receiving processes that outlived their node, for the moment that takes them."""
+"""Who writes for a node under a store's root: receiving processes that outlived it, for the moment that takes them."""
 
 import fcntl
 import os
 import time
 from pathlib import Path
 
-_FILE = "receivers.lock"
+_FILE = "receivers-{node}.lock"
 _LOOK_AGAIN_SECONDS = 0.02
 
 
@@ -19,9 +19,9 @@ class Tenancy:
     The lock belongs to an open file that the process inherits: there is no moment in which it runs without.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, node: str) -> None:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._path = root / _FILE
+        self._path = root / _FILE.format(node=node)
 
     def wait_until_empty(self, seconds: float) -> None:
         """Return once no receiving process is left. Raises StillThere after that long."""

@@ -44,7 +44,7 @@ def add(session: Session, name: str) -> bool:
     values = {"name": name, "boot": "", "version": "", "started_at": _LONG_AGO, "seen_at": _LONG_AGO, "store": ""}
     dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     statement = dialect.insert(NodeRow).values(taken_by="", **values).on_conflict_do_nothing()
-    return bool(session.execute(statement).rowcount)  # type: ignore[attr-defined]
+    return session.scalar(statement.returning(NodeRow.name)) is not None
 
 
 def enter(session: Session, name: str, boot: str, version: str, store: str) -> None:
@@ -63,7 +63,7 @@ def beat(session: Session, name: str, boot: str) -> str | None:
     if row is None or row.boot != boot:
         return None
     taken_by = row.taken_by
-    session.execute(update(NodeRow).where(NodeRow.name == name).values(seen_at=Clock(), stopped_at=None, taken_by=""))
+    session.execute(update(NodeRow).where(NodeRow.name == name).values(seen_at=Clock(), taken_by=""))
     return taken_by
 
 

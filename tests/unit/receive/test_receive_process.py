@@ -124,7 +124,7 @@ def test_a_process_whose_node_died_before_it_said_anything_ends(tmp_path: Path) 
 
 
 def test_a_new_node_waits_for_the_receiving_processes_of_the_last(tmp_path: Path) -> None:
-    tenancy = Tenancy(tmp_path / "store")
+    tenancy = Tenancy(tmp_path / "store", "node")
     tenancy.wait_until_empty(0.0)
     descriptor = tenancy.share()
     with subprocess.Popen(["sleep", "60"], pass_fds=(descriptor,)) as tenant:
