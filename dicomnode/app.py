@@ -31,9 +31,10 @@ from dicomnode.enhance.runner import Engine
 from dicomnode.flow import Flow, complete_due, run_job, take_in
 from dicomnode.flow.comparison import same_pixels
 from dicomnode.flow.estates import Estates
-from dicomnode.flow.job import sweep_staging
+from dicomnode.flow.head_start import HeadStart
 from dicomnode.flow.membership import BEATS_PER_LEASE, CannotEnter, Membership, Superseded
 from dicomnode.flow.retention import retain
+from dicomnode.flow.staging import sweep_staging
 from dicomnode.flow.transcoding import transcoder
 from dicomnode.flow.vouching import vouch_due
 from dicomnode.jobs import ledger
@@ -303,7 +304,8 @@ def build_worker(settings: Settings, device: str, name: str) -> Worker:
     def outdated() -> bool:
         return stamp(settings.pipelines.path) != pipelines
 
-    return Worker(name, settings.node.name, flow.database, run, limits, outdated)
+    head_start = HeadStart(flow, engine, decoder, name)
+    return Worker(name, settings.node.name, flow.database, run, limits, outdated, head_start.turn)
 
 
 def devices_of(settings: Settings) -> list[str]:

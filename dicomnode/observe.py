@@ -27,6 +27,13 @@ SENT = Counter(
     ["destination", "outcome"],
     registry=REGISTRY,
 )
+HEAD_START_SLICES = Gauge(
+    "dicomnode_head_start_slices",
+    "Slices of all jobs: taken from what was made ahead, computed by the job, made ahead and thrown away",
+    ["outcome"],
+    registry=REGISTRY,
+)
+HEAD_START_SECONDS = Gauge("dicomnode_head_start_seconds_saved", "Seconds that jobs were shorter", registry=REGISTRY)
 STORE_FREE = Gauge("dicomnode_store_free_bytes", "Free bytes on the store's file system", registry=REGISTRY)
 TICK_SECONDS = Histogram(
     "dicomnode_tick_seconds", "Duration of one turn of a background loop", ["loop"], registry=REGISTRY

@@ -44,3 +44,7 @@ class GuardFigure:
             "reason": self.reason,
             **({"details": dict(self.details)} if self.details else {}),
         }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "GuardFigure":
+        return cls(**{**document, "verdict": Verdict(document["verdict"])})

@@ -7,6 +7,7 @@ import torch
 
 from dicomnode.enhance import golden
 from dicomnode.enhance.api import Pipeline
+from dicomnode.enhance.code import code_sha256
 from dicomnode.enhance.device import fast_bfloat16, is_out_of_memory
 from dicomnode.enhance.errors import EnhanceError, OutOfMemory, PipelineFault
 from dicomnode.enhance.lanes import lanes_for
@@ -42,6 +43,13 @@ class LoadedPipeline:
     @property
     def physical(self) -> bool:
         return self.pipeline.units == "physical"
+
+    @property
+    def means(self) -> tuple[str, ...]:
+        """What a pixel's last bits may depend on: device, its kind, precision, library, the pipeline's code."""
+        on_cuda = self.device.type == "cuda"
+        kind = torch.cuda.get_device_name(self.device) if on_cuda else torch.backends.cpu.get_cpu_capability()
+        return self.device.type, kind, self.precision, torch.__version__, code_sha256(self.entry.path)
 
 
 def load_pipeline(

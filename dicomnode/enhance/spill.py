@@ -1,5 +1,6 @@
 """Enhanced slices wait on disk until the series' verdict is known: a flag is written into every image."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -47,11 +48,15 @@ class Spill:
         emptied = replace(enhanced, pixels=pixels[:0])
         self._places.append(_Place(emptied, offset, pixels.shape, pixels.dtype.str))
 
-    def slices(self, start: int = 0) -> Iterator[EnhancedSlice]:
-        """The slices from number `start` on, in the order in which they came."""
-        self._file.flush()
-        for place in self._places[start:]:
-            dtype = np.dtype(place.dtype)
-            self._file.seek(place.offset)
-            raw = self._file.read(int(np.prod(place.shape)) * dtype.itemsize)
-            yield replace(place.slice, pixels=np.frombuffer(raw, dtype).reshape(place.shape))
+    def slices(self) -> Iterator[EnhancedSlice]:
+        """All of them, in the order in which they came."""
+        return map(self.slice, range(len(self)))
+
+    def slice(self, number: int) -> EnhancedSlice:
+        """The slice that came as this number, counted from 0."""
+        place = self._places[number]
+        dtype = np.dtype(place.dtype)
+        self._file.seek(place.offset)
+        raw = self._file.read(int(np.prod(place.shape)) * dtype.itemsize)
+        self._file.seek(0, os.SEEK_END)
+        return replace(place.slice, pixels=np.frombuffer(raw, dtype).reshape(place.shape))

@@ -18,8 +18,8 @@ from dicomnode.enhance.decode import Decoder
 from dicomnode.flow.arrival import take_in
 from dicomnode.flow.comparison import same_pixels
 from dicomnode.flow.context import Flow
-from dicomnode.flow.job import staged_orphans, sweep_staging
 from dicomnode.flow.retention import age_of, emptied
+from dicomnode.flow.staging import staged_orphans, sweep_staging
 from dicomnode.flow.surroundings import surroundings
 from dicomnode.store.doctor import Doctor, OnProgress, Trouble
 from dicomnode.store.index import Indexer

@@ -2,9 +2,9 @@
 
 import shutil
 
-from dicomnode.db.repositories import deliveries, enhancements, holds
+from dicomnode.db.repositories import deliveries, enhancements, head_starts, holds
 from dicomnode.flow.context import Flow
-from dicomnode.observe import DELIVERIES, ENHANCEMENTS, HELD, STORE_FREE
+from dicomnode.observe import DELIVERIES, ENHANCEMENTS, HEAD_START_SECONDS, HEAD_START_SLICES, HELD, STORE_FREE
 
 
 def refresh_gauges(flow: Flow) -> None:
@@ -17,6 +17,10 @@ def refresh_gauges(flow: Flow) -> None:
         HELD.clear()
         for hold in holds.listing(session):
             HELD.labels(hold.kind, hold.name).set(1)
+        slices, seconds = head_starts.totals(session)
+        for outcome, count in slices.items():
+            HEAD_START_SLICES.labels(outcome).set(count)
+        HEAD_START_SECONDS.set(seconds)
         DELIVERIES.clear()
         for (destination, state), count in deliveries.counts_by_state(session).items():
             DELIVERIES.labels(destination, state).set(count)

@@ -16,7 +16,7 @@ from dicomnode.db.database import now as database_now
 from dicomnode.db.models import Container, Series
 from dicomnode.db.repositories import instances, retention
 from dicomnode.flow.context import Flow
-from dicomnode.flow.job import sweep_staging
+from dicomnode.flow.staging import sweep_staging
 from dicomnode.observe import checkpoint, log
 from dicomnode.settings import StoreSettings
 from dicomnode.store.again import REST

@@ -40,6 +40,17 @@ def write_container(root: Path, name: str, files: Iterable[Buffer]) -> list[Loca
     return locations
 
 
+def link_container(root: Path, name: str, new: str) -> None:
+    """Give a container that was written by `write_container` a second name, durably; either may be removed then.
+
+    Raises OSError: where the file system has no hard links, or the container is gone.
+    """
+    made = _make_folders(root, (root / new).parent)
+    os.link(root / name, root / new)
+    for directory in {(root / new).parent, *made}:
+        sync_directory(directory)
+
+
 def _write(descriptor: int, name: str, files: Iterable[Buffer]) -> list[Location]:
     locations: list[Location] = []
     offset = 0

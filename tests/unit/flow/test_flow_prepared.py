@@ -19,7 +19,8 @@ from dicomnode.derive.errors import BrokenInstance, CannotDerive
 from dicomnode.domain.verdict import GuardFigure, Verdict
 from dicomnode.enhance.images import EnhancedSlice
 from dicomnode.flow import job
-from dicomnode.flow.prepared import Prepared, Written
+from dicomnode.flow.prepared import Prepared
+from dicomnode.flow.written import Written
 from dicomnode.jobs.ledger import RetryPolicy
 from dicomnode.jobs.worker import Held, Worker, WorkerLimits
 
@@ -79,7 +80,7 @@ class Writer:
 
 def test_what_is_not_flagged_is_written_once_as_it_comes(tmp_path: Path) -> None:
     writer, noted = Writer(), []
-    with Prepared(tmp_path, writer) as prepared:
+    with Prepared(tmp_path, tmp_path, writer) as prepared:
         for number in range(5):
             prepared.add(enhanced(number))
             assert len(writer.calls) == number + 1
@@ -93,7 +94,7 @@ def test_what_is_not_flagged_is_written_once_as_it_comes(tmp_path: Path) -> None
 @pytest.mark.parametrize("verdict", [Verdict.FLAG, Verdict.WITHHOLD])
 def test_a_flag_ends_the_preparing_and_writes_all_anew(tmp_path: Path, verdict: Verdict) -> None:
     writer, noted = Writer(), []
-    with Prepared(tmp_path, writer) as prepared:
+    with Prepared(tmp_path, tmp_path, writer) as prepared:
         for number in range(6):
             prepared.add(enhanced(number, verdict if number == 2 else Verdict.PASS))
         assert writer.calls == ["1.2.0", "1.2.1"]
@@ -105,7 +106,7 @@ def test_a_flag_ends_the_preparing_and_writes_all_anew(tmp_path: Path, verdict: 
 @pytest.mark.parametrize("error", [CannotDerive("no geometry"), BrokenInstance("a fault")])
 def test_what_cannot_be_written_is_an_error_where_it_is_asked_for(tmp_path: Path, error: Exception) -> None:
     writer, noted = Writer("1.2.3", error), []
-    with Prepared(tmp_path, writer) as prepared:
+    with Prepared(tmp_path, tmp_path, writer) as prepared:
         for number in range(6):
             prepared.add(enhanced(number))
         files = prepared.files(None, noted.append)
