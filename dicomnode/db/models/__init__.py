@@ -8,6 +8,7 @@ from dicomnode.db.models.drift import DriftState, InputStatistic
 from dicomnode.db.models.head_start import HeadStart, HeadStartTally
 from dicomnode.db.models.node import Hold, NodeRow
 from dicomnode.db.models.outage import Outage
+from dicomnode.db.models.outdated import Outdating, Rejection
 from dicomnode.db.models.received import Association, Container, Instance, InstanceVersion, Manifest
 from dicomnode.db.models.series import Series, SeriesFactsRow, Study
 from dicomnode.db.models.site import RuleDecision, SiteRevision
@@ -36,7 +37,9 @@ __all__ = [
     "Manifest",
     "NodeRow",
     "Outage",
+    "Outdating",
     "Output",
+    "Rejection",
     "RuleDecision",
     "Series",
     "SeriesFactsRow",

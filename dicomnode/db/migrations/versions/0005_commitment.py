@@ -15,6 +15,7 @@ def upgrade() -> None:
     _deliveries()
     _commitments()
     _head_starts()
+    _rejections()
     op.create_table(
         "node",
         sa.Column("name", sa.Text(), nullable=False),
@@ -146,6 +147,38 @@ def _commitments() -> None:
     )
     with op.batch_alter_table("series", schema=None) as batch_op:
         batch_op.add_column(sa.Column("kept_for", sa.Text(), nullable=False, server_default=""))
+
+
+def _rejections() -> None:
+    op.create_table(
+        "rejection",
+        sa.Column("id", Identity, nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("sop_uid", sa.Text(), nullable=False),
+        sa.Column("series_uid", sa.Text(), nullable=False),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.Column("calling_aet", sa.Text(), nullable=False),
+        sa.Column("noted_at", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_rejection")),
+        sa.UniqueConstraint("source", "sop_uid", name="uq_rejection_source_sop_uid"),
+    )
+    op.create_index(op.f("ix_rejection_sop_uid"), "rejection", ["sop_uid"])
+    op.create_index(op.f("ix_rejection_series_uid"), "rejection", ["series_uid"])
+    op.create_table(
+        "outdating",
+        sa.Column("enhancement_id", sa.BigInteger(), nullable=False),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("outdated_at", sa.DateTime(), nullable=False),
+        sa.Column("note_due_at", sa.DateTime(), nullable=True),
+        sa.Column("note_uid", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["enhancement_id"], ["enhancement.id"], name=op.f("fk_outdating_enhancement_id_enhancement")
+        ),
+        sa.PrimaryKeyConstraint("enhancement_id", name=op.f("pk_outdating")),
+    )
+    due = sa.text("note_due_at IS NOT NULL")
+    op.create_index("ix_outdating_due", "outdating", ["note_due_at"], sqlite_where=due, postgresql_where=due)
 
 
 def _head_starts() -> None:
