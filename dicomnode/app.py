@@ -30,6 +30,7 @@ from dicomnode.enhance.registry import Registry
 from dicomnode.enhance.runner import Engine
 from dicomnode.flow import Flow, complete_due, run_job, take_in
 from dicomnode.flow.comparison import same_pixels
+from dicomnode.flow.confirming import Confirmer
 from dicomnode.flow.estates import Estates
 from dicomnode.flow.head_start import HeadStart
 from dicomnode.flow.membership import BEATS_PER_LEASE, CannotEnter, Membership, Superseded
@@ -122,6 +123,7 @@ class Node:
         self._others = [
             Loop("retention", RETENTION_SECONDS, lambda: retain(self.flow).series > 0),
             Loop("vouch", 1.0, lambda: vouch_due(self.flow)),
+            Confirmer(self.flow),
         ]
         """Loops that anything may be added to: each turn is a transaction, or several, that any node may make."""
         self._dispatcher = Dispatcher(self._destinations, self._sender)

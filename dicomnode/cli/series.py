@@ -192,6 +192,7 @@ def _document(flow: Flow, uid: str) -> dict[str, Any]:
                     "state": row.state,
                     "instances": deliveries.counts(session, row.id),
                     "reason": row.reason,
+                    "confirmation": row.confirmation,
                 }
                 for row in deliveries.of_series(session, uid)
             ],

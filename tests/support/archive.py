@@ -4,11 +4,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
 
 from pydicom import Dataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, build_role, evt
+from pynetdicom.dimse_primitives import N_EVENT_REPORT
+from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import StorageCommitmentPushModel, StudyRootQueryRetrieveInformationModelFind
 from support.peers import free_port
 
@@ -72,7 +75,7 @@ class Archive:
         handlers = [(evt.EVT_C_STORE, self._store), (evt.EVT_N_ACTION, self._act), (evt.EVT_C_FIND, self._find)]
         server = entity.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)  # type: ignore[arg-type]
         assert server is not None
-        self._server, self._threads = server, list[threading.Thread]()
+        self._server, self._threads, self._speaking = server, list[threading.Thread](), threading.Lock()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -128,10 +131,7 @@ class Archive:
 
     def _write_report_first(self, association: Any, asked: Asked) -> None:
         """On the wire before the response: what `send_n_event_report` would wait for cannot come yet."""
-        from io import BytesIO
 
-        from pynetdicom.dimse_primitives import N_EVENT_REPORT
-        from pynetdicom.dsutils import encode
 
         request = N_EVENT_REPORT()
         request.MessageID = 77
@@ -146,7 +146,8 @@ class Archive:
 
     def _send(self, association: Any, asked: Asked) -> int:
         event_type, data = self._report(asked)
-        status, _ = association.send_n_event_report(data, event_type, StorageCommitmentPushModel, PUSH_INSTANCE)
+        with self._speaking:  # an association of pynetdicom's is not for two threads
+            status, _ = association.send_n_event_report(data, event_type, StorageCommitmentPushModel, PUSH_INSTANCE)
         self.answers.append(int(status.Status))
         return self.answers[-1]
 

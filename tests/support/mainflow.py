@@ -16,6 +16,7 @@ from support.rawsend import RawSender
 
 from dicomnode.db.database import Database
 from dicomnode.db.repositories import series as series_rows
+from dicomnode.domain.states import DELIVERED
 from dicomnode.settings import load_settings
 
 SOFTEN = Path(__file__).with_name("soften.py")
@@ -72,10 +73,11 @@ def metric(node: Node, name: str, **labels: str) -> float:
 
 
 def wait_sent(node: Node, count: int, destination: str = "pacs", seconds: float = 60.0) -> None:
-    """Wait until that many deliveries to the destination are sent, since the database began."""
+    """Wait until that many deliveries to the destination are sent, confirmed or not, since the database began."""
 
     def sent() -> bool:
-        return metric(node, "dicomnode_deliveries", destination=destination, state="sent") >= count
+        taken = (metric(node, "dicomnode_deliveries", destination=destination, state=state) for state in DELIVERED)
+        return sum(taken) >= count
 
     node.wait_until(sent, seconds, f"{count} deliveries sent to {destination}")
 

@@ -32,7 +32,8 @@ def list_(
             {**_row(row, deliveries.counts(session, row.id)), "waits_for": _waits_for(row, waits)}
             for row in deliveries.listing(session, limit, state, destination)
         ]
-    columns = ("id", "destination", "state", "instances", "attempts", "not_before", "reason", "waits_for", "series_uid")
+    about = ("id", "destination", "state", "instances", "attempts", "not_before")
+    columns = (*about, "reason", "waits_for", "confirmation", "series_uid")
     print_table(rows, as_json, "there are no deliveries", columns)
 
 
@@ -52,6 +53,8 @@ def show(id: Id, config: ConfigOption = None, as_json: JsonOption = False) -> No
                 "attempts": item.attempts,
                 "detail": item.detail,
                 "sent_at": item.sent_at,
+                "confirmed_by": item.confirmed_by,
+                "confirmed_at": item.confirmed_at,
             }
             for item in deliveries.items(session, id)
         ]
@@ -65,7 +68,7 @@ def show(id: Id, config: ConfigOption = None, as_json: JsonOption = False) -> No
         print_json(document)
     else:
         warned = f", {document['warnings']} with a warning" if document["warnings"] else ""
-        print(f"delivery {id} to {row.destination}: {row.state} {row.reason}{warned}")
+        print(f"delivery {id} to {row.destination}: {row.state} {row.reason or row.confirmation}{warned}")
         print_table(items, False, "it has no instances")
 
 
@@ -99,6 +102,8 @@ def _row(row: Delivery, counts: dict[str, int]) -> dict[str, Any]:
         "attempts": row.attempts,
         "not_before": row.not_before,
         "reason": row.reason,
+        "confirmation": row.confirmation,
+        "confirm_at": row.confirm_at,
         "created_at": row.created_at,
         "finished_at": row.finished_at,
     }

@@ -16,6 +16,7 @@ from dicomnode.db.models import Enhancement
 from dicomnode.db.repositories import deliveries, enhancements, instances
 from dicomnode.db.repositories import series as series_rows
 from dicomnode.db.repositories import site as site_rows
+from dicomnode.domain.states import DELIVERED
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,14 @@ class Story:
     @property
     def succeeded(self) -> bool:
         """Everything derived, everything delivered, and the audit log holds."""
-        whole = all(each.state == "sent" and each.sent == each.total for each in self.deliveries)
+        whole = all(each.state in DELIVERED and each.sent == each.total for each in self.deliveries)
         return self.state == "done" and self.derived > 0 and whole and self.audit_ok
 
     def trouble(self) -> str:
         """What kept it from succeeding."""
         if not self.audit_ok:
             return "the audit log does not hold"
-        undelivered = [each.reason for each in self.deliveries if each.state != "sent"]
+        undelivered = [each.reason for each in self.deliveries if each.state not in DELIVERED]
         return "; ".join([self.reason or self.outcome] * (self.state != "done") + undelivered) or "nothing was derived"
 
     def to_json(self) -> dict[str, Any]:

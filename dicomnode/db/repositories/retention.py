@@ -11,7 +11,9 @@ from dicomnode.db.models import Container, Delivery, Enhancement, Instance, Inst
 from dicomnode.db.models.stored import Stored
 
 SETTLED_DELIVERIES = ("sent", "verified", "committed", "cancelled")
-"""A dead letter is not among them: until somebody decides on it, its bytes may be the only copy."""
+"""A dead letter is not among them: until somebody decides on it, its bytes may be the only copy. Nor is one that is
+`sent` while its destination is still asked whether it keeps it.
+"""
 
 SETTLED_WORK = ("done", "withheld", "failed", "expired", "cancelled", "outdated")
 
@@ -42,7 +44,11 @@ def at_rest(before: datetime) -> ColumnElement[bool]:
     )
     open_delivery = exists().where(
         Delivery.series_uid == Series.uid,
-        or_(Delivery.state.not_in(SETTLED_DELIVERIES), Delivery.finished_at >= before),
+        or_(
+            Delivery.state.not_in(SETTLED_DELIVERIES),
+            (Delivery.state == "sent") & Delivery.confirm_at.is_not(None),
+            Delivery.finished_at >= before,
+        ),
     )
     unsettled = exists().where(
         Instance.series_uid == Series.uid,

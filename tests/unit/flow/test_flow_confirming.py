@@ -1,5 +1,6 @@
 """Asking a PACS whether it keeps what it took: its word, in every way it may come, and what the ledger makes of it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,19 @@ import pytest
 from pydicom import Dataset, dcmread
 from support.archive import Archive
 from support.confirming import ConfirmingBench
+from support.databases import new_database
 from support.peers import free_port
 from support.series import make_ct_series
 
 from dicomnode.db.database import Database
+
+
+@pytest.fixture
+def lite(tmp_path: Path) -> Iterator[Database]:
+    """SQLite alone: for what is asked and answered; what depends on the database has `database`."""
+    database = new_database(tmp_path / "database")
+    yield database
+    database.close()
 
 
 def uids(datasets: list[Dataset]) -> list[str]:
@@ -44,9 +54,9 @@ def test_a_report_on_the_association_of_the_request_commits(how: str, tmp_path: 
         assert archive.answers == [0x0000]
 
 
-def test_a_report_that_came_to_another_process_commits(tmp_path: Path, database: Database) -> None:
+def test_a_report_that_came_to_another_process_commits(tmp_path: Path, lite: Database) -> None:
     with Archive(report="never") as archive:
-        bench, sent_uids = sent(archive, tmp_path, database, same_association_seconds=0)
+        bench, sent_uids = sent(archive, tmp_path, lite, same_association_seconds=0)
         bench.confirm()
         assert bench.state() == "sent"
         assert bench.delivery().confirmation == "pacs has not reported yet"
@@ -78,9 +88,9 @@ def test_silence_is_asked_again_under_a_new_transaction_uid_and_then_by_c_find(
     assert bench.kinds() == ["sent", "verified", "committed"]
 
 
-def test_without_commitment_a_query_verifies(tmp_path: Path, database: Database) -> None:
+def test_without_commitment_a_query_verifies(tmp_path: Path, lite: Database) -> None:
     with Archive(commits=False) as archive:
-        bench, _ = sent(archive, tmp_path, database)
+        bench, _ = sent(archive, tmp_path, lite)
         bench.confirm()
     assert bench.state() == "verified"
     assert bench.transactions() == []
@@ -89,9 +99,9 @@ def test_without_commitment_a_query_verifies(tmp_path: Path, database: Database)
 
 
 @pytest.mark.parametrize("status", [0x0110, 0x0112, 0x0213])
-def test_a_request_that_is_refused_leaves_the_query(status: int, tmp_path: Path, database: Database) -> None:
+def test_a_request_that_is_refused_leaves_the_query(status: int, tmp_path: Path, lite: Database) -> None:
     with Archive(action=status) as archive:
-        bench, _ = sent(archive, tmp_path, database)
+        bench, _ = sent(archive, tmp_path, lite)
         bench.confirm()
     assert bench.state() == "verified"
     (transaction,) = bench.transactions()
@@ -119,9 +129,9 @@ def test_what_is_not_kept_is_sent_again_and_asked_about_again(tmp_path: Path, da
     assert bench.kinds() == ["sent", "returned", "sent", "committed"]
 
 
-def test_what_is_never_kept_is_a_dead_letter_in_the_end(tmp_path: Path, database: Database) -> None:
+def test_what_is_never_kept_is_a_dead_letter_in_the_end(tmp_path: Path, lite: Database) -> None:
     with Archive() as archive:
-        bench = ConfirmingBench(tmp_path / "node", database, archive, requests=2)
+        bench = ConfirmingBench(tmp_path / "node", lite, archive, requests=2)
         _, lost, _ = uids(bench.series(tmp_path / "ct"))
         archive.forgets = {lost}
         for _ in range(3):
@@ -134,9 +144,9 @@ def test_what_is_never_kept_is_a_dead_letter_in_the_end(tmp_path: Path, database
 
 
 @pytest.mark.parametrize("reason", [0x0119, 0x0122])
-def test_what_is_refused_for_good_is_not_sent_again(reason: int, tmp_path: Path, database: Database) -> None:
+def test_what_is_refused_for_good_is_not_sent_again(reason: int, tmp_path: Path, lite: Database) -> None:
     with Archive() as archive:
-        bench = ConfirmingBench(tmp_path / "node", database, archive)
+        bench = ConfirmingBench(tmp_path / "node", lite, archive)
         refused, _, _ = uids(bench.series(tmp_path / "ct"))
         archive.failed = {refused: reason}
         bench.send()
@@ -148,9 +158,9 @@ def test_what_is_refused_for_good_is_not_sent_again(reason: int, tmp_path: Path,
     assert archive.received.count(refused) == 1
 
 
-def test_instances_that_nobody_asked_about_change_nothing(tmp_path: Path, database: Database) -> None:
+def test_instances_that_nobody_asked_about_change_nothing(tmp_path: Path, lite: Database) -> None:
     with Archive(extra=["1.2.3.4", "2.25.99"]) as archive:
-        bench, _ = sent(archive, tmp_path, database)
+        bench, _ = sent(archive, tmp_path, lite)
         bench.report("2.25.4711", ["1.2.3.4"], [("2.25.99", 0x0112)])
         bench.confirm()
     assert bench.state() == "committed"
@@ -158,9 +168,9 @@ def test_instances_that_nobody_asked_about_change_nothing(tmp_path: Path, databa
     assert all(row.applied_at for row in bench.reports())
 
 
-def test_a_report_that_leaves_instances_out_is_not_taken_for_more(tmp_path: Path, database: Database) -> None:
+def test_a_report_that_leaves_instances_out_is_not_taken_for_more(tmp_path: Path, lite: Database) -> None:
     with Archive(report="never") as archive:
-        bench, (first, second, third) = sent(archive, tmp_path, database, same_association_seconds=0)
+        bench, (first, second, third) = sent(archive, tmp_path, lite, same_association_seconds=0)
         bench.confirm()
         bench.report(archive.asked[0].transaction_uid, [first, third])
         bench.confirm()
@@ -192,9 +202,9 @@ def test_a_missing_instance_is_looked_for_again_before_it_is_sent_again(tmp_path
     assert [str(query.SOPInstanceUID) for query in archive.queries[:2]] == ["", lost]
 
 
-def test_a_peer_that_offers_neither_is_left_at_sent_with_one_event(tmp_path: Path, database: Database) -> None:
+def test_a_peer_that_offers_neither_is_left_at_sent_with_one_event(tmp_path: Path, lite: Database) -> None:
     with Archive(commits=False, finds=False) as archive:
-        bench, _ = sent(archive, tmp_path, database)
+        bench, _ = sent(archive, tmp_path, lite)
         assert bench.confirm()
         assert not bench.confirm()
     row = bench.delivery()
@@ -204,9 +214,9 @@ def test_a_peer_that_offers_neither_is_left_at_sent_with_one_event(tmp_path: Pat
 
 
 @pytest.mark.parametrize(("status", "turns"), [(0xA700, 4), (0xC001, 4), (0x0124, 1)])
-def test_a_query_that_fails_is_tried_a_few_times(status: int, turns: int, tmp_path: Path, database: Database) -> None:
+def test_a_query_that_fails_is_tried_a_few_times(status: int, turns: int, tmp_path: Path, lite: Database) -> None:
     with Archive(commits=False, find=status) as archive:
-        bench, _ = sent(archive, tmp_path, database, attempts=4)
+        bench, _ = sent(archive, tmp_path, lite, attempts=4)
         while bench.confirm():
             assert len(archive.queries) <= turns
     assert len(archive.queries) == turns
@@ -226,9 +236,9 @@ def test_one_that_is_away_is_tried_a_few_times(tmp_path: Path, database: Databas
     assert bench.transactions() == [], "nothing was asked"
 
 
-def test_who_insists_on_commitment_gets_no_query_and_is_never_given_up(tmp_path: Path, database: Database) -> None:
+def test_who_insists_on_commitment_gets_no_query_and_is_never_given_up(tmp_path: Path, lite: Database) -> None:
     with Archive(commits=False) as archive:
-        bench, _ = sent(archive, tmp_path, database, confirm="commitment", attempts=2)
+        bench, _ = sent(archive, tmp_path, lite, confirm="commitment", attempts=2)
         for _ in range(5):
             assert bench.confirm()
     assert archive.queries == []
@@ -237,24 +247,24 @@ def test_who_insists_on_commitment_gets_no_query_and_is_never_given_up(tmp_path:
     assert bench.kinds() == ["sent", "unconfirmed"], "one event is enough"
 
 
-def test_who_insists_on_a_query_is_not_asked_for_commitment(tmp_path: Path, database: Database) -> None:
+def test_who_insists_on_a_query_is_not_asked_for_commitment(tmp_path: Path, lite: Database) -> None:
     with Archive() as archive:
-        bench, _ = sent(archive, tmp_path, database, confirm="query")
+        bench, _ = sent(archive, tmp_path, lite, confirm="query")
         bench.confirm()
     assert (bench.state(), archive.asked) == ("verified", [])
 
 
-def test_who_wants_no_confirmation_gets_none(tmp_path: Path, database: Database) -> None:
+def test_who_wants_no_confirmation_gets_none(tmp_path: Path, lite: Database) -> None:
     with Archive() as archive:
-        bench, _ = sent(archive, tmp_path, database, confirm="none")
+        bench, _ = sent(archive, tmp_path, lite, confirm="none")
         bench.confirm()
     assert (bench.state(), bench.delivery().confirm_at) == ("sent", None)
     assert (archive.asked, archive.queries, bench.kinds()) == ([], [], ["sent"])
 
 
-def test_a_disabled_destination_is_asked_when_it_is_enabled_again(tmp_path: Path, database: Database) -> None:
+def test_a_disabled_destination_is_asked_when_it_is_enabled_again(tmp_path: Path, lite: Database) -> None:
     with Archive() as archive:
-        bench, _ = sent(archive, tmp_path, database)
+        bench, _ = sent(archive, tmp_path, lite)
         bench.set_site(enabled=False)
         bench.confirm()
         assert (bench.state(), bench.delivery().confirmation) == ("sent", "the destination is disabled")
@@ -263,10 +273,10 @@ def test_a_disabled_destination_is_asked_when_it_is_enabled_again(tmp_path: Path
     assert bench.state() == "committed"
 
 
-def test_a_late_instance_alone_is_asked_about(tmp_path: Path, database: Database) -> None:
+def test_a_late_instance_alone_is_asked_about(tmp_path: Path, lite: Database) -> None:
     with Archive() as archive:
         files = make_ct_series(tmp_path / "all", 4, rows=32)
-        bench = ConfirmingBench(tmp_path / "node", database, archive)
+        bench = ConfirmingBench(tmp_path / "node", lite, archive)
         bench.series(tmp_path / "ct", 3)
         bench.send()
         bench.confirm()
@@ -280,9 +290,9 @@ def test_a_late_instance_alone_is_asked_about(tmp_path: Path, database: Database
     assert archive.asked[1].sop_uids == [late]
 
 
-def test_two_deliveries_to_one_destination_share_an_association(tmp_path: Path, database: Database) -> None:
+def test_two_deliveries_to_one_destination_share_an_association(tmp_path: Path, lite: Database) -> None:
     with Archive() as archive:
-        bench = ConfirmingBench(tmp_path / "node", database, archive)
+        bench = ConfirmingBench(tmp_path / "node", lite, archive)
         bench.series(tmp_path / "one", seed=1)
         bench.series(tmp_path / "two", seed=2)
         bench.send()
@@ -292,9 +302,9 @@ def test_two_deliveries_to_one_destination_share_an_association(tmp_path: Path, 
     assert len(archive.peers) == 1
 
 
-def test_a_destination_that_is_gone_from_the_site_data_is_not_asked(tmp_path: Path, database: Database) -> None:
+def test_a_destination_that_is_gone_from_the_site_data_is_not_asked(tmp_path: Path, lite: Database) -> None:
     with Archive() as archive:
-        bench, _ = sent(archive, tmp_path, database)
+        bench, _ = sent(archive, tmp_path, lite)
         archive.port, port = free_port(), archive.port
         bench.set_site(name="another")
         bench.confirm()

@@ -16,9 +16,10 @@ from dicomnode.domain.states import DELIVERY, ENHANCEMENT
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 OLD, BEFORE = NOW - timedelta(days=60), NOW - timedelta(days=30)
-DELIVERIES = sorted(DELIVERY.states | {"verified", "committed", "of a later version"})
+ASKED = "sent, and asked about"
+DELIVERIES = sorted(DELIVERY.states | {ASKED, "of a later version"})
 WORK = sorted(ENHANCEMENT.states | {"of a later version"})
-OPEN_DELIVERIES = {"pending", "sending", "failed", "of a later version"}
+OPEN_DELIVERIES = {"pending", "sending", "failed", ASKED, "of a later version"}
 OPEN_WORK = {"ready", "running", "of a later version"}
 
 
@@ -66,7 +67,8 @@ def describe(database: Database, deliveries: list[str], work: list[str], ended: 
             session.add(
                 Delivery(
                     destination=str(number), subject="s", series_uid="1.1", enhancement_id=ids[number % len(ids)],
-                    rule="r", state=state, not_before=OLD, created_at=OLD, finished_at=ended,
+                    rule="r", state="sent" if state == ASKED else state, not_before=OLD, created_at=OLD,
+                    finished_at=ended, confirm_at=ended if state == ASKED else None,
                 )
             )  # fmt: skip
 
