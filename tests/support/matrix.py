@@ -49,7 +49,24 @@ CHECKS: dict[int, Check] = {
         short={"rounds": 3},
         long={"rounds": 50},
     ),
-    8: Check("the PACS is away for minutes", ("test_peers_outage",)),
+    7: Check(
+        "kill -9 while the PACS holds its C-STORE-RSP",
+        ("test_faults_held_response",),
+        short={"rounds": 2, "instances": 8},
+        long={"rounds": 25, "instances": 40},
+    ),
+    8: Check(
+        "the PACS is away, 100 series waiting",
+        ("test_faults_outage",),
+        short={"seconds": 8, "series": 100, "instances": 2},
+        long={"seconds": 180, "series": 100, "instances": 20},
+    ),
+    9: Check(
+        "A700, B000, C000, aborts mid-series, silence, drawn at random",
+        ("test_faults_answers",),
+        short={"series": 6, "instances": 6, "seed": 9},
+        long={"series": 120, "instances": 20, "seed": 9},
+    ),
     10: Check(
         "storage commitment for a modality: unknown, damaged, away, killed in between",
         ("test_faults_commitment",),
@@ -102,6 +119,12 @@ CHECKS: dict[int, Check] = {
         ("test_faults_soak",),
         short={"seconds": 20, "senders": 2},
         long={"seconds": 300, "senders": 3},
+    ),
+    23: Check(
+        "two nodes on one database: one killed, one paused past its lease",
+        ("test_faults_paused_sender",),
+        short={"rounds": 1, "instances": 90},
+        long={"rounds": 10, "instances": 300},
     ),
     27: Check("DICOM TLS: whom it refuses", ("test_faults_tls",), short={"rounds": 1}, long={"rounds": 20}),
     28: Check("spoofed AE titles and addresses", ("test_faults_spoofed",), short={"rounds": 1}, long={"rounds": 50}),

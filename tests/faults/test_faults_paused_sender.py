@@ -1,0 +1,96 @@
+"""A node that is stopped past its lease and goes on: another one has taken over, and no instance goes out twice.
+
+Two processes with a sender each, under two names, on one database and one store.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydicom.data import get_testdata_file
+from support.databases import new_database
+from support.matrix import Form, RecordRow, forms
+from support.scriptedpacs import ScriptedPacs
+from support.sendingbench import SendingBench
+
+from dicomnode.db.database import Database
+
+pytestmark = pytest.mark.faults
+
+FILE = Path(str(get_testdata_file("CT_small.dcm", download=False)))
+LEASE = 2.0
+LANES = 2
+
+
+@pytest.fixture
+def bench(each_database: None, tmp_path: Path) -> Iterator[SendingBench]:
+    database = new_database(tmp_path / "database")
+    yield SendingBench(tmp_path / "node", database=database)
+    database.close()
+
+
+@pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL], ids=["paused", "killed"])
+@pytest.mark.parametrize("form", forms(23))
+def test_another_node_goes_on(bench: SendingBench, form: Form, how: signal.Signals, record_row: RecordRow) -> None:
+    """Half of the series is sent by `a`; the rest by `b`, soon after the lease of `a` ran out."""
+    gaps, repeats = [], 0
+    with ScriptedPacs() as pacs:
+        pacs.slow_seconds = 0.01
+        for _ in range(form["rounds"]):
+            uids = bench.plan([FILE], copies=form["instances"])
+            before = len(pacs.asked)
+            a = start_sender(bench, "a", pacs.port)
+            b = start_sender(bench, "b", pacs.port) if how is signal.SIGKILL else None
+            try:
+                pacs.wait_until(lambda before=before: len(pacs.asked) > before + form["instances"] // 3, "the first")
+                holder = {"a": a, "b": b}[bench.deliveries()[-1].node]
+                assert holder is not None
+                holder.send_signal(how)
+                stopped_at = time.monotonic()
+                other = b if holder is a else a
+                other = other or start_sender(bench, "b", pacs.port)
+                b = b or other
+                bench.wait_for("sent", seconds=60.0)
+                gaps.append(
+                    next(each.at for each in pacs.asked[before:] if each.at > stopped_at + LEASE / 2) - stopped_at
+                )
+                if how is signal.SIGSTOP:
+                    a.send_signal(signal.SIGCONT)
+                    time.sleep(1.0)
+            finally:
+                for child in filter(None, (a, b)):
+                    child.kill()
+                    child.wait(10)
+            sends = Counter(each.sop_uid for each in pacs.asked[before:])
+            assert set(sends) == set(uids)
+            repeats += sum(sends.values()) - len(uids)
+    assert repeats <= LANES * form["rounds"], "at most what was on the wire, once"
+    assert max(gaps) < LEASE + 5
+    assert len(bench.events("delivery.taken_over")) == form["rounds"]
+    how_long = f"others went on after {max(gaps):.1f} s at most (lease {LEASE:g} s)"
+    record_row(form, node=f"{how.name}: each instance once, but {repeats} on the wire; {how_long}")
+
+
+def start_sender(bench: SendingBench, node: str, port: int) -> "subprocess.Popen[bytes]":
+    """A process that sends, under this node's name, what is due in the bench's ledger until it is ended."""
+    path = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parents[2])])
+    url = bench.database.engine.url.render_as_string(hide_password=False)
+    command = [sys.executable, __file__, str(bench.root.parent), url, node, str(port)]
+    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
+
+
+def _serve(root: Path, url: str, node: str, port: int) -> None:
+    bench = SendingBench(root, made=True, database=Database(url))
+    sender = bench.sender(port, node=node, associations=LANES, lease_seconds=LEASE)
+    sender.start()
+    sender.join()
+
+
+if __name__ == "__main__":
+    _serve(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]))
