@@ -46,6 +46,7 @@ def _complete(flow: Flow, seen: Series, reason: str) -> bool:
         rows = instances.of_series(session, seen.uid)
     facts = facts_of_all(flow, rows, seen)
     with flow.database.write() as session:
+        series_rows.lock(session, [seen.uid])  # what another node's index is taking in just now is counted, or waits
         now = database_now(session)
         if instances.count(session, seen.uid) != len(rows):
             return False
