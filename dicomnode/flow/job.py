@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dicomnode.db.models import Enhancement, Instance, SeriesFactsRow
-from dicomnode.db.repositories import enhancements, instances
+from dicomnode.db.repositories import enhancements, head_starts, instances
 from dicomnode.db.repositories import series as series_rows
 from dicomnode.derive import Derivation, DerivedInstance, DerivedSeries, plan_series
 from dicomnode.derive.errors import BrokenInstance, CannotDerive
@@ -74,7 +74,8 @@ def run_job(flow: Flow, engine: Engine, decoder: Decoder, held: Held) -> None:
         derive = partial(_derive, flow, sources, plan.rows)
         with Prepared(flow.root, flow.root / STAGING, partial(derive, derivation)) as prepared:
             enhanced = _enhance(engine, loaded, plan, sources, prepared, held, (ahead, Grounds.of(loaded, derivation)))
-            result = Result(enhanced, plan.facts, prepared.kept, len(prepared), ahead.made)
+            made_ahead = sum(uid not in plan.known for uid in ahead.made)
+            result = Result(enhanced, plan.facts, prepared.kept, len(prepared), made_ahead)
             if enhanced.verdict is Verdict.WITHHOLD:
                 close(flow, held, "withheld", f"withheld: {vetoes(enhanced)}", result)
             else:
@@ -93,7 +94,15 @@ def run_job(flow: Flow, engine: Engine, decoder: Decoder, held: Held) -> None:
         if error.transient:
             raise JobFailed(str(error)) from error
         close(flow, held, "failed", str(error))
-    ahead.remove()
+    _tidy(flow, plan, ahead)
+
+
+def _tidy(flow: Flow, plan: _Plan, ahead: MadeAhead) -> None:
+    """What was made ahead has served, unless more of the series came in meanwhile."""
+    with flow.database.read() as session:
+        is_needed = head_starts.needed(session, plan.row.key, plan.row.series_uid)
+    if not is_needed:
+        ahead.remove()
 
 
 def _check(held: Held, written: Written) -> None:

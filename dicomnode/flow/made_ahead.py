@@ -33,6 +33,9 @@ _FORMAT = 1
 _NAME = "series"
 _READERS = 2
 
+_OWN: set[str] = set()
+"""Containers that this process wrote and synced: they need not be read again to be believed."""
+
 
 @dataclass(frozen=True)
 class Kept(KnownSlice):
@@ -65,8 +68,8 @@ class MadeAhead:
         """By `Grounds.key`."""
         self._notes: dict[tuple[str, str, str], Note] = {}
         """Of sources, by the grounds' digest, SOP instance UID and sha256."""
-        self.made = 0
-        """Instances in all rounds, those that were made twice included."""
+        self.made: list[str] = []
+        """The source of each instance in all rounds, of those that were made twice, too."""
         self._read: set[str] = set()
 
     @property
@@ -82,7 +85,7 @@ class MadeAhead:
         return self
 
     def find(self, keys: Sequence[str]) -> list[Kept | None]:
-        """What is kept under each of these keys, its bytes read and found whole."""
+        """What is kept under each of these keys; the bytes that another process wrote are read and found whole."""
         with ThreadPoolExecutor(_READERS) as readers:
             return list(readers.map(self._whole, keys))
 
@@ -106,6 +109,7 @@ class MadeAhead:
             "notes": [[*source, note.to_json()] for source, note in notes.items()],
         }
         self._write(round, document)
+        _OWN.update(location.container for location in locations)
         self._read.add(round)
         self._take(document)
 
@@ -132,6 +136,7 @@ class MadeAhead:
 
     def remove(self) -> None:
         """Give it all up. What others opened or linked stays theirs."""
+        _OWN.difference_update({kept.location.container for kept in self.kept.values()})
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _whole(self, key: str) -> Kept | None:
@@ -139,6 +144,8 @@ class MadeAhead:
         if kept is None:
             return None
         try:
+            if kept.location.container in _OWN and (self.root / kept.location.container).stat().st_size:
+                return kept
             content = read_bytes(self.root, kept.location)
         except (OSError, EOFError):
             return None
@@ -147,8 +154,9 @@ class MadeAhead:
     def _take(self, document: Mapping[str, Any]) -> None:
         try:
             for entry in document.get("made", ()):
-                self.made += 1
-                self.kept.setdefault(entry["key"], _kept(entry))
+                kept = _kept(entry)
+                self.made.append(kept.sop_uid)
+                self.kept.setdefault(entry["key"], kept)
             for uid, hash, note in document.get("notes", ()):
                 self._notes.setdefault((document["grounds"], uid, hash), Note.from_json(note))
         except (KeyError, TypeError, ValueError) as error:

@@ -1,7 +1,7 @@
 """Containers of derived instances: staged by an attempt, kept once the fenced commit points to them, else swept."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from dicomnode.db.repositories import enhancements, head_starts
@@ -10,8 +10,7 @@ from dicomnode.flow.context import Flow
 from dicomnode.flow.made_ahead import all_caches
 from dicomnode.flow.prepared import Derive, Prepared
 from dicomnode.flow.written import Written
-from dicomnode.observe import log
-from dicomnode.store.staged import link_container, write_container
+from dicomnode.store.staged import link_containers, write_container
 
 STAGING = "derived"
 """Folder of the staged and committed outputs under the store's root."""
@@ -29,9 +28,11 @@ def stage(
     """Make the containers of an attempt; what lies in them and where, in the order of the slices.
 
     What was made ahead is linked, which copies nothing; where that cannot be, or the series is flagged, it is written
-    with the rest to `root/name.tar`. `note` is told of each instance that is written. Raises as `write_container`.
+    with the rest to `root/name.tar`. `note` is told of each instance that is written. Raises StoreFull, StoreFailed and
+    what deriving raises.
     """
-    linked = {} if flagged else _link(root, name, sorted({kept.location.container for kept in prepared.kept}))
+    containers = () if flagged else sorted({kept.location.container for kept in prepared.kept})
+    linked = link_containers(root, {each: f"{name}-{number}.tar" for number, each in enumerate(containers, 1)})
     there = [kept for kept in prepared.kept if kept.location.container in linked]
     made: list[Written] = []
 
@@ -47,19 +48,6 @@ def stage(
         at = Location(linked[place.container], place.offset, place.length)
         found[kept.sop_uid] = kept.written, at
     return [found[uid] for uid in prepared.sop_uids]
-
-
-def _link(root: Path, name: str, containers: Iterable[str]) -> dict[str, str]:
-    """The second names of these containers; those that could not be given one are left out."""
-    linked: dict[str, str] = {}
-    for number, container in enumerate(containers, start=1):
-        try:
-            link_container(root, container, f"{name}-{number}.tar")
-        except OSError as error:
-            log.warning("made ahead, but cannot be linked", container=container, error=str(error))
-            continue
-        linked[container] = f"{name}-{number}.tar"
-    return linked
 
 
 def staged_orphans(flow: Flow) -> list[Path]:

@@ -1,7 +1,8 @@
 """Containers written in one go: the outputs of an attempt, staged until the fenced commit points to them."""
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from dicomnode.domain.instance import Location
@@ -40,15 +41,24 @@ def write_container(root: Path, name: str, files: Iterable[Buffer]) -> list[Loca
     return locations
 
 
-def link_container(root: Path, name: str, new: str) -> None:
-    """Give a container that was written by `write_container` a second name, durably; either may be removed then.
+def link_containers(root: Path, names: Mapping[str, str]) -> dict[str, str]:
+    """Give containers that `write_container` wrote a second name, durably; either may be removed then.
 
-    Raises OSError: where the file system has no hard links, or the container is gone.
+    `names` are the second names by the first ones, all in one folder. Returns those given: a file system may have no
+    hard links, and a container may be gone. Raises StoreFull or StoreFailed.
     """
-    made = _make_folders(root, (root / new).parent)
-    os.link(root / name, root / new)
-    for directory in {(root / new).parent, *made}:
-        sync_directory(directory)
+    linked: dict[str, str] = {}
+    try:
+        made = {folder for new in names.values() for folder in _make_folders(root, (root / new).parent)}
+        for name, new in names.items():
+            with contextlib.suppress(OSError):
+                os.link(root / name, root / new)
+                linked[name] = new
+        for directory in made | {(root / new).parent for new in linked.values()}:
+            sync_directory(directory)
+    except OSError as error:
+        raise store_error(error) from error
+    return linked
 
 
 def _write(descriptor: int, name: str, files: Iterable[Buffer]) -> list[Location]:

@@ -18,6 +18,7 @@ from dicomnode.enhance.registry import Registry
 from dicomnode.enhance.runner import Engine
 from dicomnode.flow import Flow, complete_due, run_job, take_in
 from dicomnode.flow.comparison import same_pixels
+from dicomnode.flow.head_start import HeadStart
 from dicomnode.jobs.ledger import RetryPolicy
 from dicomnode.jobs.worker import Worker, WorkerLimits
 from dicomnode.route.site_document import read_site
@@ -59,6 +60,7 @@ class FlowBench:
         engine = Engine(self.flow.registry, "cpu", instance_facts=instance_facts)
         limits = WorkerLimits(60, 600, RetryPolicy(max_attempts=2, retry_seconds=0))
         run = partial(run_job, self.flow, engine, self.decoder)
+        self.head_starts = {name: HeadStart(self.flow, engine, self.decoder, name) for name in ("n/cpu/0", "n/cpu/1")}
         self.worker = Worker("n/cpu/0", "n", self.flow.database, run, limits)
 
     def import_site(self, rules: str) -> None:
@@ -106,6 +108,13 @@ class FlowBench:
         while self.worker.run_one():
             done += 1
         return done
+
+    def ahead(self, worker: str = "n/cpu/0") -> int:
+        """All that a worker's head start has to do for now. Returns its turns."""
+        turns = 0
+        while self.head_starts[worker].turn(lambda: False):
+            turns += 1
+        return turns
 
     def read(self, output: Output) -> Dataset:
         location = Location(output.container, output.offset, output.length)
