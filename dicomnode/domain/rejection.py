@@ -1,4 +1,4 @@
-"""Rejection notes: what their titles mean (IHE Radiology, Imaging Object Change Management; PS3.16 CID 7011, TID 2010)."""
+"""Rejection notes: what their titles mean (IHE Radiology, Imaging Object Change Management; PS3.16 CID 7010)."""
 
 from dataclasses import dataclass
 

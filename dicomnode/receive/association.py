@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from dicomnode.domain.availability import AVAILABILITY_NOTIFICATION
 from dicomnode.domain.commitment import STORAGE_COMMITMENT
+from dicomnode.receive import availability, commitment
 from dicomnode.receive.admission import Admission, Applicant, Rejection
 from dicomnode.receive.associations import Associations, OpenAssociation
-from dicomnode.receive.commitment import StorageCommitment
 from dicomnode.receive.connection import Connection
 from dicomnode.receive.exchange import Exchange
 from dicomnode.receive.keeper import Keeper
@@ -20,6 +21,7 @@ from dicomnode.receive.leash import Leash
 from dicomnode.receive.limits import Limits
 from dicomnode.receive.meter import Meter
 from dicomnode.receive.negotiation import associate_ac, negotiate
+from dicomnode.receive.noted import NotedService, Take
 from dicomnode.receive.pdu import (
     ABORT_BY_USER,
     RELEASE_RP,
@@ -54,6 +56,12 @@ _LAST_WORDS = {
 }
 
 
+_NOTED: dict[str, tuple[str, Take]] = {
+    STORAGE_COMMITMENT: ("storage commitment", commitment.take),
+    AVAILABILITY_NOTIFICATION: ("instance availability", availability.take),
+}
+
+
 @dataclass(frozen=True)
 class Acceptor:
     """What all associations of a receiver share."""
@@ -73,7 +81,8 @@ class Acceptor:
     def services(self, entry: OpenAssociation) -> Services:
         """What answers the messages of one association."""
         storage = Storage(self.keeper, self.book, entry, self.meter)
-        return Services(storage, {STORAGE_COMMITMENT: StorageCommitment(self.journal, self.book, entry)})
+        noted = {uid: NotedService(name, take, self.journal, self.book, entry) for uid, (name, take) in _NOTED.items()}
+        return Services(storage, noted)
 
 
 class Association(threading.Thread):

@@ -1,6 +1,7 @@
 """What a received command set asks for, and the command sets of our answers (PS3.7 9.3.1, 9.3.5)."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dicomnode.domain import command_set as dimse
 
@@ -52,16 +53,24 @@ class Command:
         )
 
 
-def response(command: Command, status: int, comment: str = "") -> bytes:
-    """The command set that answers `command`; UIDs that it did not name are left out."""
+class Reply(NamedTuple):
+    """What a message is answered. `sop_instance_uid`: of an instance that the message left to us to name."""
+
+    status: int
+    comment: str = ""
+    sop_instance_uid: bytes = b""
+
+
+def response(command: Command, reply: Reply) -> bytes:
+    """The command set that answers `command`; UIDs that nobody named are left out."""
     elements = {
         dimse.AFFECTED_SOP_CLASS_UID: command.sop_class_uid,
         dimse.COMMAND_FIELD: dimse.us(command.field | dimse.RESPONSE),
         dimse.MESSAGE_ID_BEING_RESPONDED_TO: dimse.us(command.message_id),
         dimse.COMMAND_DATA_SET_TYPE: dimse.us(dimse.NO_DATA_SET),
-        dimse.STATUS: dimse.us(status),
-        dimse.ERROR_COMMENT: _lo(comment),
-        dimse.AFFECTED_SOP_INSTANCE_UID: command.sop_instance_uid,
+        dimse.STATUS: dimse.us(reply.status),
+        dimse.ERROR_COMMENT: _lo(reply.comment),
+        dimse.AFFECTED_SOP_INSTANCE_UID: command.sop_instance_uid or reply.sop_instance_uid,
     }
     if command.type_id is not None:
         elements[_TYPED_BY[command.field]] = dimse.us(command.type_id)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Protocol
 
-from dicomnode.receive.command import Command, response
+from dicomnode.receive.command import Command, Reply, response
 from dicomnode.receive.intake import Intake, Overflow
 from dicomnode.receive.limits import Limits
 from dicomnode.receive.negotiation import AcceptedContext
@@ -19,8 +19,8 @@ class Service(Protocol):
     def open_large(self, context: AcceptedContext, command: Command) -> Overflow:
         """Where the data set of this message goes, which is too large for memory."""
 
-    def answer(self, context: AcceptedContext, command: Command, intake: Intake) -> tuple[int, str] | None:
-        """Status and Error Comment of the response; None where none is due."""
+    def answer(self, context: AcceptedContext, command: Command, intake: Intake) -> Reply | None:
+        """The response; None where none is due."""
 
 
 class Exchange:
@@ -121,7 +121,7 @@ class Exchange:
         assert self._command is not None
         answer = self._service.answer(self._context, self._command, self._intake)
         if answer is not None:
-            for pdu in p_data(self._context.context_id, response(self._command, *answer), self._peer_limit):
+            for pdu in p_data(self._context.context_id, response(self._command, answer), self._peer_limit):
                 self._wire.write(pdu)
         self._intake.begin()
         self._begin()

@@ -4,11 +4,12 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from dicomnode.domain.availability import AVAILABILITY_NOTIFICATION
 from dicomnode.domain.commitment import STORAGE_COMMITMENT
 from dicomnode.domain.data_set import NATIVE
 from dicomnode.domain.uid import IMPLEMENTATION_CLASS_UID
 from dicomnode.receive.pdu import PDU_HEADER, PduType
-from dicomnode.receive.peer_rules import COMMIT, ECHO, REPORT
+from dicomnode.receive.peer_rules import COMMIT, ECHO, REPORT, STORE
 from dicomnode.receive.request import (
     APPLICATION_CONTEXT,
     DEFAULT_ROLES,
@@ -24,6 +25,8 @@ VERIFICATION = "1.2.840.10008.1.1"
 
 _ACCEPTANCE, _USER_REJECTION, _ABSTRACT_SYNTAX_NOT_SUPPORTED, _TRANSFER_SYNTAXES_NOT_SUPPORTED = 0, 1, 3, 4
 _NO_ROLE = Roles(scu=False, scp=False)
+_NATIVE_ONLY = (STORAGE_COMMITMENT, AVAILABILITY_NOTIFICATION)
+"""Classes whose data sets are read here, and have no pixels."""
 _ITEM = struct.Struct(">BxH")
 
 
@@ -43,8 +46,9 @@ def negotiate(
     """What is accepted, by context ID; `may` says which verbs the requestor may use.
 
     Every storage class, in any transfer syntax: who may not store is told so for each instance, for which a C-STORE has
-    a status (0124). Verification for those who may echo, since a C-ECHO has none. Storage commitment in those of the
-    roles asked for that the requestor may have; whoever names none asks to be SCU.
+    a status (0124). Verification for those who may echo, since a C-ECHO has none, and instance availability for those
+    who may store. Storage commitment in those of the roles asked for that the requestor may have; who names none asks
+    to be SCU.
     """
     found = (_accepted(context, request.roles, may) for context in request.contexts)
     return {context.context_id: context for context in found if context is not None}
@@ -53,18 +57,21 @@ def negotiate(
 def _accepted(
     proposed: ProposedContext, roles: Mapping[str, Roles], may: Callable[[str], bool]
 ) -> AcceptedContext | None:
-    abstract_syntax, offered = proposed.abstract_syntax, by_preference(proposed.transfer_syntaxes)
-    granted = DEFAULT_ROLES
+    abstract_syntax, granted = proposed.abstract_syntax, DEFAULT_ROLES
+    offered = by_preference(proposed.transfer_syntaxes)
+    if abstract_syntax in _NATIVE_ONLY:
+        offered = [uid for uid in offered if uid in NATIVE]
     if abstract_syntax == VERIFICATION:
         taken = may(ECHO)
     elif abstract_syntax == STORAGE_COMMITMENT:
         wanted = roles.get(abstract_syntax, DEFAULT_ROLES)
         granted = Roles(scu=wanted.scu and may(COMMIT), scp=wanted.scp and may(REPORT))
-        offered = [uid for uid in offered if uid in NATIVE]
-        taken = granted != _NO_ROLE and bool(offered)
+        taken = granted != _NO_ROLE
+    elif abstract_syntax == AVAILABILITY_NOTIFICATION:
+        taken = may(STORE)
     else:
         taken = is_storage_class(abstract_syntax)
-    return AcceptedContext(proposed.context_id, abstract_syntax, offered[0], granted) if taken else None
+    return AcceptedContext(proposed.context_id, abstract_syntax, offered[0], granted) if taken and offered else None
 
 
 def associate_ac(request: AssociationRequest, accepted: Mapping[int, AcceptedContext], max_pdu: int) -> bytes:
@@ -107,7 +114,7 @@ def _result(proposed: ProposedContext, accepted: AcceptedContext | None) -> byte
 def _refusal(proposed: ProposedContext) -> int:
     if proposed.abstract_syntax == VERIFICATION:
         return _USER_REJECTION
-    if proposed.abstract_syntax == STORAGE_COMMITMENT and NATIVE.isdisjoint(proposed.transfer_syntaxes):
+    if proposed.abstract_syntax in _NATIVE_ONLY and NATIVE.isdisjoint(proposed.transfer_syntaxes):
         return _TRANSFER_SYNTAXES_NOT_SUPPORTED
     return _ABSTRACT_SYNTAX_NOT_SUPPORTED
 

@@ -12,6 +12,7 @@ class ServiceStatus(IntEnum):
     NO_SUCH_SOP_INSTANCE = 0x0112
     NO_SUCH_EVENT_TYPE = 0x0113
     INVALID_ARGUMENT_VALUE = 0x0115
+    INVALID_SOP_INSTANCE = 0x0117
     NO_SUCH_SOP_CLASS = 0x0118
     NO_SUCH_ACTION = 0x0123
     UNRECOGNIZED_OPERATION = 0x0211
@@ -45,6 +46,9 @@ TABLE = (
         ServiceStatus.INVALID_ARGUMENT_VALUE,
         "the data set lacks what it must name, or names something that is no UID",
         "C.5.10",
+    ),
+    Meaning(
+        ServiceStatus.INVALID_SOP_INSTANCE, "the instance to be made is named by something that is no UID", "C.5.12"
     ),
     Meaning(ServiceStatus.NO_SUCH_SOP_CLASS, "another class than that of the presentation context", "C.5.20"),
     Meaning(ServiceStatus.NO_SUCH_ACTION, "an Action Type ID that the class does not have", "C.5.24"),

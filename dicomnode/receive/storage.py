@@ -3,7 +3,7 @@
 import time
 
 from dicomnode.receive.associations import Associations, OpenAssociation
-from dicomnode.receive.command import Command
+from dicomnode.receive.command import Command, Reply
 from dicomnode.receive.intake import Intake
 from dicomnode.receive.keeper import Keeper
 from dicomnode.receive.large import LargeInstance
@@ -26,8 +26,8 @@ class Storage:
         """Where a data set goes that is too large for memory."""
         return self._keeper.large(_request(context, command), self._entry.sender)
 
-    def answer(self, context: AcceptedContext, command: Command, intake: Intake) -> tuple[int, str]:
-        """Status and Error Comment."""
+    def answer(self, context: AcceptedContext, command: Command, intake: Intake) -> Reply:
+        """The response."""
         began = time.monotonic()
         request = _request(context, command)
         if isinstance(intake.large, LargeInstance):
@@ -36,7 +36,7 @@ class Storage:
             answer = self._keeper.keep(request, self._entry.sender, intake.data_set)
         self._book.answered(self._entry, request, answer, intake.length)
         self._meter.answered(answer.status, intake.length, time.monotonic() - began)
-        return answer.status, answer.reason if answer.status in _MAY_CARRY_COMMENT else ""
+        return Reply(answer.status, answer.reason if answer.status in _MAY_CARRY_COMMENT else "")
 
 
 def _request(context: AcceptedContext, command: Command) -> StoreRequest:

@@ -1,6 +1,6 @@
-"""Storage commitment from outside: pynetdicom as the modality that asks, and as the PACS that reports."""
+"""What others say of instances: pynetdicom as the modality that asks to keep them, and as the PACS that reports."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydicom import Dataset
@@ -34,6 +34,22 @@ def report(committed: Sequence[str], failed: Sequence[str], transaction: str, re
     content = request(committed, transaction)
     if failed:
         content.FailedSOPSequence = references(failed, FailureReason=reason)
+    return content
+
+
+def notification(study_uid: str, listed: Mapping[str, Sequence[str]], unavailable: Collection[str] = ()) -> Dataset:
+    """What N-CREATE of an Instance Availability Notification carries; `listed` by series (PS3.3 C.4.23)."""
+    content = Dataset()
+    content.StudyInstanceUID, content.ReferencedPerformedProcedureStepSequence = study_uid, []
+    content.ReferencedSeriesSequence = []
+    for series_uid, sop_uids in listed.items():
+        content.ReferencedSeriesSequence.append(series := Dataset())
+        series.SeriesInstanceUID, series.ReferencedSOPSequence = (
+            series_uid,
+            references(sop_uids, RetrieveAETitle="PACS"),
+        )
+        for item in series.ReferencedSOPSequence:
+            item.InstanceAvailability = "UNAVAILABLE" if item.ReferencedSOPInstanceUID in unavailable else "ONLINE"
     return content
 
 
