@@ -40,6 +40,11 @@ def purpose(code: Any) -> list[Dataset]:
     return [code_item(code.value, code.scheme_designator, code.meaning)]
 
 
+def coded(code: Any) -> dict[str, Any]:
+    """An item of a code sequence, of a code of at most 16 characters, as keywords and values."""
+    return {"CodeValue": code.value, "CodingSchemeDesignator": code.scheme_designator, "CodeMeaning": code.meaning}
+
+
 def item_of(elements: dict[str, Any]) -> Dataset:
     """A data set of keywords and values."""
     item = Dataset()

@@ -1,13 +1,16 @@
 """What is the same for every instance of one job, and what comes out of it."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from dicomnode.derive.series import DerivedSeries
 from dicomnode.domain.recipe import Recipe
 from dicomnode.domain.writer_profile import WriterProfile
+
+if TYPE_CHECKING:
+    from dicomnode.derive.template import Template
 
 
 class Coded(Protocol):
@@ -41,6 +44,11 @@ class Derivation:
     flag_reason: str | None = None
     synthetic: bool = False
     generation: int = 0
+
+    @cached_property
+    def templates(self) -> "dict[Hashable, Template]":
+        """What was worked out for the sources so far, by what they agree in: see `template`."""
+        return {}
 
     @cached_property
     def profile(self) -> WriterProfile:

@@ -5,9 +5,10 @@ because pydicom normalises it as soon as somebody reads the value, and reading m
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from pydicom import DataElement, Dataset, config
@@ -20,6 +21,7 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.values import convert_SQ
 
 from dicomnode.derive.errors import CannotDerive
+from dicomnode.derive.tags import tag_of
 
 _LONG = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
 """VRs whose length field has 32 bits (PS3.5 7.1.2)."""
@@ -34,6 +36,12 @@ _WORD = {"US": 2, "SS": 2, "OW": 2, "AT": 2, "UL": 4, "SL": 4, "FL": 4, "OF": 4,
 _WORD |= {"OV": 8, "SV": 8, "UV": 8}
 _VRS = _STRINGS | _LONG | _WORD.keys()
 _ITEM = b"\xfe\xff\x00\xe0"
+
+Element = DataElement | RawDataElement
+"""As pydicom holds it: parsed, or as it came."""
+
+Item = Dataset | Mapping[str, Any]
+"""Of a sequence: one of the source's, or one of ours as keywords and values."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,7 @@ class Encoding:
         return replace(self, charset=codecs) if codecs else self
 
 
-def element_bytes(element: DataElement | RawDataElement, encoding: Encoding, creators: frozenset[str]) -> bytes:
+def element_bytes(element: Element, encoding: Encoding, creators: frozenset[str]) -> bytes:
     """Tag, VR, length and value. Private attributes inside sequences stay only if `creators` names their creator."""
     if isinstance(element, RawDataElement):
         return _raw_bytes(element, encoding, creators)
@@ -91,6 +99,12 @@ def value_bytes(tag: int, vr: str, value: Any, encoding: Encoding) -> bytes:
     return element_bytes(element, replace(encoding, little=True), frozenset())
 
 
+def written_bytes(tag: int, value: Any, encoding: Encoding, creators: frozenset[str]) -> bytes:
+    """An element of a value of ours, in the VR of its tag; a sequence is given by its items."""
+    vr = _vr_of(tag)
+    return sequence_bytes(tag, value, encoding, creators) if vr == "SQ" else value_bytes(tag, vr, value, encoding)
+
+
 def packed(tag: int, vr: str, value: bytes) -> bytes:
     """An explicit VR little endian element; `value` is padded to even length."""
     if len(value) % 2:
@@ -108,18 +122,18 @@ def tags_in(dataset: Dataset) -> list[BaseTag]:
     return sorted(dataset.keys())
 
 
-def kept_elements(dataset: Dataset, creators: frozenset[str]) -> list[DataElement | RawDataElement]:
-    """The elements in tag order, without group lengths and without private attributes that `creators` does not name."""
+def kept_elements(dataset: Dataset, creators: frozenset[str]) -> Iterator[tuple[int, Element]]:
+    """Tag and element in tag order, without group lengths and private attributes that `creators` does not name.
+
+    An element is as it is, parsed or not, unless its value was left in the file.
+    """
     blocks = _private_blocks(dataset, creators) if creators else frozenset()
-    return [_unparsed(dataset, tag) for tag in tags_in(dataset) if _kept(tag, blocks)]
-
-
-def _unparsed(dataset: Dataset, tag: BaseTag) -> DataElement | RawDataElement:
-    """The element as it is, unless its value was left in the file."""
-    element = cast(DataElement | RawDataElement, dataset.get_item(tag, keep_deferred=True))
-    if isinstance(element, RawDataElement) and element.length and not element.value:
-        return dataset[tag]
-    return element
+    elements = {int(tag): element for tag, element in dataset.items()}
+    for tag in sorted(elements):
+        if _kept(tag, blocks):
+            element = elements[tag]
+            deferred = isinstance(element, RawDataElement) and element.length and not element.value
+            yield tag, dataset[tag] if deferred else element
 
 
 def _private_blocks(dataset: Dataset, creators: frozenset[str]) -> frozenset[int]:
@@ -128,11 +142,11 @@ def _private_blocks(dataset: Dataset, creators: frozenset[str]) -> frozenset[int
     return frozenset(tag.group << 8 | tag.element for tag in tags if str(dataset[tag].value).strip() in creators)
 
 
-def _kept(tag: BaseTag, blocks: frozenset[int]) -> bool:
-    number, element = int(tag), tag & 0xFFFF
-    if not number & 0x10000:
+def _kept(tag: int, blocks: frozenset[int]) -> bool:
+    element = tag & 0xFFFF
+    if not tag & 0x10000:
         return element != 0
-    return (number >> 16) << 8 | (element if element <= 0xFF else element >> 8) in blocks
+    return bool(blocks) and (tag >> 16) << 8 | (element if element <= 0xFF else element >> 8) in blocks
 
 
 def _raw_bytes(raw: RawDataElement, encoding: Encoding, creators: frozenset[str]) -> bytes:
@@ -154,25 +168,37 @@ def _raw_bytes(raw: RawDataElement, encoding: Encoding, creators: frozenset[str]
     return packed(raw.tag, vr, _tidy(vr, value))
 
 
-def sequence_bytes(tag: int, items: Iterable[Dataset], encoding: Encoding, creators: frozenset[str]) -> bytes:
+def sequence_bytes(tag: int, items: Iterable[Item], encoding: Encoding, creators: frozenset[str]) -> bytes:
     """A sequence of defined lengths (PS3.5 7.5)."""
     parts = []
     for item in items:
-        inside = encoding.inside(item)
-        body = b"".join(element_bytes(element, inside, creators) for element in kept_elements(item, creators))
+        body = _item_bytes(item, encoding, creators)
         parts.append(_ITEM + struct.pack("<I", len(body)) + body)
     return packed(tag, "SQ", b"".join(parts))
+
+
+def _item_bytes(item: Item, encoding: Encoding, creators: frozenset[str]) -> bytes:
+    if isinstance(item, Dataset):
+        inside = encoding.inside(item)
+        return b"".join(element_bytes(element, inside, creators) for _, element in kept_elements(item, creators))
+    own = sorted((tag_of(keyword), value) for keyword, value in item.items())
+    return b"".join(written_bytes(tag, value, encoding, creators) for tag, value in own)
 
 
 def _tidy(vr: str, value: bytes) -> bytes:
     """Without insignificant padding. Multi-byte text is trimmed at its end alone: 5CH may be half a character."""
     if vr not in _STRINGS:
         return value
-    value = value.rstrip(b"\0 ")
+    value = value.rstrip(b"\0 =" if vr == "PN" and b"\x1b" not in value else b"\0 ")  # empty groups of components too
     if vr in _ONE_VALUE or (b"\\" not in value and vr not in _LEADING_SPACE_TOO) or not value.isascii():
         return value
     parts = [part.rstrip(b"\0 ") for part in value.split(b"\\")]
     return b"\\".join(part.lstrip(b" ") for part in parts) if vr in _LEADING_SPACE_TOO else b"\\".join(parts)
+
+
+@lru_cache(maxsize=4096)
+def _vr_of(tag: int) -> str:
+    return dictionary_VR(tag)
 
 
 def _dictionary_vr(tag: BaseTag) -> str:

@@ -4,21 +4,27 @@ Validators of the standard pass most of these faults: an image that still says O
 patient, a moved position, lossy compression without its ratio.
 """
 
+import struct
 from collections.abc import Iterator, Sequence
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 
 from pydicom import Dataset, dcmread
+from pydicom.dataelem import RawDataElement
 
 from dicomnode.derive.derivation import Derivation, DerivedInstance, SourceReference
+from dicomnode.derive.elements import PIXEL_DATA
+from dicomnode.derive.encode import Element
 from dicomnode.derive.errors import BrokenInstance
 from dicomnode.derive.identification import image_type_values
 from dicomnode.derive.lossy import METHODS, transfer_syntax
 from dicomnode.derive.pixels import PixelFormat, Pixels, padding_mask, padding_range
 from dicomnode.derive.series import DESCRIPTION_LENGTH, IS_MAX
 from dicomnode.derive.sop_classes import SECONDARY_CAPTURE
+from dicomnode.derive.tags import tag_of
 from dicomnode.domain.provenance import is_derived_by_dicomnode
 
+_PIXELS_BEGIN = 12
 SAME = ("StudyInstanceUID", "StudyID", "AccessionNumber", "PatientID", "PatientName", "PatientBirthDate", "PatientSex")
 SAME_PLACE = ("Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient")
 
@@ -27,12 +33,14 @@ def check(
     instance: DerivedInstance, source: Dataset, derivation: Derivation, neighbours: Sequence[SourceReference] = ()
 ) -> None:
     """Raise BrokenInstance, naming every fault, unless `instance` is a sound derivation of `source`."""
-    derived = dcmread(BytesIO(instance.file_bytes))
+    stream = BytesIO(instance.file_bytes)
+    derived = dcmread(stream, stop_before_pixels=True)
+    pixel_data = memoryview(instance.file_bytes)[stream.tell() :]
     faults = [
         *_identity(instance, derived, source),
         *_context(derived, source, derivation),
         *_sources(derived, source, neighbours),
-        *_pixels(derived),
+        *_pixels(derived, pixel_data),
         *_lossy(derived, source),
     ]
     if faults:
@@ -73,12 +81,14 @@ def _identity(instance: DerivedInstance, derived: Dataset, source: Dataset) -> I
 
 
 def _context(derived: Dataset, source: Dataset, derivation: Derivation) -> Iterator[str]:
+    one_alphabet = _as_it_came(derived, source, "SpecificCharacterSet")
     for keyword in SAME:
-        if _value(derived, keyword) != _value(source, keyword):
+        copied = one_alphabet and _as_it_came(derived, source, keyword)
+        if not copied and _value(derived, keyword) != _value(source, keyword):
             yield f"{keyword} is not the source's"
     if derivation.same_grid and derived.get("SOPClassUID") != SECONDARY_CAPTURE:
         for keyword in SAME_PLACE:
-            if derived.get(keyword) != source.get(keyword):
+            if not _as_it_came(derived, source, keyword) and derived.get(keyword) != source.get(keyword):
                 yield f"{keyword} is not the source's"
     if derived.get("SeriesInstanceUID") != derivation.series.series_uid:
         yield "SeriesInstanceUID is not the derived series'"
@@ -107,9 +117,12 @@ def _sources(derived: Dataset, source: Dataset, neighbours: Sequence[SourceRefer
         yield "DerivationDescription is missing"
 
 
-def _pixels(derived: Dataset) -> Iterator[str]:
+def _pixels(derived: Dataset, element: memoryview) -> Iterator[str]:
+    """`element` is all from PixelData on: tag, VR, two bytes that are zero, length, value (PS3.5 7.1.2)."""
     length = PixelFormat.of(derived).length
-    if len(derived.get("PixelData") or b"") != length + length % 2:
+    length += length % 2
+    group, number, _, said = struct.unpack_from("<HH4sI", element) if len(element) >= _PIXELS_BEGIN else (0, 0, b"", 0)
+    if (group << 16 | number, said, len(element)) != (PIXEL_DATA, length, length + _PIXELS_BEGIN):
         yield "PixelData has not the length that Rows, Columns and bits ask for"
 
 
@@ -122,6 +135,17 @@ def _lossy(derived: Dataset, source: Dataset) -> Iterator[str]:
         and derived.get("LossyImageCompressionMethod")
     ):
         yield "the source was lossily compressed, and the instance does not tell how"
+
+
+def _as_it_came(derived: Dataset, source: Dataset, keyword: str) -> bool:
+    """Whether both hold the same bytes of a value that nobody has read yet, or neither has it. Saves reading it."""
+    tag = tag_of(keyword)
+    ours, theirs = (cast(Element | None, each.get_item(tag)) for each in (derived, source))
+    if ours is None or theirs is None:
+        return ours is theirs
+    if not isinstance(ours, RawDataElement) or not isinstance(theirs, RawDataElement):
+        return False
+    return (ours.VR, ours.value) == (theirs.VR, theirs.value) and theirs.is_little_endian
 
 
 def _value(dataset: Dataset, keyword: str) -> Any:

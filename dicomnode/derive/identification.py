@@ -20,15 +20,13 @@ COMMENTS_LENGTH = 10240
 
 
 def identification(source: Dataset, derivation: Derivation, sop_class: str) -> dict[str, Any]:
-    """UIDs, series and times, C.7.3.1, C.7.6.1 and C.12.1. Raises CannotDerive where the source cannot be named."""
-    for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
-        if not _UID.fullmatch(str(source.get(keyword) or "")):
-            raise CannotDerive(f"the source has no {keyword}, or one that cannot be referenced")
-    series, recipe = derivation.series, derivation.recipe
+    """Series and times, C.7.3.1, C.7.6.1 and C.12.1. Raises CannotDerive where the source's cannot be named."""
+    for keyword in ("SeriesInstanceUID", "StudyInstanceUID"):
+        _require_name(source, keyword)
+    series = derivation.series
     date, time = series.at_offset(source.get("TimezoneOffsetFromUTC"))
     new = {
         "SOPClassUID": sop_class,
-        "SOPInstanceUID": derived_uid("sop", str(source.SOPInstanceUID), recipe, generation=derivation.generation),
         "SeriesInstanceUID": series.series_uid,
         "SeriesNumber": series.series_number,
         "SeriesDescription": series.series_description,
@@ -43,6 +41,17 @@ def identification(source: Dataset, derivation: Derivation, sop_class: str) -> d
     if derivation.flag_reason:
         new["ImageComments"] = _comments(source, derivation.flag_reason)
     return new
+
+
+def instance_uid(source: Dataset, derivation: Derivation) -> str:
+    """SOPInstanceUID of what is derived from `source`. Raises CannotDerive where that cannot be named."""
+    _require_name(source, "SOPInstanceUID")
+    return derived_uid("sop", str(source.SOPInstanceUID), derivation.recipe, generation=derivation.generation)
+
+
+def _require_name(source: Dataset, keyword: str) -> None:
+    if not _UID.fullmatch(str(source.get(keyword) or "")):
+        raise CannotDerive(f"the source has no {keyword}, or one that cannot be referenced")
 
 
 def image_type(source: Dataset, derivation: Derivation, sop_class: str) -> list[str]:

@@ -99,7 +99,10 @@ def stored_pixels(
             raise CannotDerive("the pixels hold NaN or infinity")
         stored = np.clip(np.rint(values, out=values), low, high, out=values).astype(form.dtype)
     elif pixels.dtype.kind in "iu":
-        stored = np.clip(pixels, low, high).astype(form.dtype)
+        stored = pixels
+        if pixels.size and (pixels.min() < low or pixels.max() > high):
+            stored = np.clip(pixels, low, high)
+        stored = stored.astype(form.dtype)
         if source_pixels is not None and source_pixels.shape == pixels.shape:
             own = (pixels == source_pixels) & (stored != pixels)
             stored[own] = pixels[own].astype(form.dtype)

@@ -9,12 +9,12 @@ from dicomnode.derive.codes import (
     FOR_PROCESSING_PREDECESSOR,
     SOURCE_IMAGE,
     code_item,
-    item_of,
+    coded,
     local_schemes,
-    purpose,
     scheme_item,
 )
 from dicomnode.derive.derivation import Derivation, SourceReference
+from dicomnode.derive.encode import Item
 
 DESCRIPTION_LENGTH = 1024
 """DerivationDescription is a Short Text (PS3.5 6.2)."""
@@ -41,10 +41,10 @@ def references(source: Dataset, derivation: Derivation, neighbours: Sequence[Sou
     raw = source.get("PresentationIntentType") == "FOR PROCESSING"
     said = {
         "SpatialLocationsPreserved": "YES" if derivation.same_grid else "NO",
-        "PurposeOfReferenceCodeSequence": purpose(FOR_PROCESSING_PREDECESSOR if raw else SOURCE_IMAGE),
+        "PurposeOfReferenceCodeSequence": [coded(FOR_PROCESSING_PREDECESSOR if raw else SOURCE_IMAGE)],
     }
     return {
-        "SourceImageSequence": [item_of(_reference(image) | said) for image in images],
+        "SourceImageSequence": [_reference(image) | said for image in images],
         "ReferencedSeriesSequence": _referenced_series(source, images),
     }
 
@@ -53,18 +53,19 @@ def _reference(image: SourceReference) -> dict[str, Any]:
     return {"ReferencedSOPClassUID": image.sop_class_uid, "ReferencedSOPInstanceUID": image.sop_instance_uid}
 
 
-def _referenced_series(source: Dataset, images: list[SourceReference]) -> list[Dataset]:
+def _referenced_series(source: Dataset, images: list[SourceReference]) -> list[Item]:
     """Earlier items stay; an item of the source's own series gets our images added."""
     uid = str(source.SeriesInstanceUID)
-    others, instances = [], []
+    others: list[Item] = []
+    instances: list[Item] = []
     for item in source.get("ReferencedSeriesSequence") or []:
         if item.get("SeriesInstanceUID") == uid:
             instances += list(item.get("ReferencedInstanceSequence") or [])
         else:
             others.append(item)
     known = {item.get("ReferencedSOPInstanceUID") for item in instances}
-    instances += [item_of(_reference(image)) for image in images if image.sop_instance_uid not in known]
-    return [*others, item_of({"SeriesInstanceUID": uid, "ReferencedInstanceSequence": instances})]
+    instances += [_reference(image) for image in images if image.sop_instance_uid not in known]
+    return [*others, {"SeriesInstanceUID": uid, "ReferencedInstanceSequence": instances}]
 
 
 def _description(source: Dataset, derivation: Derivation) -> str:

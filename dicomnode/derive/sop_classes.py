@@ -20,7 +20,8 @@ FOR_PRESENTATION_OF = {DX_FOR_PROCESSING: DX, MG_FOR_PROCESSING: MG}
 DIGITAL_X_RAY = frozenset({DX, DX_FOR_PROCESSING, MG, MG_FOR_PROCESSING})
 SINGLE_FRAME = frozenset({CT, MR, CR, US, US_RETIRED, SECONDARY_CAPTURE}) | DIGITAL_X_RAY
 
-_PIXEL_KEYWORDS = ("FloatPixelData", "DoubleFloatPixelData")
+FLOATING_POINT = (0x7FE00008, 0x7FE00009)
+"""FloatPixelData and DoubleFloatPixelData."""
 
 
 def derived_class(source: Dataset, *, secondary_capture: bool) -> str:
@@ -30,7 +31,7 @@ def derived_class(source: Dataset, *, secondary_capture: bool) -> str:
         raise CannotDerive("the source has no SOPClassUID")
     if (frames := _frames(source)) > 1:
         raise CannotDerive(f"the source has {frames} frames: this writer writes single frames")
-    if any(keyword in source for keyword in _PIXEL_KEYWORDS):
+    if any(tag in source for tag in FLOATING_POINT):
         raise CannotDerive("the source's pixels are floating point")
     if secondary_capture:
         return SECONDARY_CAPTURE

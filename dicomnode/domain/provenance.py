@@ -17,11 +17,11 @@ INSTANCE_CREATOR_UID = "1.2.826.0.1.3680043.8.498.70917215303520116.1"
 """InstanceCreatorUID of everything a dicomnode derives, whichever site runs it."""
 
 MARKS = {
-    "ContributingEquipmentSequence.Manufacturer": MANUFACTURER,
     "InstanceCreatorUID": INSTANCE_CREATOR_UID,
     "Manufacturer": MANUFACTURER,
+    "ContributingEquipmentSequence.Manufacturer": MANUFACTURER,
 }
-"""Element name as in `SeriesFacts` -> the value that gives a dicomnode away. One is enough."""
+"""Element name as in `SeriesFacts` -> the value that gives a dicomnode away. One is enough; the dearest comes last."""
 
 
 class Header(Protocol):
