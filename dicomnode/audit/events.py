@@ -71,6 +71,7 @@ KINDS: Mapping[str, str] = {
     "destination.up": "it answers again",
     "destination.paused": "an operator lets nothing be sent to it",
     "destination.resumed": "an operator lets it be sent to again",
+    "availability.noted": "an Instance Availability Notification came",
     "commitment.requested": "a modality asked this node to keep instances for good",
     "commitment.heard": "a report came of what somebody keeps, asked for or not",
     "commitment.judged": "every instance that a modality asked to be kept is kept for good, or known not to be",

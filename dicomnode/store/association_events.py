@@ -60,6 +60,13 @@ def _declined(session: Session, event: Mapping[str, Any], at: datetime, node: st
     _record(session, "service.refused", message, event, at, node, detail, "failure")
 
 
+def _availability(session: Session, event: Mapping[str, Any], at: datetime, node: str) -> None:
+    detail = {name: len(event[name]) for name in ("available", "unavailable")} | {"source": event["sop_instance_uid"]}
+    told = f"{detail['available']} instances of a study can be had, and {detail['unavailable']} no longer"
+    message = f"{event['calling_aet']} notifies that {told}"
+    _record(session, "availability.noted", message, event, at, node, detail)
+
+
 def _record(
     session: Session,
     kind: str,
@@ -81,6 +88,7 @@ _HANDLERS: Mapping[str, Callable[[Session, Mapping[str, Any], datetime, str], No
     "connection-dropped": _dropped,
     "instance-refused": _refused,
     "service-refused": _declined,
+    "availability": _availability,
     "commitment-request": commitment_events.requested,
     "commitment-report": commitment_events.reported,
 }

@@ -47,3 +47,5 @@ class Arrivals:
     series: dict[str, Series] = field(default_factory=dict)
     contradicted: dict[str, Version] = field(default_factory=dict)
     """Series of which a known instance came again as a correction or a conflict."""
+    events: list[Mapping[str, Any]] = field(default_factory=list)
+    """What receivers noted, in its order, applied already as far as the index is concerned."""

@@ -63,6 +63,7 @@ class Batch:
                     self.outcomes[self._instance(member, read.fields)] += 1
                 case EventMember(event):
                     association_events.apply(self._session, event, self._node)
+                    self.arrivals.events.append(event)
                 case DamagedMember() as member:
                     self._note_damage(member)
         self._write_rows()
