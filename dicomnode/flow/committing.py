@@ -48,8 +48,7 @@ def commit(
 ) -> None:
     """The fenced commit: outputs, their series' name, their deliveries and the audit, or nothing at all."""
     with flow.database.write() as session:
-        row = ledger.fenced(session, held.claim)
-        now = database_now(session)
+        row, now = held.fenced(session), held.fenced_at
         _note_result(flow, session, held, row, result)
         if row.deadline_at is not None and row.deadline_at < now:
             held.finish(session, row, "expired", "the deadline passed while it ran: originals only")
@@ -69,7 +68,7 @@ def commit(
 def close(flow: Flow, held: Held, state: str, reason: str, result: Result | None = None) -> None:
     """End the work without outputs: originals only, with the reason."""
     with flow.database.write() as session:
-        row = ledger.fenced(session, held.claim)
+        row = held.fenced(session)
         if result is not None:
             _note_result(flow, session, held, row, result)
         held.finish(session, row, state, reason)

@@ -48,6 +48,8 @@ class Held:
         self.claim = claim
         self.following: Claim | None = None
         """What the worker does next, taken in the transaction that finished this; only if that was committed."""
+        self.fenced_at: datetime
+        """The database's clock when the commit had passed the fence."""
         self._worker = worker
         self._tenure = Tenure(claim)
 
@@ -70,10 +72,17 @@ class Held:
         """Whether the attempt no longer counts, or enhancing was stopped, as far as is known by now."""
         return self._tenure.interruption is not None
 
+    def fenced(self, session: Session) -> Enhancement:
+        """The work, locked for its commit in this transaction. Raises StaleAttempt or EnhancingStopped."""
+        row, self.fenced_at = ledger.fenced_at(session, self.claim)
+        return row
+
     def finish(self, session: Session, row: Enhancement, state: str, reason: str) -> None:
-        """End the work in the transaction of its commit, and take what is to be done next in the same one."""
-        ledger.finish(session, row, state, reason, self._worker.node)
-        self.following = self._worker.claim_in(session)
+        """End what `fenced` gave, in the same transaction, and take in it what this worker does next."""
+        if self._worker.ends():
+            ledger.finish(session, row, state, reason, self._worker.node)
+        else:
+            self.following = self._worker.finish_and_claim(session, row, state, reason, self.fenced_at)
 
     def __enter__(self) -> "Held":
         self._worker.leases.keep(self._tenure)
@@ -113,7 +122,7 @@ class Worker:
 
     def run(self) -> None:
         """Work until told to stop, or outdated. A database that does not answer is waited for."""
-        while not self._ends():
+        while not self.ends():
             try:
                 worked = self.run_one() or self._pastime(self.is_wanted)
             except Exception as error:
@@ -126,7 +135,7 @@ class Worker:
 
     def is_wanted(self) -> bool:
         """Whether there is a job to claim, or the worker is to end; a read."""
-        if self._ends():
+        if self.ends():
             return True
         with self.database.read() as session:
             return ledger.anything_to_claim(session, shut=self._shut())
@@ -153,13 +162,17 @@ class Worker:
             self._give_back(held.following, "the worker could not go on")
         return True
 
-    def claim_in(self, session: Session) -> Claim | None:
-        """Claim in a transaction that is under way; None also when this worker is about to end."""
-        if self._ends():
-            return None
-        return self._claim_now(session)
+    def finish_and_claim(
+        self, session: Session, row: Enhancement, state: str, reason: str, at: datetime
+    ) -> Claim | None:
+        """For `Held`: end a job at `at`, and take the next."""
+        lease, shut = self.limits.lease_seconds, self._shut()
+        return ledger.finish_and_claim(
+            session, row, state, reason, self.node, at=at, worker=self.name, lease_seconds=lease, shut=shut
+        )
 
-    def _ends(self) -> bool:
+    def ends(self) -> bool:
+        """Whether no more work is to be taken."""
         return self.stopping.is_set() or self._outdated()
 
     def _claim(self) -> Claim | None:
@@ -168,12 +181,9 @@ class Worker:
                 if not ledger.anything_to_claim(session, shut=self._shut()):
                     return None
         with self.database.write() as session:
-            claim = self._claim_now(session)
+            claim = ledger.claim(session, self.name, self.node, self.limits.lease_seconds, shut=self._shut())
         self._idle = claim is None
         return claim
-
-    def _claim_now(self, session: Session) -> Claim | None:
-        return ledger.claim(session, self.name, self.node, self.limits.lease_seconds, shut=self._shut())
 
     def _shut(self) -> int:
         return shut(self.limits.off_peak, datetime.now(UTC))

@@ -89,7 +89,7 @@ def _work(url: str, number: int, go: Event, over: Event) -> None:
 
     def commit(held: Held) -> None:
         with database.write() as session:
-            held.finish(session, ledger.fenced(session, held.claim), "done", "")
+            held.finish(session, held.fenced(session), "done", "")
 
     worker = Worker(f"{NODE}/cpu/{number}", NODE, database, commit, LIMITS)
     parent = os.getppid()

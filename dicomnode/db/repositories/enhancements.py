@@ -49,6 +49,18 @@ _RENEW = (
 )
 
 
+def _locked(query: _Query, skip: bool = False) -> _Query:
+    """Rows that are read in order to be changed: as they are once they are ours, not as they were before."""
+    return query.with_for_update(skip_locked=skip, of=Enhancement).execution_options(populate_existing=True)
+
+
+_FENCED = _locked(
+    select(Enhancement, is_held(ENHANCING), Clock())
+    .where(Enhancement.id == bindparam("of"), Enhancement.attempt == bindparam("at"))
+    .where(Enhancement.worker == bindparam("by"), _RUNNING)
+)
+
+
 def find(session: Session, id: int) -> Enhancement | None:
     return session.get(Enhancement, id)
 
@@ -100,13 +112,9 @@ def take(
     return session.connection().execute(_TAKE, values).one_or_none()
 
 
-def fenced(session: Session, id: int, attempt: int, worker: str) -> tuple[Enhancement, bool] | None:
-    """The row, locked, if this attempt of this worker still counts; and whether enhancing is stopped."""
-    query = select(Enhancement, is_held(ENHANCING)).where(
-        Enhancement.id == id, Enhancement.attempt == attempt, Enhancement.worker == worker, _RUNNING
-    )
-    found = session.execute(_locked(query)).one_or_none()
-    return (found[0], found[1]) if found else None
+def fenced(session: Session, id: int, attempt: int, worker: str) -> Row[Enhancement, bool, datetime] | None:
+    """The row, locked, if this attempt of this worker still counts; whether enhancing is stopped; and the time."""
+    return session.execute(_FENCED, {"of": id, "at": attempt, "by": worker}).one_or_none()
 
 
 def counts(session: Session, id: int, attempt: int) -> bool:
@@ -154,11 +162,6 @@ def _lapsed(now: datetime) -> Select[Enhancement]:
 
 def _past_deadline(now: datetime) -> Select[Enhancement]:
     return select(Enhancement).where(_READY, Enhancement.deadline_at < now)
-
-
-def _locked(query: _Query, skip: bool = False) -> _Query:
-    """Rows that are read in order to be changed: as they are once they are ours, not as they were before."""
-    return query.with_for_update(skip_locked=skip, of=Enhancement).execution_options(populate_existing=True)
 
 
 def of_series(session: Session, series_uid: str) -> Sequence[Enhancement]:

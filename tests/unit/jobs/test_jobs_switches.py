@@ -149,7 +149,7 @@ def test_a_commit_after_the_stop_does_not_pass_and_the_job_is_given_back(ledger_
     def run(held: Held) -> None:
         stop(ledger_database)
         with ledger_database.write() as session:
-            held.finish(session, ledger.fenced(session, held.claim), "done", "")
+            held.finish(session, held.fenced(session), "done", "")
 
     assert Worker("w", "n", ledger_database, run, LIMITS).run_one()
     row = only(ledger_database)
@@ -223,7 +223,7 @@ def test_the_job_that_the_commit_of_another_took_is_done_next(ledger_database: D
 
     def run(held: Held) -> None:
         with ledger_database.write() as session:
-            held.finish(session, ledger.fenced(session, held.claim), "done", "")
+            held.finish(session, held.fenced(session), "done", "")
 
     worker = Worker("w", "n", ledger_database, run, LIMITS)
     assert worker.run_one()
@@ -238,7 +238,7 @@ def test_what_was_taken_by_a_commit_that_failed_is_not_worked_on(ledger_database
 
     def run(held: Held) -> None:
         with ledger_database.write() as session:
-            held.finish(session, ledger.fenced(session, held.claim), "done", "")
+            held.finish(session, held.fenced(session), "done", "")
             if not next(commits):
                 raise OSError("the disk has an opinion")
         raise OSError("the disk has an opinion after the commit")
@@ -257,7 +257,7 @@ def test_a_worker_that_is_told_to_stop_gives_back_what_it_took_for_next(ledger_d
 
     def run(held: Held) -> None:
         with ledger_database.write() as session:
-            held.finish(session, ledger.fenced(session, held.claim), "done", "")
+            held.finish(session, held.fenced(session), "done", "")
         worker.stop()
 
     worker = Worker("w", "n", ledger_database, run, LIMITS)
