@@ -73,6 +73,12 @@ CHECKS: dict[int, Check] = {
         short={"instances": 6, "rounds": 1},
         long={"instances": 200, "rounds": 10},
     ),
+    11: Check(
+        "storage commitment to the PACS: committed by its report alone, whenever it comes; killed in between",
+        ("test_faults_confirmed",),
+        short={"instances": 4, "rounds": 1},
+        long={"instances": 100, "rounds": 10},
+    ),
     12: Check(
         "50 stalled half-PDUs and 300 silent sockets, a C-ECHO every 0.5 s",
         ("test_faults_stalled",),
@@ -122,9 +128,9 @@ CHECKS: dict[int, Check] = {
     ),
     23: Check(
         "two nodes on one database: one killed, one paused past its lease",
-        ("test_faults_paused_sender",),
-        short={"rounds": 1, "instances": 90},
-        long={"rounds": 10, "instances": 300},
+        ("test_faults_paused_sender", "test_faults_two_nodes"),
+        short={"rounds": 1, "instances": 90, "series": 12, "slices": 4},
+        long={"rounds": 10, "instances": 300, "series": 40, "slices": 12},
     ),
     27: Check("DICOM TLS: whom it refuses", ("test_faults_tls",), short={"rounds": 1}, long={"rounds": 20}),
     28: Check("spoofed AE titles and addresses", ("test_faults_spoofed",), short={"rounds": 1}, long={"rounds": 50}),
