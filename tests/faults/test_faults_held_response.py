@@ -1,0 +1,62 @@
+"""kill -9 of the node while the PACS holds its C-STORE-RSP: all delivered, none lost, none twice in the PACS."""
+
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from faults.scenario import ask, excuse, send_all, site
+from support.instances import ct_template
+from support.matrix import Form, RecordRow, forms
+from support.nodeproc import Node
+from support.peers import Orthanc
+from support.proxy import RecordingProxy, Store
+
+pytestmark = [pytest.mark.faults, pytest.mark.peers]
+
+
+@pytest.mark.parametrize("form", forms(7))
+def test_the_node_dies_waiting_for_a_response(
+    form: Form, orthanc: Orthanc, tmp_path: Path, record_row: RecordRow
+) -> None:
+    template, count = ct_template(64), form["instances"]
+    with RecordingProxy(orthanc.dicom_port) as proxy:
+        node = Node(tmp_path / "node", site_yaml=site(proxy.port, forward=True, enhance=False))
+        try:
+            node.start()
+            for number in range(form["rounds"]):
+                before, at = len(proxy.stores), number % count
+                proxy.faults.drop_responses_after = proxy.responses_passed + at
+                send_all(node, template.series(number + 1, count))
+                held = wait_held(node, proxy, before + at)
+                node.kill9()
+                excuse(proxy, [])
+                proxy.cut()
+                proxy.faults.drop_responses_after = None
+                assert held.answered == 0, "the PACS has it"
+                node.start()
+                node.wait_until(lambda number=number: sent(node) == number + 1, 60.0, "the series to be sent")
+                sends = Counter(store.sop_instance_uid for store in proxy.stores[before:])
+                assert sends == Counter(file.sop_uid for file in template.series(number + 1, count)) + Counter(
+                    [held.sop_instance_uid]
+                ), "the one whose response was held, and no other, is sent again"
+            assert orthanc.instance_count() == form["rounds"] * count
+            assert proxy.violations() == []
+        finally:
+            node.stop()
+    total = form["rounds"] * count
+    record_row(form, node=f"{total} of {total} in the PACS, each once; sent again: the one on the wire of each round")
+
+
+def wait_held(node: Node, proxy: RecordingProxy, index: int) -> Store:
+    """The request whose response is held back, once the PACS has given it."""
+    node.wait_until(lambda: len(proxy.stores) > index and proxy.stores[index].answered is not None, 60.0, "the hold")
+    time.sleep(0.2)
+    assert len(proxy.stores) == index + 1, "nothing goes out before the response"
+    return proxy.stores[index]
+
+
+def sent(node: Node) -> int:
+    """Deliveries that the PACS took as a whole."""
+    query = "SELECT count(*) FROM delivery WHERE state IN ('sent', 'verified', 'committed')"
+    return int(ask(node, query)[0][0])
