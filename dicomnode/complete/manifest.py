@@ -12,6 +12,12 @@ Content, and the signed form of each. Other titles ("Of Interest") select from a
 COMMITMENT_REQUEST = "storage commitment request"
 """With its Transaction UID behind it: the source of a list that came by N-ACTION."""
 
+AVAILABILITY = "instance availability notification"
+"""With its SOP Instance UID behind it: the source of a list that came by N-CREATE."""
+
+BIT_BY_BIT = (COMMITMENT_REQUEST, AVAILABILITY)
+"""Lists that do not say of themselves that they are complete: many come for one series, together they may be."""
+
 
 def described(source: str) -> str:
     """What a list's source is called: what stands before its UID, or a key object document, which has its UID alone."""
@@ -27,9 +33,16 @@ def manifest_of(header: Dataset) -> dict[str, set[str]] | None:
     """
     if _text(header, "SOPClassUID") != KeyObjectSelectionDocumentStorage:
         return None
-    titles = {_text(code, "CodeValue") for code in _items(header, "ConceptNameCodeSequence")}
-    if not titles & COMPLETE_TITLES:
-        return None
+    return listed_in(header) or None if titles_of(header) & COMPLETE_TITLES else None
+
+
+def titles_of(header: Dataset) -> set[str]:
+    """Code values of a document's title: one, unless it is broken."""
+    return {_text(code, "CodeValue") for code in _items(header, "ConceptNameCodeSequence")}
+
+
+def listed_in(header: Dataset) -> dict[str, set[str]]:
+    """What a document's evidence names: SOP Instance UIDs by Series Instance UID; what is not readable is left out."""
     listed: dict[str, set[str]] = {}
     for study in _items(header, "CurrentRequestedProcedureEvidenceSequence"):
         for series in _items(study, "ReferencedSeriesSequence"):
@@ -37,7 +50,7 @@ def manifest_of(header: Dataset) -> dict[str, set[str]] | None:
             uids = {_text(reference, "ReferencedSOPInstanceUID") for reference in references} - {""}
             if uids and _text(series, "SeriesInstanceUID"):
                 listed.setdefault(_text(series, "SeriesInstanceUID"), set()).update(uids)
-    return listed or None
+    return listed
 
 
 def _items(dataset: Dataset, keyword: str) -> list[Dataset]:

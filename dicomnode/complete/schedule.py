@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from typing import Any
 
 from pydicom import Dataset
 from sqlalchemy.orm import Session
 
 from dicomnode.complete.evidence import Due, Evidence, Manifest, dues
-from dicomnode.complete.manifest import COMMITMENT_REQUEST, described, manifest_of
+from dicomnode.complete.manifest import AVAILABILITY, BIT_BY_BIT, COMMITMENT_REQUEST, described, manifest_of
 from dicomnode.complete.tally import Count
 from dicomnode.db.models import Manifest as ManifestRow
 from dicomnode.db.models import Series
@@ -60,6 +61,17 @@ def note_requests(session: Session, now: datetime) -> set[str]:
     return touched
 
 
+def note_availability(session: Session, event: Mapping[str, Any]) -> Iterable[str]:
+    """Keep what an Instance Availability Notification lists as available (PS3.4 Annex R). Returns its series."""
+    listed: dict[str, list[str]] = {}
+    for series_uid, sop_uid in event["available"]:
+        listed.setdefault(series_uid, []).append(sop_uid)
+    source = f"{AVAILABILITY} {event['sop_instance_uid']}"
+    for series_uid, sop_uids in listed.items():
+        series_rows.add_manifest(session, source, series_uid, event["calling_aet"], sop_uids)
+    return listed
+
+
 def command(series: Series, who: str, now: datetime) -> None:
     """Someone says that the series is complete. Raises ValueError if it already is."""
     if series.state != "receiving":
@@ -88,13 +100,13 @@ def _evidence(session: Session, series: Series, count: Count) -> Evidence:
 
 
 def _manifests(rows: Iterable[ManifestRow]) -> Iterator[Manifest]:
-    """Every list that claims to be complete, and together what was asked to be kept: that may come bit by bit."""
-    requested: set[str] = set()
+    """Every list that claims to be complete, and together those that came bit by bit."""
+    gathered: dict[str, set[str]] = {}
     for row in rows:
         kind, sop_uids = described(row.source), map(str, row.sop_uids)
-        if kind == COMMITMENT_REQUEST:
-            requested.update(sop_uids)
+        if kind in BIT_BY_BIT:
+            gathered.setdefault(kind, set()).update(sop_uids)
         else:
             yield Manifest(kind, frozenset(sop_uids))
-    if requested:
-        yield Manifest(COMMITMENT_REQUEST, frozenset(requested), claims_all=False)
+    for kind, together in gathered.items():
+        yield Manifest(kind, frozenset(together), claims_all=False)

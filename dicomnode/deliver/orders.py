@@ -50,6 +50,13 @@ def cancel(session: Session, row: Delivery, actor: str, node: str) -> int:
     return count
 
 
+def withdraw(session: Session, row: Delivery, reason: str, node: str) -> None:
+    """What is left of it is not sent, since what it delivers turned out to be wrong. For one that is `OPEN`."""
+    count = sum(each for state, each in deliveries.counts(session, row.id).items() if state != "sent")
+    _end(session, row, reason)
+    _tell(session, row, "delivery.cancelled", f"{count} instances are not sent: {reason}", "node", node)
+
+
 def reroute(session: Session, row: Delivery, to: str, actor: str, node: str) -> int:
     """What was not sent yet goes to the destination `to`; this one is cancelled. Returns how many instances.
 

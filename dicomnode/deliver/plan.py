@@ -28,14 +28,24 @@ class Sendable:
 
 @dataclass(frozen=True)
 class Subject:
-    """What a delivery delivers: the outputs of an enhancement, or the originals of a series."""
+    """What a delivery delivers: outputs of an enhancement, a note that rejects them, or originals of a series."""
 
     series_uid: str
     study_uid: str
     enhancement_id: int | None = None
+    is_rejection: bool = False
+
+    @property
+    def words(self) -> str:
+        """What it is, for an administrator."""
+        if self.enhancement_id is None:
+            return "the originals"
+        return "a rejection note" if self.is_rejection else "the derived series"
 
     def __str__(self) -> str:
-        return f"series:{self.series_uid}" if self.enhancement_id is None else f"enhancement:{self.enhancement_id}"
+        if self.enhancement_id is None:
+            return f"series:{self.series_uid}"
+        return f"{'rejection' if self.is_rejection else 'enhancement'}:{self.enhancement_id}"
 
 
 def plan_delivery(
@@ -114,11 +124,10 @@ def _create(
         found = deliveries.by_subject(session, destination, str(subject))
         assert found is not None
         return found
-    what = "the originals" if subject.enhancement_id is None else "the derived series"
     record(
         session,
         "delivery.created",
-        f"{what} will go to {destination}, as rule {rule!r} says",
+        f"{subject.words} will go to {destination}, as rule {rule!r} says",
         node=node,
         study_uid=subject.study_uid,
         series_uid=subject.series_uid,

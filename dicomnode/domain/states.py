@@ -66,8 +66,8 @@ ENHANCEMENT = Machine(
         Arrow("running", "failed", "the last allowed attempt failed: set aside with the reason"),
         Arrow("running", "expired", "the deadline had passed at commit: originals only"),
         Arrow("ready", "expired", "the deadline passed before a worker was free: originals only"),
-        Arrow("ready", "cancelled", "an operator cancelled it"),
-        Arrow("running", "cancelled", "an operator cancelled it; the worker's commit will not pass the fence"),
+        Arrow("ready", "cancelled", "an operator cancelled it, or its source was contradicted or rejected"),
+        Arrow("running", "cancelled", "as from ready; the worker's commit will not pass the fence"),
         Arrow("failed", "ready", "an operator asked for a retry, or a late instance made a new generation"),
         Arrow("withheld", "ready", "an operator asked for a retry, or a late instance made a new generation"),
         Arrow("cancelled", "ready", "an operator asked for a retry"),
@@ -99,9 +99,9 @@ DELIVERY = Machine(
         Arrow("committed", "pending", "a late instance joined it"),
         Arrow("failed", "pending", "an operator requeued it, or a late instance joined it"),
         Arrow("cancelled", "pending", "an operator requeued it"),
-        Arrow("pending", "cancelled", "an operator cancelled it, or sends it elsewhere"),
-        Arrow("sending", "cancelled", "an operator cancelled it; the instance on the wire is the last"),
-        Arrow("failed", "cancelled", "an operator gave it up, or sends it elsewhere"),
+        Arrow("pending", "cancelled", "an operator cancelled it, or sends it elsewhere; or it is outdated"),
+        Arrow("sending", "cancelled", "as from pending; the instance on the wire is the last"),
+        Arrow("failed", "cancelled", "an operator gave it up, or sends it elsewhere; or it is outdated"),
     ),
 )
 

@@ -5,21 +5,23 @@ from collections.abc import Iterator
 from pydicom.uid import KeyObjectSelectionDocumentStorage
 from sqlalchemy.orm import Session
 
-from dicomnode.audit.events import record
-from dicomnode.complete.schedule import note_manifest, note_requests, schedule
+from dicomnode.complete.schedule import note_availability, note_manifest, note_requests, schedule
 from dicomnode.complete.tally import Arrival
 from dicomnode.db.database import now as database_now
-from dicomnode.db.repositories import enhancements, instances
+from dicomnode.db.repositories import instances
 from dicomnode.db.repositories import series as series_rows
 from dicomnode.deliver.plan import Sendable, Subject, plan_delivery
+from dicomnode.domain.rejection import CONTRADICTED
 from dicomnode.domain.site import Site
 from dicomnode.flow.context import Flow, facts_of
+from dicomnode.flow.outdating import outdate
+from dicomnode.flow.rejections import note_document, note_unavailable
 from dicomnode.route.rules import decide_forwarding
 from dicomnode.store.index_arrivals import Arrivals
 
 
 def take_in(flow: Flow, session: Session, arrivals: Arrivals) -> None:
-    """Forward originals, note senders' manifests, and say when each touched series falls due."""
+    """Forward originals, note senders' lists, say when each touched series falls due, outdate what was contradicted."""
     _, site = flow.site.get(session)
     forwards = any(rule.state == "live" and rule.forward_original_to for rule in site.rules)
     touched = dict(arrivals.series)
@@ -40,7 +42,13 @@ def take_in(flow: Flow, session: Session, arrivals: Arrivals) -> None:
             series.indexed_by = flow.node
         schedule(session, series, flow.settings.completion, flow.tally.add(session, uid, came.get(uid, ())))
     for series_uid, kind in arrivals.contradicted.items():
-        _outdate(flow, session, series_uid, f"an instance of its source came again as a {kind}")
+        outdate(flow, session, series_uid, CONTRADICTED[kind])
+    for new in arrivals.new:
+        if new.sop_class_uid == KeyObjectSelectionDocumentStorage:
+            note_document(flow, session, new)
+    for event in arrivals.events:
+        if event.get("event") == "availability" and event["unavailable"]:
+            note_unavailable(flow, session, site, event)
 
 
 def _listed(session: Session, arrivals: Arrivals) -> Iterator[str]:
@@ -48,6 +56,9 @@ def _listed(session: Session, arrivals: Arrivals) -> Iterator[str]:
     for new in arrivals.new:
         if new.sop_class_uid == KeyObjectSelectionDocumentStorage:  # no other header needs to be read
             yield from note_manifest(session, new.header, new.row.calling_aet)
+    for event in arrivals.events:
+        if event.get("event") == "availability":
+            yield from note_availability(session, event)
     yield from note_requests(session, database_now(session))
 
 
@@ -69,18 +80,3 @@ def _forward(flow: Flow, session: Session, site: Site, arrivals: Arrivals) -> No
     for (series_uid, name, rule), originals in planned.items():
         subject = Subject(series_uid, arrivals.series[series_uid].study_uid)
         plan_delivery(session, name, subject, originals, rule=rule, node=flow.node, now=now)
-
-
-def _outdate(flow: Flow, session: Session, series_uid: str, reason: str) -> None:
-    for row in enhancements.of_series(session, series_uid):
-        if row.state == "done":
-            row.state, row.reason = "outdated", reason
-            record(
-                session,
-                "enhancement.outdated",
-                reason,
-                node=flow.node,
-                outcome="warning",
-                series_uid=series_uid,
-                subject=f"enhancement:{row.id}",
-            )

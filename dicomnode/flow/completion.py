@@ -8,7 +8,7 @@ from dicomnode.audit.events import record
 from dicomnode.complete.schedule import is_due
 from dicomnode.db.database import now as database_now
 from dicomnode.db.models import Enhancement, RuleDecision, Series
-from dicomnode.db.repositories import instances
+from dicomnode.db.repositories import instances, outdatings
 from dicomnode.db.repositories import series as series_rows
 from dicomnode.domain.facts import SeriesFacts
 from dicomnode.domain.provenance import series_is_derived_by_dicomnode
@@ -16,6 +16,7 @@ from dicomnode.domain.site import Rule
 from dicomnode.flow.context import Flow, facts_of_all, gone_words
 from dicomnode.flow.outputs import plan_outputs
 from dicomnode.flow.overload import overload
+from dicomnode.flow.rejections import refusal
 from dicomnode.jobs.ledger import PRIORITIES, SHADOW_PRIORITY, Work, enter
 from dicomnode.observe import COMPLETED
 from dicomnode.route.rules import RuleExplanation, explain_rules
@@ -108,6 +109,8 @@ def _refusal(flow: Flow, session: Session, series: Series, answer: RuleExplanati
         return "matches, but a dicomnode made this series: never enhanced again"
     if gone := instances.gone(session, series.uid):
         return f"matches, but the series is not whole: {gone_words(gone)}"
+    if codes := outdatings.rejected(session, series.uid):
+        return f"matches, but {sum(codes.values())} of its instances were rejected: {refusal(codes)}"
     name = answer.rule.enhance.pipeline
     entry = flow.registry.get(name)
     if entry is None or not entry.usable:

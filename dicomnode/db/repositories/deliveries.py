@@ -154,6 +154,12 @@ def of_series(session: Session, series_uid: str) -> Sequence[Delivery]:
     return session.scalars(select(Delivery).where(Delivery.series_uid == series_uid).order_by(Delivery.id)).all()
 
 
+def of_enhancement(session: Session, enhancement_id: int) -> Sequence[Delivery]:
+    """The deliveries of one derived series, locked."""
+    query = select(Delivery).where(Delivery.subject == f"enhancement:{enhancement_id}").order_by(Delivery.id)
+    return session.scalars(query.with_for_update().execution_options(populate_existing=True)).all()
+
+
 def items(session: Session, delivery_id: int) -> Sequence[DeliveryItem]:
     query = select(DeliveryItem).where(DeliveryItem.delivery_id == delivery_id).order_by(DeliveryItem.id)
     return session.scalars(query).all()

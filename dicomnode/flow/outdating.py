@@ -1,0 +1,63 @@
+"""What was derived from a series that turned out to be wrong: marked, its work cancelled, and not sent any further."""
+
+from sqlalchemy.orm import Session
+
+from dicomnode.audit.events import record
+from dicomnode.db.database import now as database_now
+from dicomnode.db.models import Enhancement, Outdating
+from dicomnode.db.repositories import deliveries, enhancements
+from dicomnode.deliver import orders
+from dicomnode.domain.rejection import Ground
+from dicomnode.domain.states import ENHANCEMENT
+from dicomnode.flow.context import Flow
+from dicomnode.jobs.operators import move
+
+
+def outdate(flow: Flow, session: Session, series_uid: str, ground: Ground) -> int:
+    """Mark every derived series of this source as outdated. Returns how many were not yet.
+
+    Work that waits or runs is cancelled: a person may look at the source and have it tried again. The rows are locked,
+    so that a commit at the same moment is either marked or comes too late. What is still to be sent is not.
+    """
+    outdated = 0
+    for row in enhancements.of_series(session, series_uid):
+        enhancements.lock(session, row)
+        if row.state in ENHANCEMENT.before("outdated"):
+            _mark(flow, session, row, ground)
+            outdated += 1
+        elif row.state in ENHANCEMENT.before("cancelled"):
+            move(row, "cancelled", ground.reason, database_now(session))
+            _tell(flow, session, row, "enhancement.cancelled", ground)
+    return outdated
+
+
+def _mark(flow: Flow, session: Session, row: Enhancement, ground: Ground) -> None:
+    now = database_now(session)
+    row.state, row.reason = "outdated", ground.reason
+    session.merge(
+        Outdating(
+            enhancement_id=row.id,
+            code=ground.code,
+            reason=ground.reason,
+            outdated_at=now,
+            note_due_at=now,
+            note_uid="",
+        )
+    )
+    _tell(flow, session, row, "enhancement.outdated", ground)
+    for delivery in deliveries.of_enhancement(session, row.id):
+        if delivery.state in orders.OPEN:
+            orders.withdraw(session, delivery, ground.reason, flow.node)
+
+
+def _tell(flow: Flow, session: Session, row: Enhancement, kind: str, ground: Ground) -> None:
+    record(
+        session,
+        kind,
+        ground.reason,
+        node=flow.node,
+        outcome="warning",
+        series_uid=row.series_uid,
+        subject=f"enhancement:{row.id}",
+        detail={"code": ground.code},
+    )
