@@ -4,13 +4,16 @@ import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from dicomnode.cli.bench.network.options import AllowTmpfs, CtSize, Folder, Markdown, Page, Repeats, measuring
 from dicomnode.cli.common import PIPED_WIDTH, JsonOption, fail, print_json
+
+if TYPE_CHECKING:
+    from dicomnode.cli.bench.latency_rows import Row
 
 _GRACE_SECONDS = 1.0
 _GOAL_SECONDS = 2.0 + _GRACE_SECONDS
@@ -24,6 +27,7 @@ def latency(
     associations: Annotated[str, typer.Option(help="Numbers of associations into the PACS alone.")] = "1,2,4",
     to_pacs: Annotated[int, typer.Option(min=0, help="Associations from the node to the PACS; 0: its default.")] = 0,
     slow_router: Annotated[bool, typer.Option(help="Once: Orthanc as the router with its default StableAge.")] = True,
+    ways: Annotated[str, typer.Option(help="Keys of the ways to measure, with commas; all by default.")] = "",
     repeats: Repeats = 5,
     directory: Folder = None,
     allow_tmpfs: AllowTmpfs = False,
@@ -51,7 +55,7 @@ def latency(
         parts(page, "latency")  # a page without a place for the tables is better refused before the minutes than after
     if orthanc.version() is None:
         fail(f"this needs a PACS: Orthanc, as {orthanc.PROGRAM} (Debian's package orthanc)")
-    wanted = rows(slices, denoise, pace, _numbers(associations), slow_router)
+    wanted = _chosen(rows(slices, denoise, pace, _numbers(associations), slow_router), ways)
     pipelines = sorted({row.pipeline for row in wanted})
 
     def peers(pacs: Pacs) -> Sequence[Peer]:
@@ -76,6 +80,12 @@ def latency(
     }
     document["goals"] = list(_goals(document))
     _print(document, as_json, as_markdown, page)
+
+
+def _chosen(rows: Sequence["Row"], keys: str) -> Sequence["Row"]:
+    if unknown := set(filter(None, keys.split(","))) - {row.key for row in rows}:
+        fail(f"there is no way {', '.join(sorted(unknown))}: the ways are {', '.join(row.key for row in rows)}")
+    return [row for row in rows if not keys or row.key in keys.split(",")]
 
 
 def _numbers(text: str) -> Sequence[int]:
