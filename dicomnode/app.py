@@ -36,6 +36,7 @@ from dicomnode.flow.head_start import HeadStart
 from dicomnode.flow.membership import BEATS_PER_LEASE, CannotEnter, Membership, Superseded
 from dicomnode.flow.retention import retain
 from dicomnode.flow.staging import sweep_staging
+from dicomnode.flow.timers import mend_timers
 from dicomnode.flow.transcoding import transcoder
 from dicomnode.flow.vouching import vouch_due
 from dicomnode.jobs import ledger
@@ -56,6 +57,7 @@ from dicomnode.store.sweep import sweep_dead
 
 DRAIN_SECONDS = 10.0
 RETENTION_SECONDS = 60.0
+TIMERS_SECONDS = 10.0
 
 
 class CannotStart(Exception):
@@ -124,6 +126,7 @@ class Node:
             Loop("retention", RETENTION_SECONDS, lambda: retain(self.flow).series > 0),
             Loop("vouch", 1.0, lambda: vouch_due(self.flow)),
             Confirmer(self.flow),
+            Loop("timers", TIMERS_SECONDS, lambda: mend_timers(self.flow)),
         ]
         """Loops that anything may be added to: each turn is a transaction, or several, that any node may make."""
         self._dispatcher = Dispatcher(self._destinations, self._sender)
