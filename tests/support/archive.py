@@ -41,6 +41,7 @@ class Archive:
     forgets   SOP Instance UIDs that it takes and does not keep
     extra     SOP Instance UIDs that nobody asked about, put into every report
     find      the status that it answers C-FIND with; 0 is the list of what it has
+    matches_lists   whether it heeds a list of UIDs in a query
     """
 
     commits: bool = True
@@ -51,6 +52,7 @@ class Archive:
     forgets: set[str] = field(default_factory=set)
     extra: list[str] = field(default_factory=list)
     find: int = 0x0000
+    matches_lists: bool = True
     node: tuple[str, int] = ("DICOMNODE", 0)
     ae_title: str = "ARCHIVE"
     port: int = field(default_factory=free_port)
@@ -132,7 +134,6 @@ class Archive:
     def _write_report_first(self, association: Any, asked: Asked) -> None:
         """On the wire before the response: what `send_n_event_report` would wait for cannot come yet."""
 
-
         request = N_EVENT_REPORT()
         request.MessageID = 77
         request.AffectedSOPClassUID = StorageCommitmentPushModel
@@ -181,7 +182,7 @@ class Archive:
                 query.StudyInstanceUID,
                 query.SeriesInstanceUID,
             )
-            if same and (not listed or uid in listed):
+            if same and (not listed or not self.matches_lists or uid in listed):
                 answer = Dataset()
                 answer.QueryRetrieveLevel = "IMAGE"
                 answer.StudyInstanceUID, answer.SeriesInstanceUID = dataset.StudyInstanceUID, dataset.SeriesInstanceUID
