@@ -96,7 +96,7 @@ class _Series:
         except SQLAlchemyError:
             raise
         except Exception as error:
-            log.warning("no head start", series=arriving.series_uid, reason=f"{type(error).__name__}: {error}")
+            log.warning("no head start for a series", reason=f"{type(error).__name__}: {error}")
             self._is_over = True
             return True
 
