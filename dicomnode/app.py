@@ -57,6 +57,8 @@ from dicomnode.store.sweep import sweep_dead
 
 DRAIN_SECONDS = 10.0
 RETENTION_SECONDS = 60.0
+OTHERS_AFTER = 2.0
+"""Seconds after which this node reaps leases of other nodes' workers: who started a worker that hangs is to end it."""
 TIMERS_SECONDS = 10.0
 
 
@@ -239,10 +241,10 @@ class Node:
             log.info("pipelines were read again")
         completed = complete_due(self.flow)
         with self.flow.database.read() as session:
-            overdue = ledger.anything_to_reap(session)
+            overdue = ledger.anything_to_reap(session, self.flow.node, OTHERS_AFTER)
         if overdue and time.monotonic() > self._reap_from:
             with self.flow.database.write() as session:
-                hanging = ledger.reap(session, self._retry(), self.settings.node.name)
+                hanging = ledger.reap(session, self._retry(), self.flow.node, OTHERS_AFTER)
             for name in hanging:
                 self._workers.kill(name)
         return bool(completed)

@@ -297,13 +297,14 @@ def attempt_failed(session: Session, held: Claim, reason: str, policy: RetryPoli
     fail_attempt(session, row, reason, policy, node)
 
 
-def reap(session: Session, policy: RetryPolicy, node: str) -> list[str]:
+def reap(session: Session, policy: RetryPolicy, node: str, others_after: float = 0.0) -> list[str]:
     """Fail the attempts whose lease ran out, and expire work whose deadline passed before it began; some of each.
 
-    Returns the workers that held the lapsed leases: they hang, and whoever started them ends them.
+    Returns the workers that held the lapsed leases: they hang, and whoever started them ends them. So that it is this
+    one who learns of it, others wait for `others_after` seconds.
     """
     now = database_now(session)
-    lapsed = enhancements.lapsed(session, now, REAPED_AT_ONCE)
+    lapsed = enhancements.lapsed(session, now, REAPED_AT_ONCE, f"{node}/", others_after)
     hanging = [row.worker for row in lapsed]
     for row in lapsed:
         fail_attempt(session, row, f"{row.worker} stopped renewing its lease", policy, node)
@@ -312,9 +313,9 @@ def reap(session: Session, policy: RetryPolicy, node: str) -> list[str]:
     return hanging
 
 
-def anything_to_reap(session: Session) -> bool:
+def anything_to_reap(session: Session, node: str = "", others_after: float = 0.0) -> bool:
     """Whether `reap` would find something; a read."""
-    return enhancements.anything_overdue(session, database_now(session))
+    return enhancements.anything_overdue(session, database_now(session), f"{node}/", others_after)
 
 
 def node_restarted(session: Session, prefix: str, policy: RetryPolicy, node: str) -> int:

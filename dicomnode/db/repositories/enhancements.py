@@ -1,7 +1,7 @@
 """The ledger's rows: enhancements, outputs, derived series. Who may change their state: `jobs.ledger`."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import Float, Row, Select, bindparam, func, literal_column, or_, select, update
@@ -129,15 +129,21 @@ def renew(session: Session, id: int, attempt: int, lease_seconds: float, stage: 
     return session.connection().execute(_RENEW, values).rowcount == 1
 
 
-def anything_overdue(session: Session, now: datetime) -> bool:
+def anything_overdue(session: Session, now: datetime, own: str = "", others_after: float = 0.0) -> bool:
     """Whether `lapsed` or `past_deadline` would find something."""
-    overdue = or_(select(_lapsed(now).subquery()).exists(), select(_past_deadline(now).subquery()).exists())
+    running = _lapsed(now, own, others_after)
+    overdue = or_(select(running.subquery()).exists(), select(_past_deadline(now).subquery()).exists())
     return bool(session.scalar(select(overdue)))
 
 
-def lapsed(session: Session, now: datetime, limit: int) -> Sequence[Enhancement]:
-    """Running work whose lease has run out, locked; what another node looks after already is left to it."""
-    return session.scalars(_locked(_lapsed(now).limit(limit), skip=True)).all()
+def lapsed(
+    session: Session, now: datetime, limit: int, own: str = "", others_after: float = 0.0
+) -> Sequence[Enhancement]:
+    """Running work whose lease has run out, locked; what another node looks after already is left to it.
+
+    Of workers whose names do not begin with `own`, only what ran out `others_after` seconds ago.
+    """
+    return session.scalars(_locked(_lapsed(now, own, others_after).limit(limit), skip=True)).all()
 
 
 def past_deadline(session: Session, now: datetime, limit: int) -> Sequence[Enhancement]:
@@ -156,8 +162,10 @@ def running_under(session: Session, prefix: str) -> Sequence[Enhancement]:
     return session.scalars(_locked(query.order_by(Enhancement.id))).all()
 
 
-def _lapsed(now: datetime) -> Select[Enhancement]:
-    return select(Enhancement).where(_RUNNING, Enhancement.lease_until < now)
+def _lapsed(now: datetime, own: str, others_after: float) -> Select[Enhancement]:
+    query = select(Enhancement).where(_RUNNING, Enhancement.lease_until < now)
+    long_ago = Enhancement.lease_until < now - timedelta(seconds=others_after)
+    return query.where(or_(long_ago, Enhancement.worker.startswith(own, autoescape=True))) if others_after else query
 
 
 def _past_deadline(now: datetime) -> Select[Enhancement]:
