@@ -79,7 +79,7 @@ def main() -> None:
     except (CommandFailed, SettingsError, TlsUnusable) as error:
         _fail(str(error))
     except DBAPIError as error:
-        _fail(f"the database does not answer: {error.orig}")
+        _fail(f"the database does not answer: {str(error.orig).partition(chr(10))[0]}")  # libpq adds lines of advice
 
 
 def _fail(message: str) -> None:

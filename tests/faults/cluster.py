@@ -12,9 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import httpx
 from faults.scenario import send, sender_to, site
 from sqlalchemy import func, select
 from support.nodeproc import Node
+from support.peers import Orthanc
 from support.proxy import RecordingProxy, Store
 from support.rawfiles import RawFile
 from support.rawsend import NoAnswer
@@ -153,6 +155,14 @@ class Modalities:
                 assert status == 0xA700, f"{status:04X}"
             assert time.monotonic() < deadline, "no node takes the instance"
             time.sleep(0.05)
+
+
+def held_by(orthanc: Orthanc) -> int:
+    """Instances that the PACS holds; 0 when it hangs up at that very moment, as it does under load."""
+    try:
+        return orthanc.instance_count()
+    except httpx.TransportError:
+        return 0
 
 
 def pause(node: Node) -> None:

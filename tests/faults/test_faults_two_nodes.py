@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults.cluster import LEASE, Cluster, Modalities, excuse_on_the_wire, pause, resume, sent_again
+from faults.cluster import LEASE, Cluster, Modalities, excuse_on_the_wire, held_by, pause, resume, sent_again
 from faults.scenario import assert_kept, instances
 from support.matrix import Form, RecordRow, forms
 from support.peers import Orthanc
@@ -49,7 +49,7 @@ def taken_over_after(cluster: Cluster) -> float:
 def settle(cluster: Cluster, orthanc: Orthanc, sent: Batches) -> int:
     """All is at the PACS, nothing twice but what was on the wire: how many those were. Each effect came once."""
     files = [file for batch in sent for file in batch]
-    cluster.wait(lambda: orthanc.instance_count() >= len(files), "all derived instances at the PACS")
+    cluster.wait(lambda: held_by(orthanc) >= len(files), "all derived instances at the PACS")
     cluster.wait(lambda: cluster.unsent() == 0, "the ledger to note the last answers")
     assert_kept(cluster.root / "store", [file.sop_uid for file in files], files)
     assert cluster.complete() == len(sent)

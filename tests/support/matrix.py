@@ -38,8 +38,8 @@ CHECKS: dict[int, Check] = {
     3: Check("disk full, then space again", ("test_faults_disk_full", "test_store_disk_full")),
     4: Check("inodes exhausted; file system read-only", ("test_faults_few_inodes", "test_store_disk_full")),
     5: Check(
-        "the database hangs during a receive",
-        ("test_faults_database_away",),
+        "the database stops, hangs or restarts during a receive",
+        ("test_faults_database_away", "test_faults_postgresql_away"),
         short={"seconds": 8},
         long={"seconds": 60},
     ),

@@ -89,6 +89,22 @@ class PostgreSQL:
             self._process.wait(START_SECONDS)
             self._process = None
 
+    @contextmanager
+    def hung(self) -> Iterator[None]:
+        """Every process of the server is stopped meanwhile (SIGSTOP): connections stand, and nothing answers."""
+        pids = [self.pid, *self._children()]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in reversed(pids):
+                os.kill(pid, signal.SIGCONT)
+
+    def _children(self) -> list[int]:
+        text = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii")
+        return list(map(int, text.split()))
+
     def create(self, *, migrated: bool = True) -> str:
         """A fresh database, a copy of a migrated one unless told otherwise. Returns its URL."""
         if migrated and not self._exists(TEMPLATE):

@@ -1,12 +1,9 @@
 """PostgreSQL that hangs: every wait ends, and the next unit of work after it wakes up goes on."""
 
-import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
 from sqlalchemy import text
@@ -37,25 +34,6 @@ def database(server: PostgreSQL) -> Iterator[Database]:
     database.close()
 
 
-def backends(server: PostgreSQL) -> list[int]:
-    """The server's process and its children: each connection has one."""
-    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text(encoding="ascii")
-    return [server.pid, *map(int, children.split())]
-
-
-@contextmanager
-def hung(server: PostgreSQL) -> Iterator[None]:
-    """Every process of the server is stopped (SIGSTOP): connections stand, and nothing answers."""
-    pids = backends(server)
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in reversed(pids):
-            os.kill(pid, signal.SIGCONT)
-
-
 def read(database: Database) -> None:
     with database.read() as session:
         now(session)
@@ -64,14 +42,14 @@ def read(database: Database) -> None:
 def ask_while_it_hangs(server: PostgreSQL, database: Database) -> None:
     with database.write() as session:
         now(session)
-        with hung(server):
+        with server.hung():
             now(session)
 
 
 def commit_while_it_hangs(database: Database, hang: ExitStack, server: PostgreSQL) -> None:
     with database.write() as session:
         now(session)
-        hang.enter_context(hung(server))
+        hang.enter_context(server.hung())
 
 
 def test_a_statement_under_way_ends_when_the_server_hangs(server: PostgreSQL, database: Database) -> None:
@@ -95,7 +73,7 @@ def test_neither_a_rested_nor_a_new_connection_is_waited_for_without_end(
     read(database)
     time.sleep(1.1)  # it is pinged before it is used again
     begin = time.monotonic()
-    with hung(server):
+    with server.hung():
         for _ in range(2):
             with pytest.raises(OperationalError):
                 read(database)
