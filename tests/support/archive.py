@@ -42,6 +42,7 @@ class Archive:
     extra     SOP Instance UIDs that nobody asked about, put into every report
     find      the status that it answers C-FIND with; 0 is the list of what it has
     matches_lists   whether it heeds a list of UIDs in a query
+    aborts    the association, whatever it is asked: what Orthanc does to strangers
     """
 
     commits: bool = True
@@ -53,6 +54,7 @@ class Archive:
     extra: list[str] = field(default_factory=list)
     find: int = 0x0000
     matches_lists: bool = True
+    aborts: bool = False
     node: tuple[str, int] = ("DICOMNODE", 0)
     ae_title: str = "ARCHIVE"
     port: int = field(default_factory=free_port)
@@ -122,7 +124,9 @@ class Archive:
         asked = Asked(str(data.TransactionUID), items)
         self.asked.append(asked)
         self.peers.add((event.assoc.requestor.address, event.assoc.requestor.port))
-        if self.action == 0:
+        if self.aborts:
+            event.assoc.abort(block=False)
+        elif self.action == 0:
             if self.report == "before":
                 self._write_report_first(event.assoc, asked)
             elif self.report == "after":
@@ -172,6 +176,9 @@ class Archive:
     def _find(self, event: Any) -> Iterator[tuple[int, Dataset | None]]:
         query = event.identifier
         self.queries.append(query)
+        if self.aborts:
+            event.assoc.abort(block=False)
+            return
         if self.find:
             yield self.find, None
             return

@@ -50,10 +50,10 @@ class ConfirmingBench(SendingBench):
         )
         self.set_site(confirm)
 
-    def set_site(self, confirm: str = "auto", **more: Any) -> None:
-        """A new revision of the site data, with this one destination."""
+    def set_site(self, confirm: str = "auto", others: Sequence[dict[str, Any]] = (), **more: Any) -> None:
+        """A new revision of the site data, with this one destination and, perhaps, others."""
         pacs = {"name": "pacs", "kind": "dimse", "ae_title": "ARCHIVE", "host": "127.0.0.1", "port": self.archive.port}
-        document = {"destinations": [{**pacs, "confirm": confirm, **more}], "rules": []}
+        document = {"destinations": [{**pacs, "confirm": confirm, **more}, *others], "rules": []}
         with self.database.write() as session:
             site_rows.add(session, document, "test", "", datetime.now(UTC))
 
@@ -71,8 +71,8 @@ class ConfirmingBench(SendingBench):
         self.join(files)
         return datasets
 
-    def join(self, files: Sequence[Path]) -> None:
-        """These originals are planned for `pacs`."""
+    def join(self, files: Sequence[Path], destination: str = "pacs") -> None:
+        """These originals are planned for a destination."""
         sendables = []
         with (self.root / "made.tar").open("ab") as container:
             for file in files:
@@ -84,7 +84,7 @@ class ConfirmingBench(SendingBench):
         subject = Subject(str(header.SeriesInstanceUID), str(header.StudyInstanceUID))
         with self.database.write() as session:
             now = datetime.now(UTC)
-            plan_delivery(session, "pacs", subject, sendables, rule="all", node="n", now=now)
+            plan_delivery(session, destination, subject, sendables, rule="all", node="n", now=now)
 
     def send(self) -> None:
         """Send whatever is due."""
@@ -101,10 +101,10 @@ class ConfirmingBench(SendingBench):
 
     def state(self) -> str:
         """Of the one delivery."""
-        (row,) = self.deliveries()
-        return row.state
+        return str(self.delivery().state)
 
     def delivery(self) -> Delivery:
+        row: Delivery
         (row,) = self.deliveries()
         return row
 

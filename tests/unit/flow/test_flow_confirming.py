@@ -1,11 +1,15 @@
 """Asking a PACS whether it keeps what it took: its word, in every way it may come, and what the ledger makes of it."""
 
+import socket
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
+from sqlalchemy import select, update
 from support.archive import Archive
 from support.confirming import ConfirmingBench
 from support.databases import new_database
@@ -13,6 +17,8 @@ from support.peers import free_port
 from support.series import make_ct_series
 
 from dicomnode.db.database import Database
+from dicomnode.db.models import Delivery, DeliveryItem
+from dicomnode.flow.confirming import Confirmer
 
 
 @pytest.fixture
@@ -311,3 +317,42 @@ def test_a_destination_that_is_gone_from_the_site_data_is_not_asked(tmp_path: Pa
         archive.port = port
     assert (bench.state(), bench.delivery().confirm_at) == ("sent", None)
     assert archive.asked == []
+
+
+def test_one_that_aborts_whatever_it_is_asked_is_left_after_three_rounds(tmp_path: Path, lite: Database) -> None:
+    with Archive(aborts=True) as archive:
+        bench, _ = sent(archive, tmp_path, lite)
+        while bench.confirm():
+            assert len(archive.queries) <= 3
+    assert (len(archive.asked), len(archive.queries)) == (3, 3)
+    assert [row.state for row in bench.transactions()] == ["lapsed"] * 3
+    assert (bench.state(), bench.delivery().confirm_at) == ("sent", None)
+    assert "did not answer C-FIND: the peer aborted" in bench.delivery().confirmation
+    assert bench.kinds() == ["sent", "unconfirmed"]
+
+
+def test_a_destination_that_does_not_answer_holds_up_no_other(tmp_path: Path, lite: Database) -> None:
+    """It takes the connection and says nothing; the other one has committed long before that is over."""
+    with socket.create_server(("127.0.0.1", 0)) as mute, Archive() as archive:
+        bench = ConfirmingBench(tmp_path / "node", lite, archive)
+        port = mute.getsockname()[1]
+        slow = {"name": "a slow one", "kind": "dimse", "ae_title": "SLOW", "host": "127.0.0.1", "port": port}
+        bench.set_site(others=[slow])
+        bench.series(tmp_path / "one", seed=1)
+        bench.series(tmp_path / "two", seed=2)
+        with lite.write() as session:
+            first = session.scalars(select(Delivery).order_by(Delivery.id)).first()
+            assert first is not None
+            first.destination, first.state, first.confirm_at = "a slow one", "sent", datetime(2026, 1, 1, tzinfo=UTC)
+            first.finished_at = first.confirm_at
+            session.execute(update(DeliveryItem).where(DeliveryItem.delivery_id == first.id).values(state="sent"))
+        bench.send()
+        loop = Confirmer(bench.flow)
+        loop.start()
+        try:
+            bench.wait_until(lambda: bench.deliveries()[1].state == "committed", "the one that answers", 15.0)
+            assert next(iter(bench.deliveries())).confirmation == "", "the other one is still waited for"
+        finally:
+            began = time.monotonic()
+            loop.stop()
+        assert time.monotonic() - began < 10.0, "what is waited for ends with the node"
