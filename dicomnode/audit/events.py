@@ -14,7 +14,7 @@ KINDS: Mapping[str, str] = {
     "node.stopped": "the node was told to stop and drained",
     "node.taken_over": "a node fell silent; another looks after what it left",
     "node.returned": "a node that had been taken for dead gives signs of life",
-    "node.clock": "the clock was set back: what waited for a time too far ahead waits as long as it ever has to",
+    "node.clock": "the clock was set back: what waited for a time too far ahead is due sooner",
     "receiver.died": "a receiving process ended without being asked; detail says how, and what it had open",
     "association.opened": "a peer opened an association",
     "association.closed": "an association ended; detail counts what it brought",

@@ -29,7 +29,7 @@ def mend_timers(flow: Flow) -> bool:
         if changed:
             words = ", ".join(f"{name} ({count})" for name, count in sorted(changed.items()))
             message = (
-                f"the clock was set back: timers lay too far ahead, and wait as long as they ever have to: {words}"
+                f"the clock was set back: timers lay too far ahead and are due sooner: {words}"
             )
             record(session, "node.clock", message, node=flow.node, outcome="warning", detail=changed)
     return False

@@ -13,11 +13,15 @@ from dicomnode.db.models import CommitmentRequest, Delivery, Enhancement, NodeRo
 
 @dataclass(frozen=True)
 class Timer:
-    """One column of the rows that `waits` describes. `name` is what its bound is called, and what is told of it."""
+    """One column of the rows that `waits` describes. `name` is what its bound is called, and what is told of it.
+
+    `again`: what lies too far ahead waits for its whole bound once more (a lease, a quiet time), else not at all.
+    """
 
     name: str
     column: InstrumentedAttribute[Any]
     waits: ColumnElement[bool]
+    again: bool = False
 
     def beyond(self, bound: float, margin: float) -> ColumnElement[bool]:
         """Rows that wait longer than `bound` seconds from now, and `margin` more."""
@@ -25,12 +29,12 @@ class Timer:
 
 
 TIMERS: Sequence[Timer] = (
-    Timer("completion", Series.due_at, Series.state == "receiving"),
-    Timer("completion", Series.quiet_at, Series.state == "receiving"),
+    Timer("completion", Series.due_at, Series.state == "receiving", again=True),
+    Timer("completion", Series.quiet_at, Series.state == "receiving", again=True),
     Timer("retry", Enhancement.not_before, Enhancement.state == "ready"),
-    Timer("lease", Enhancement.lease_until, Enhancement.state == "running"),
+    Timer("lease", Enhancement.lease_until, Enhancement.state == "running", again=True),
     Timer("delivery", Delivery.not_before, Delivery.state == "pending"),
-    Timer("delivery lease", Delivery.lease_until, Delivery.state == "sending"),
+    Timer("delivery lease", Delivery.lease_until, Delivery.state == "sending", again=True),
     Timer("confirmation", Delivery.confirm_at, Delivery.confirm_at.is_not(None)),
     Timer("outage", Outage.next_at, Outage.next_at.is_not(None)),
     Timer("commitment", CommitmentRequest.due_at, CommitmentRequest.due_at.is_not(None)),
@@ -45,11 +49,12 @@ def any_beyond(session: Session, bounds: Mapping[str, float], margin: float) -> 
 
 
 def bring_back(session: Session, bounds: Mapping[str, float], margin: float) -> dict[str, int]:
-    """What waits for longer than it ever has to waits for just that long. Returns how many rows, by `Timer.name`."""
+    """Nothing waits for longer than it ever has to. Returns how many rows were changed, by `Timer.name`."""
     changed: dict[str, int] = {}
     for timer in TIMERS:
         bound = bounds[timer.name]
-        query = update(timer.column.class_).where(timer.beyond(bound, margin)).values({timer.column: Clock(bound)})
+        values = {timer.column: Clock(bound if timer.again else 0.0)}
+        query = update(timer.column.class_).where(timer.beyond(bound, margin)).values(values)
         rows = session.execute(query, execution_options={"synchronize_session": False}).rowcount  # type: ignore[attr-defined]
         if rows:
             changed[timer.name] = changed.get(timer.name, 0) + rows
