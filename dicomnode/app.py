@@ -34,6 +34,7 @@ from dicomnode.flow.confirming import Confirmer
 from dicomnode.flow.estates import Estates
 from dicomnode.flow.head_start import HeadStart
 from dicomnode.flow.membership import BEATS_PER_LEASE, CannotEnter, Membership, Superseded
+from dicomnode.flow.rejecting import note_outdated
 from dicomnode.flow.retention import retain
 from dicomnode.flow.staging import sweep_staging
 from dicomnode.flow.timers import mend_timers
@@ -127,6 +128,7 @@ class Node:
         self._others = [
             Loop("retention", RETENTION_SECONDS, lambda: retain(self.flow).series > 0),
             Loop("vouch", 1.0, lambda: vouch_due(self.flow)),
+            Loop("reject", 1.0, lambda: note_outdated(self.flow)),
             Confirmer(self.flow),
             Loop("timers", TIMERS_SECONDS, lambda: mend_timers(self.flow)),
         ]

@@ -23,9 +23,10 @@ from dicomnode.complete.schedule import command
 from dicomnode.db.database import now as database_now
 from dicomnode.db.models import Enhancement, RuleDecision, Series, Study
 from dicomnode.db.repositories import audit as audit_rows
-from dicomnode.db.repositories import deliveries, enhancements, instances
+from dicomnode.db.repositories import deliveries, enhancements, instances, outdatings
 from dicomnode.db.repositories import series as series_rows
 from dicomnode.db.repositories import site as site_rows
+from dicomnode.domain.rejection import TITLES
 from dicomnode.flow import Flow, retention
 from dicomnode.flow.export import CannotExport
 from dicomnode.flow.export import export as write_files
@@ -60,7 +61,7 @@ def show(uid: Uid, config: ConfigOption = None, as_json: JsonOption = False) -> 
     head = {key: value for key, value in document.items() if not isinstance(value, list)}
     for name, value in plain(head).items():
         print(f"{name.replace('_', ' '):>18}  {'' if value is None else value}")
-    for section in ("decisions", "enhancements", "deliveries", "versions"):
+    for section in ("decisions", "enhancements", "outdated", "rejected", "deliveries", "versions"):
         if document[section]:
             print(f"\n{section}")
             print_table(document[section], False, "")
@@ -183,6 +184,20 @@ def _document(flow: Flow, uid: str) -> dict[str, Any]:
                     "outputs_purged": sum(output.gone == "purged" for output in outputs),
                 }
                 for row in work
+            ],
+            "outdated": [
+                {
+                    "enhancement": row.enhancement_id,
+                    "derived_series_uid": derived.uid if (derived := named[row.enhancement_id]) else None,
+                    "since": row.outdated_at,
+                    "reason": row.reason,
+                    "title": TITLES[row.code],
+                    "rejection_note": row.note_uid or None,
+                }
+                for row in outdatings.of_series(session, uid)
+            ],
+            "rejected": [
+                {"title": TITLES[code], "instances": count} for code, count in outdatings.rejected(session, uid).items()
             ],
             "deliveries": [
                 {

@@ -25,3 +25,8 @@ def derived_uid(
     """
     name = canonical_json([kind, source_uid, recipe.canonical(), ordinal, generation])
     return f"2.25.{uuid5(NAMESPACE, name).int}"
+
+
+def rejection_uid(kind: Literal["series", "sop"], enhancement_key: str, code: str) -> str:
+    """UID of the note that rejects what this work made, under a title of this code, and of the series that it is in."""
+    return f"2.25.{uuid5(NAMESPACE, canonical_json(['rejection', kind, enhancement_key, code])).int}"

@@ -1,5 +1,7 @@
 """What was derived from a series that turned out to be wrong: marked, its work cancelled, and not sent any further."""
 
+from datetime import timedelta
+
 from sqlalchemy.orm import Session
 
 from dicomnode.audit.events import record
@@ -11,6 +13,9 @@ from dicomnode.domain.rejection import Ground
 from dicomnode.domain.states import ENHANCEMENT
 from dicomnode.flow.context import Flow
 from dicomnode.jobs.operators import move
+
+_LAST_ANSWERS = timedelta(seconds=10)
+"""A sender notices soon that its delivery was cancelled; then it is known whether the destination has any of it."""
 
 
 def outdate(flow: Flow, session: Session, series_uid: str, ground: Ground) -> int:
@@ -33,6 +38,8 @@ def outdate(flow: Flow, session: Session, series_uid: str, ground: Ground) -> in
 
 def _mark(flow: Flow, session: Session, row: Enhancement, ground: Ground) -> None:
     now = database_now(session)
+    open_ones = [each for each in deliveries.of_enhancement(session, row.id) if each.state in orders.OPEN]
+    is_sent_now = any(each.state == "sending" for each in open_ones)
     row.state, row.reason = "outdated", ground.reason
     session.merge(
         Outdating(
@@ -40,14 +47,13 @@ def _mark(flow: Flow, session: Session, row: Enhancement, ground: Ground) -> Non
             code=ground.code,
             reason=ground.reason,
             outdated_at=now,
-            note_due_at=now,
+            note_due_at=now + (_LAST_ANSWERS if is_sent_now else timedelta()),
             note_uid="",
         )
     )
     _tell(flow, session, row, "enhancement.outdated", ground)
-    for delivery in deliveries.of_enhancement(session, row.id):
-        if delivery.state in orders.OPEN:
-            orders.withdraw(session, delivery, ground.reason, flow.node)
+    for delivery in open_ones:
+        orders.withdraw(session, delivery, ground.reason, flow.node)
 
 
 def _tell(flow: Flow, session: Session, row: Enhancement, kind: str, ground: Ground) -> None:

@@ -208,7 +208,9 @@ def by_derived_uid(session: Session, uid: str) -> DerivedSeriesRow | None:
 
 
 def outputs(session: Session, enhancement_id: int) -> Sequence[Output]:
-    return session.scalars(select(Output).where(Output.enhancement_id == enhancement_id).order_by(Output.id)).all()
+    """What was derived, each from a source: a note that rejects it all is of none."""
+    query = select(Output).where(Output.enhancement_id == enhancement_id, Output.source_sop_uid != "")
+    return session.scalars(query.order_by(Output.id)).all()
 
 
 def containers_of_outputs(session: Session) -> set[str]:
