@@ -78,10 +78,13 @@ class Answers:
         if full or late:
             self.settle()
 
-    def settle(self) -> None:
-        """Everything noted until now is in SQL when this returns. Raises DBAPIError once `abort` is set."""
+    def settle(self, also: Callable[[Session], None] | None = None) -> None:
+        """Everything noted until now is in SQL when this returns, and `also` done in the same transaction.
+
+        Raises DBAPIError once `abort` is set.
+        """
         with self._committing:
-            self._commit()
+            self._commit(also)
 
     def patiently(self, change: Callable[[Session], None]) -> None:
         """One transaction. A database that is away is waited for: to forget an answer would be to send twice."""
@@ -115,12 +118,19 @@ class Answers:
                 log.warning("answers wait", destination=self._destination, error=type(error).__name__)
             self._closed.wait(min(max(COMMIT_SECONDS, 10 * (time.monotonic() - began)), LATE_SECONDS / 2))
 
-    def _commit(self) -> None:
+    def _commit(self, also: Callable[[Session], None] | None) -> None:
         with self._lock:
             batch = tuple(self._waiting)
-        if not batch:
+        if not batch and also is None:
             return
-        self.patiently(lambda session: deliveries.record_answers(session, batch))
+
+        def change(session: Session) -> None:
+            if batch:
+                deliveries.record_answers(session, batch)
+            if also is not None:
+                also(session)
+
+        self.patiently(change)
         with self._lock:
             del self._waiting[: len(batch)]
             self._waiting_since = time.monotonic()

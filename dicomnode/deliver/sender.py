@@ -231,7 +231,6 @@ class Sender(threading.Thread):
         """Its last lane has left. The claim is in hand until this is written, so that nothing else takes it up."""
         try:
             self._settle_doubts(claim)
-            self._answers.settle()
             attempt = Attempt(
                 claim.claimed,
                 self.destination.name,
@@ -243,7 +242,7 @@ class Sender(threading.Thread):
                 is_alone=self._open == 0,
                 transcoded=claim.transcoded,
             )
-            self._answers.patiently(lambda session: conclude(session, attempt, self._delay_after))
+            self._answers.settle(lambda session: conclude(session, attempt, self._delay_after))
         finally:
             with self._lock:
                 self._claims.remove(claim)
