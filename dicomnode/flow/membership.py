@@ -4,9 +4,13 @@ What a node left are its containers, as far as they are not indexed, and the ass
 them over is settled by one conditional update of the dead node's row. It is settled for good only until the dead one
 gives a sign of life again, for it may only have been paused; both may then read the same container for a moment, and
 the container's own row decides what counts (`db.repositories.containers`).
+
+A node that could not give signs of life itself, because the database was away or it was paused, judges nobody for the
+length of a lease: the others may have been in the same situation.
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Collection
 
@@ -18,6 +22,7 @@ from dicomnode.db.database import Database
 from dicomnode.db.models import NodeRow
 from dicomnode.db.repositories import nodes
 from dicomnode.observe import log
+from dicomnode.store.index_containers import node_of
 from dicomnode.store.journal import plain
 
 BEATS_PER_LEASE = 6
@@ -42,6 +47,7 @@ class Membership:
         self._wards: frozenset[str] = frozenset()
         self._others: frozenset[str] = frozenset()
         self._strangers: set[str] = set()
+        self._beaten_at = self._judges_from = time.monotonic()
 
     def enter(self, earlier: Collection[str]) -> None:
         """Live under this name; `earlier` are boots that are known to be over. Raises CannotEnter, database errors."""
@@ -50,6 +56,7 @@ class Membership:
                 self._may_follow(session, earlier)
             self._may_stand_beside([row for row in nodes.living(session, self._lease) if row.name != self.name])
             nodes.enter(session, self.name, self.boot, __version__, self._store)
+        self._beaten_at = time.monotonic()
         self._look_around()
 
     def beat(self) -> bool:
@@ -64,6 +71,10 @@ class Membership:
             if taken_by:
                 words = f"it lives after all: {taken_by} had taken it for dead"
                 record(session, "node.returned", words, node=self.name, outcome="warning", detail={"by": taken_by})
+        now = time.monotonic()
+        if now - self._beaten_at > self._lease / 2:
+            self._judges_from = now + self._lease
+        self._beaten_at = now
         return self._look_around()
 
     def leave(self, session: Session) -> None:
@@ -109,8 +120,9 @@ class Membership:
         with self._database.read() as session:
             known = {plain(row.name) for row in nodes.listing(session)}
             dead = nodes.dead(session, self._lease)
-        unheard = sorted(maker.replace("_", "-") for maker in strangers - known)
-        free = [row.name for row in dead if row.taken_by != self.name and row.name != self.name]
+        unheard = sorted(node_of(maker) for maker in strangers - known)
+        judged = dead if time.monotonic() >= self._judges_from else []
+        free = [row.name for row in judged if row.taken_by != self.name and row.name != self.name]
         taken = self._take(unheard, free) if unheard or free else []
         inherited = [row.name for row in dead if row.taken_by == self.name] + taken
         with self._lock:

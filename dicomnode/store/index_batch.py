@@ -21,6 +21,7 @@ from dicomnode.domain.instance import Location, Receipt
 from dicomnode.store import association_events
 from dicomnode.store.again import note_return, reopen
 from dicomnode.store.index_arrivals import Arrivals, NewInstance
+from dicomnode.store.index_containers import maker_of, node_of
 from dicomnode.store.index_fields import Fields
 from dicomnode.store.index_headers import Headers
 from dicomnode.store.index_known import STORED, SamePixels, Versions, is_anew
@@ -62,7 +63,8 @@ class Batch:
                     assert read.fields is not None
                     self.outcomes[self._instance(member, read.fields)] += 1
                 case EventMember(event):
-                    association_events.apply(self._session, event, self._node)
+                    maker = maker_of(read.container)  # who tells it; this node may only look after what that one left
+                    association_events.apply(self._session, event, node_of(maker) or self._node)
                     self.arrivals.events.append(event)
                 case DamagedMember() as member:
                     self._note_damage(member)

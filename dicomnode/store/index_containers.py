@@ -22,6 +22,11 @@ def maker_of(container: str) -> str:
     return found[1] if found else ""
 
 
+def node_of(maker: str) -> str:
+    """The name of the node that a maker is: node names hold no underscores, makers no hyphens."""
+    return maker.replace("_", "-")
+
+
 class GrowingContainers:
     """A turn costs one look at the folder, and one at each container that may still grow.
 

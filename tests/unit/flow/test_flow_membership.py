@@ -1,5 +1,6 @@
 """A node among others: who may enter, who inherits, who must end; whatever happens, somebody reads each container."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -132,6 +133,27 @@ def test_containers_of_a_name_that_nobody_bears_are_inherited_too(database: Data
     assert node.looks_after("old_name")
     assert list(node.inherited) == ["old-name"]
     assert node.looks_after("")
+
+
+@pytest.mark.postgres
+def test_after_an_outage_nobody_is_taken_for_dead_who_had_no_chance_to_beat(
+    shared: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = member(shared, "a"), member(shared, "b")
+    first.enter(())
+    second.enter(())
+    began = time.monotonic()
+    for name in ("a", "b"):
+        silence(shared, name)
+    monkeypatch.setattr(time, "monotonic", lambda: began + LEASE)
+    assert not first.beat()
+    monkeypatch.setattr(time, "monotonic", lambda: began + LEASE + 1)
+    assert not first.beat()
+    for later in (0.4, 0.8, 1.1):  # the other one is dead indeed
+        monkeypatch.setattr(time, "monotonic", lambda later=later: began + LEASE * (1 + later))
+        taken = first.beat()
+    assert taken
+    assert list(first.inherited) == ["b"]
 
 
 class Cluster(RuleBasedStateMachine):
