@@ -73,7 +73,7 @@ def send_again(
 
     `asked_at`: when it was asked; an instance that was sent since is not meant. Returns how many it concerned.
     """
-    if row.state == "cancelled":
+    if row.state == "cancelled" or confirmations.place(session, row) is None:
         return 0
     again, given_up = 0, 0
     for uid, why in lost.items():

@@ -11,12 +11,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from random import SystemRandom
 
-from sqlalchemy.orm import Session
-
 from dicomnode.db.database import now as database_now
 from dicomnode.db.models import Delivery
-from dicomnode.db.repositories import commitments, confirmations, enhancements
-from dicomnode.db.repositories import series as series_rows
+from dicomnode.db.repositories import commitments, confirmations
 from dicomnode.deliver.association import Association, Syntax
 from dicomnode.deliver.backoff import Backoff
 from dicomnode.deliver.commitment import COMMITMENT, Reference, ask, reports
@@ -43,8 +40,8 @@ class Case:
     instances: Sequence[Reference]
     asked: int
     """Requests for storage commitment since it was sent, none of which brought the answer."""
-    where: tuple[str, str] | None
-    """Study and series of its instances; None where they are of none that is known here."""
+    where: tuple[str, str]
+    """Study and series of its instances."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +92,13 @@ class Inquiry:
             row = confirmations.lock(session, id)
             if row.state != "sent" or settle(session, row, self._flow.node):
                 return None
+            where = confirmations.place(session, row)
+            if where is None:
+                row.confirm_at = None
+                return None
             commitments.lapse(session, id, "no report came in time")
             asked = commitments.asked_since(session, id, row.finished_at)
-            return Case(id, confirmations.unconfirmed(session, id), asked, _where(session, row))
+            return Case(id, confirmations.unconfirmed(session, id), asked, where)
 
     def _request(self, cases: Sequence[Case]) -> tuple[list[Case], Trouble | None]:
         """Request storage commitment. Returns those for which that could not be done, and why."""
@@ -165,10 +166,7 @@ class Inquiry:
 
     def _look(self, cases: Sequence[Case]) -> None:
         """Ask by C-FIND."""
-        self._put_off([case for case in cases if case.where is None], Trouble("C-FIND needs a series that is known", 1))
-        left = [case for case in cases if case.where is not None]
-        if not left:
-            return
+        left = list(cases)
         try:
             association = self._associate(QUERY)
         except AssociationFailed as failure:
@@ -235,20 +233,8 @@ class Inquiry:
         return Trouble(failure.reason, 1)
 
 
-def _where(session: Session, row: Delivery) -> tuple[str, str] | None:
-    series = series_rows.find(session, row.series_uid)
-    derived = enhancements.derived_series(session, row.enhancement_id) if row.enhancement_id else None
-    by_subject = {f"series:{row.series_uid}": row.series_uid}
-    if derived is not None:
-        by_subject[f"enhancement:{row.enhancement_id}"] = derived.uid
-    if series is None or row.subject not in by_subject:
-        return None
-    return series.study_uid, by_subject[row.subject]
-
-
 def _found(conversation: Conversation, case: Case) -> set[str]:
     """Those of its instances that the destination names; of a list that some peers cut short, the rest by its UIDs."""
-    assert case.where is not None
     wanted = {uid for _, uid in case.instances}
     found = find(conversation, *case.where) & wanted
     return found | find(conversation, *case.where, wanted - found) if found != wanted else found

@@ -12,7 +12,16 @@ from support.sendingbench import SendingBench
 from support.series import make_ct_series
 
 from dicomnode.db.database import Database
-from dicomnode.db.models import AuditEvent, Commitment, CommitmentReport, Delivery, Series, Study
+from dicomnode.db.models import (
+    AuditEvent,
+    Commitment,
+    CommitmentReport,
+    Delivery,
+    DerivedSeriesRow,
+    Enhancement,
+    Series,
+    Study,
+)
 from dicomnode.db.repositories import site as site_rows
 from dicomnode.deliver.plan import Sendable, Subject, plan_delivery
 from dicomnode.domain.instance import Location
@@ -85,6 +94,22 @@ class ConfirmingBench(SendingBench):
         with self.database.write() as session:
             now = datetime.now(UTC)
             plan_delivery(session, destination, subject, sendables, rule="all", node="n", now=now)
+
+    def become_derived(self, state: str, subject: str) -> None:
+        """The one delivery is of what was derived from the series, by work in this state; or of a note about that."""
+        with self.database.write() as session:
+            row = session.scalars(select(Delivery)).one()
+            work = session.get(Enhancement, 1)
+            if work is None:
+                empty: dict[str, Any] = {"params": {}, "writer_profile": {}}
+                about = {"key": "k", "pipeline": "p", "version": "1", "weights_sha256": "", "priority": 1, **empty}
+                at = {"not_before": row.created_at, "created_at": row.created_at}
+                work = Enhancement(id=1, series_uid=row.series_uid, generation=1, state=state, **about, **at)
+                session.add(work)
+                session.flush()
+                session.add(DerivedSeriesRow(enhancement_id=1, uid=row.series_uid, document={}))
+            work.state = state
+            row.enhancement_id, row.subject = 1, f"{subject}:1"
 
     def send(self) -> None:
         """Send whatever is due."""

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Float, bindparam, exists, func, literal_co
 from sqlalchemy.orm import Session
 
 from dicomnode.db.clock import Clock
-from dicomnode.db.models import Delivery, DeliveryItem, Outage
+from dicomnode.db.models import Delivery, DeliveryItem, DerivedSeriesRow, Enhancement, Outage, Series
 from dicomnode.db.repositories.holds import DESTINATION, names_held
 
 _CHUNK = 500
@@ -56,6 +56,23 @@ def lock(session: Session, id: int) -> Delivery:
     """The delivery as it is now, of this transaction until it ends."""
     query = select(Delivery).where(Delivery.id == id).with_for_update()
     return session.scalars(query.execution_options(populate_existing=True)).one()
+
+
+def place(session: Session, row: Delivery) -> tuple[str, str] | None:
+    """Study and series of what was delivered. None: it is not to be asked about, and not to be sent again.
+
+    That is a derived series that is outdated, which its destination may have been told to hide, and what told it.
+    """
+    query = select(Series.study_uid, Series.uid).where(Series.uid == row.series_uid)
+    if row.enhancement_id is not None and row.subject != f"enhancement:{row.enhancement_id}":
+        return None
+    if row.enhancement_id is not None:
+        query = select(Series.study_uid, DerivedSeriesRow.uid).select_from(Enhancement)
+        query = query.join(Series, Series.uid == Enhancement.series_uid)
+        query = query.join(DerivedSeriesRow, DerivedSeriesRow.enhancement_id == Enhancement.id)
+        query = query.where(Enhancement.id == row.enhancement_id, Enhancement.state != "outdated")
+    found = session.execute(query).one_or_none()
+    return (found[0], found[1]) if found else None
 
 
 def unconfirmed(session: Session, delivery_id: int) -> Sequence[tuple[str, str]]:

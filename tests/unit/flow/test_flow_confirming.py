@@ -356,3 +356,30 @@ def test_a_destination_that_does_not_answer_holds_up_no_other(tmp_path: Path, li
             began = time.monotonic()
             loop.stop()
         assert time.monotonic() - began < 10.0, "what is waited for ends with the node"
+
+
+@pytest.mark.parametrize(
+    ("state", "subject", "ends"),
+    [("done", "enhancement", "committed"), ("outdated", "enhancement", "sent"), ("outdated", "rejection", "sent")],
+)
+def test_what_is_outdated_is_not_asked_about(
+    state: str, subject: str, ends: str, tmp_path: Path, lite: Database
+) -> None:
+    """Nor the note that says so: the destination may hide both, and nothing of it may be sent again."""
+    with Archive(report="never") as archive:
+        bench, sent_uids = sent(archive, tmp_path, lite, same_association_seconds=0)
+        bench.become_derived("done", "enhancement")
+        bench.confirm()
+        (asked,) = archive.asked
+        bench.become_derived(state, subject)
+        bench.report(asked.transaction_uid, sent_uids[:2], [(sent_uids[2], 0x0112)])
+        bench.confirm()
+        if ends == "committed":
+            assert bench.state() == "pending"
+            bench.send()
+            bench.confirm()
+            bench.report(archive.asked[1].transaction_uid, sent_uids)
+            bench.confirm()
+    assert bench.state() == ends
+    assert len(archive.received) == (4 if ends == "committed" else 3)
+    assert bench.delivery().confirm_at is None
