@@ -1,15 +1,15 @@
 # Sourced before the tests: see to it that the real peers and PostgreSQL are there, or say plainly that their tests are
 # left out.
 postgres=/usr/lib/postgresql/15/bin
-if [ ! -x /usr/sbin/Orthanc ] || [ ! -x /usr/bin/storescu ] || [ ! -x /usr/bin/strace ] || [ ! -x $postgres/initdb ]; then
+if [ ! -x /usr/sbin/Orthanc ] || [ ! -x /usr/bin/storescu ] || [ ! -x /usr/bin/strace ] || [ ! -x $postgres/initdb ] || ! command -v cc >/dev/null; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        echo "installing orthanc, dcmtk, strace and postgresql-15 for the tests with real peers"
+        echo "installing orthanc, dcmtk, strace, postgresql-15 and gcc for the tests with real peers"
         # No service is to start by itself: tests start their own peers on free ports.
         mkdir -p /usr/sbin
         # Nor is PostgreSQL to make a cluster of its own.
         [ -e /etc/postgresql-common/createcluster.conf ] || { mkdir -p /etc/postgresql-common && echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf; }
         [ -e /usr/sbin/policy-rc.d ] || { printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d; made_policy=1; }
-        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends orthanc dcmtk strace postgresql-15 >/dev/null 2>&1 || true
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends orthanc dcmtk strace postgresql-15 gcc libc6-dev >/dev/null 2>&1 || true
         [ -z "${made_policy:-}" ] || rm -f /usr/sbin/policy-rc.d
     fi
 fi

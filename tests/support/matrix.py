@@ -132,6 +132,12 @@ CHECKS: dict[int, Check] = {
         short={"rounds": 1, "instances": 90, "series": 12, "slices": 4},
         long={"rounds": 10, "instances": 300, "series": 40, "slices": 12},
     ),
+    24: Check(
+        "the clock jumps by a day, forth and back",
+        ("test_faults_clock",),
+        short={"jumps": 4},
+        long={"jumps": 40},
+    ),
     27: Check("DICOM TLS: whom it refuses", ("test_faults_tls",), short={"rounds": 1}, long={"rounds": 20}),
     28: Check("spoofed AE titles and addresses", ("test_faults_spoofed",), short={"rounds": 1}, long={"rounds": 50}),
 }  # fmt: skip
