@@ -21,6 +21,12 @@ HELD = Gauge("dicomnode_held", "What operators have stopped: 1 for each", ["kind
 DELIVERIES = Gauge(
     "dicomnode_deliveries", "Deliveries by destination and state", ["destination", "state"], registry=REGISTRY
 )
+DOWN = Gauge(
+    "dicomnode_destination_down",
+    "Destinations that cannot be sent to: 1 for each; `configuration` needs people",
+    ["destination", "kind"],
+    registry=REGISTRY,
+)
 SENT = Counter(
     "dicomnode_sent_total",
     "C-STORE responses by destination and outcome",

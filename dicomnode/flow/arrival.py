@@ -16,6 +16,7 @@ from dicomnode.domain.site import Site
 from dicomnode.flow.context import Flow, facts_of
 from dicomnode.flow.outdating import outdate
 from dicomnode.flow.rejections import note_document, note_unavailable
+from dicomnode.jobs.ledger import PRIORITIES
 from dicomnode.route.rules import decide_forwarding
 from dicomnode.store.index_arrivals import Arrivals
 
@@ -64,7 +65,7 @@ def _listed(session: Session, arrivals: Arrivals) -> Iterator[str]:
 
 def _forward(flow: Flow, session: Session, site: Site, arrivals: Arrivals) -> None:
     """Plan originals for every destination that a live rule names, but never for the one they came from."""
-    planned: dict[tuple[str, str, str], list[Sendable]] = {}
+    planned: dict[tuple[str, str, str, int], list[Sendable]] = {}
     for new in arrivals.new:
         series = arrivals.series[new.series_uid]
         if series.derived_by_node or new.derived_by_node:
@@ -75,8 +76,9 @@ def _forward(flow: Flow, session: Session, site: Site, arrivals: Arrivals) -> No
             for name in match.rule.forward_original_to:
                 destination = site.destination(name)
                 if destination is not None and destination.ae_title.strip() != row.calling_aet.strip():
-                    planned.setdefault((series.uid, name, match.rule.name), []).append(original)
+                    key = (series.uid, name, match.rule.name, PRIORITIES[match.rule.priority])
+                    planned.setdefault(key, []).append(original)
     now = database_now(session)
-    for (series_uid, name, rule), originals in planned.items():
+    for (series_uid, name, rule, priority), originals in sorted(planned.items(), key=lambda entry: entry[0]):
         subject = Subject(series_uid, arrivals.series[series_uid].study_uid)
-        plan_delivery(session, name, subject, originals, rule=rule, node=flow.node, now=now)
+        plan_delivery(session, name, subject, originals, rule=rule, node=flow.node, now=now, priority=priority)

@@ -2,9 +2,9 @@
 
 import shutil
 
-from dicomnode.db.repositories import deliveries, enhancements, head_starts, holds
+from dicomnode.db.repositories import deliveries, enhancements, head_starts, holds, outages
 from dicomnode.flow.context import Flow
-from dicomnode.observe import DELIVERIES, ENHANCEMENTS, HEAD_START_SECONDS, HEAD_START_SLICES, HELD, STORE_FREE
+from dicomnode.observe import DELIVERIES, DOWN, ENHANCEMENTS, HEAD_START_SECONDS, HEAD_START_SLICES, HELD, STORE_FREE
 
 
 def refresh_gauges(flow: Flow) -> None:
@@ -21,6 +21,9 @@ def refresh_gauges(flow: Flow) -> None:
         for outcome, count in slices.items():
             HEAD_START_SLICES.labels(outcome).set(count)
         HEAD_START_SECONDS.set(seconds)
+        DOWN.clear()
+        for outage in outages.listing(session):
+            DOWN.labels(outage.destination, outage.kind).set(1)
         DELIVERIES.clear()
         for (destination, state), count in deliveries.counts_by_state(session).items():
             DELIVERIES.labels(destination, state).set(count)
