@@ -27,6 +27,7 @@ _FOR_GOOD = {
 _FOR_NOW = {
     0x0110: "the destination failed to process it",
     0x0112: "the destination has no such instance",
+    0x0131: "the destination had seen the Transaction UID before",
     0x0213: "the destination lacks room for it",
 }
 

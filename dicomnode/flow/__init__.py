@@ -7,7 +7,7 @@
     route -> enhance ......... no function: the ledger (`jobs`); workers claim
     enhance -> derive ........ job.run_job: decode, network, guards, derived instances, the fenced commit
     derive -> deliver ........ outputs.plan_outputs: committed outputs to the destinations of the rules that asked
-    deliver -> kept .......... confirming.confirm_due: what was sent is asked about, and what destinations say is applied
+    deliver -> kept .......... confirming.confirm_due: destinations say whether they keep what they took
 
 Beside the way stand `retention`, which gives up the bytes of series that are finished with, `export` to files, and
 `checkup`, the doctor.
