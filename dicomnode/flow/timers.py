@@ -28,9 +28,7 @@ def mend_timers(flow: Flow) -> bool:
         changed = timers.bring_back(session, bounds, MARGIN_SECONDS)
         if changed:
             words = ", ".join(f"{name} ({count})" for name, count in sorted(changed.items()))
-            message = (
-                f"the clock was set back: timers lay too far ahead and are due sooner: {words}"
-            )
+            message = f"the clock was set back: timers lay too far ahead and are due sooner: {words}"
             record(session, "node.clock", message, node=flow.node, outcome="warning", detail=changed)
     return False
 
