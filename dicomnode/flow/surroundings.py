@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from dicomnode.db.database import now as database_now
-from dicomnode.db.repositories import holds
+from dicomnode.db.repositories import holds, nodes
 from dicomnode.deliver.destination import Destination, Timeouts
 from dicomnode.deliver.outcome import AssociationFailed, FailureKind
 from dicomnode.deliver.scu import echo
@@ -39,6 +39,7 @@ def surroundings(flow: Flow, *, running: bool, site: bool = True, peers: bool = 
     if running:
         yield from _port(flow.settings.dicom)
     if site:
+        yield from _nodes(flow)
         yield from _rules(flow)
         yield from _held(flow)
     if site and peers:
@@ -84,6 +85,18 @@ def _clock(flow: Flow) -> Iterator[Finding]:
     if apart > _CLOCK_TOLERANCE:
         message = f"this machine's clock and the database's are {apart.total_seconds():.0f} s apart"
         yield Finding("clock", "database", Severity.WARNING, message, "keep both by NTP: due times are compared")
+
+
+def _nodes(flow: Flow) -> Iterator[Finding]:
+    """Nodes on this database that fell silent; one that said goodbye is none of them."""
+    with flow.database.read() as session:
+        dead = nodes.dead(session, flow.settings.node.lease_seconds)
+    for row in dead:
+        heir = f"{row.taken_by} looks after what it left" if row.taken_by else "no node has taken over what it left"
+        since = f"since {row.seen_at:%Y-%m-%d %H:%M:%S} UTC" if row.boot else "and never was on this database"
+        message = f"it gives no sign of life {since}; {heir}"
+        way_out = "start it again; if it is gone for good, nothing is to be done while another node runs"
+        yield Finding("node.silent", f"node:{row.name}", Severity.INFO, message, way_out)
 
 
 def _pipelines(flow: Flow) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from support.peers import free_port
 
 from dicomnode.db import migrate
 from dicomnode.db.database import Database
-from dicomnode.db.repositories import holds
+from dicomnode.db.repositories import holds, nodes
 from dicomnode.db.repositories import site as site_rows
 from dicomnode.domain.finding import Finding, Severity
 from dicomnode.enhance.api import PipelineParams
@@ -98,6 +98,18 @@ def test_what_operators_stopped_is_not_forgotten(root: Path) -> None:
     assert "by anna since" in findings["enhancing"].message
     assert "(ghosts in the liver)" in findings["enhancing"].message
     assert findings["destination:pacs"].way_out == "`dicomnode destinations resume pacs`"
+
+
+def test_a_node_that_fell_silent_is_told(root: Path) -> None:
+    made = flow(root)
+    with made.database.write() as session:
+        for name in ("renamed", "lives"):
+            nodes.add(session, name)
+        nodes.enter(session, "lives", "b", "1", "s")
+        assert nodes.take(session, "renamed", "lives", 30.0)
+    (finding,) = [each for each in surroundings(made, running=False) if each.kind == "node.silent"]
+    assert (finding.subject, finding.severity) == ("node:renamed", Severity.INFO)
+    assert "lives looks after what it left" in finding.message
 
 
 def with_site(made: Flow, text: str, pipelines: Mapping[str, type[PipelineParams]]) -> Flow:
