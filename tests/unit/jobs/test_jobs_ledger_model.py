@@ -1,5 +1,5 @@
 """The ledger held against a plain model, on both databases: whatever workers, clocks, nodes and operators do, and in
-whatever order, work is done once, is never lost, and always the most urgent goes first."""
+whatever order, work is done once, is never lost, always the most urgent goes first, and nothing that is stopped."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,21 +7,23 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from hypothesis.strategies import booleans, integers, sampled_from
+from hypothesis.strategies import booleans, integers, sampled_from, sets
 from sqlalchemy import delete, func, select, update
 from support.ledger import NOW, with_series, work
 
 from dicomnode.db.database import Database
-from dicomnode.db.models import AuditEvent, Enhancement
-from dicomnode.db.repositories import enhancements
-from dicomnode.jobs import ledger
-from dicomnode.jobs.ledger import Claim, RetryPolicy, StaleAttempt
+from dicomnode.db.models import AuditEvent, Enhancement, Hold
+from dicomnode.db.repositories import enhancements, holds
+from dicomnode.jobs import ledger, switches
+from dicomnode.jobs.ledger import Claim, EnhancingStopped, RetryPolicy, StaleAttempt
 from dicomnode.jobs.operators import operator_moves
 
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
 RETRY = RetryPolicy(max_attempts=3, retry_seconds=3600)
 WORKERS = ("a/cpu/0", "a/cpu/1", "b/cpu/0")
 RETRIABLE = {"failed", "withheld", "cancelled", "expired"}
+CANCELLABLE = {"ready", "running"}
+OFF_PEAK, NOTHING_SHUT = 2, -1
 index = integers(0, 50)
 
 
@@ -64,7 +66,9 @@ class LedgerAgainstModel(RuleBasedStateMachine):
         super().__init__()
         self.jobs: dict[int, Job] = {}
         self.claims: list[Claim] = []
+        self.held: set[tuple[str, str]] = set()
         with self.database.write() as session:
+            session.execute(delete(Hold))
             session.execute(delete(Enhancement))
             session.execute(delete(AuditEvent))
 
@@ -83,13 +87,23 @@ class LedgerAgainstModel(RuleBasedStateMachine):
         else:
             job.deadline = "none" if "none" in (job.deadline, deadline) else deadline
 
-    @rule(worker=sampled_from(WORKERS))
-    def claim(self, worker: str) -> None:
+    @rule(worker=sampled_from(WORKERS), shut=sampled_from([OFF_PEAK, NOTHING_SHUT]))
+    def claim(self, worker: str, shut: int) -> None:
         with self.database.write() as session:
-            there_is = ledger.anything_to_claim(session)
-            claim = ledger.claim(session, worker, worker[0], 60)
-        may = {id: job.priority for id, job in self.jobs.items() if job.state == "ready" and not job.pauses}
-        assert there_is == bool(may)
+            there_is = ledger.anything_to_claim(session, shut=shut)
+            claim = ledger.claim(session, worker, worker[0], 60, shut=shut)
+        assert there_is == bool(self.claimable(shut))
+        self.is_claimed(claim, worker, shut)
+
+    def claimable(self, shut: int) -> dict[int, int]:
+        """Priorities of the work that may start, by its number."""
+        if self.held & {(holds.ENHANCING, ""), (holds.JOBS, ""), (holds.JOBS, "p")}:
+            return {}
+        ready = {id: job.priority for id, job in self.jobs.items() if job.state == "ready" and not job.pauses}
+        return {id: priority for id, priority in ready.items() if priority != shut}
+
+    def is_claimed(self, claim: Claim | None, worker: str, shut: int) -> None:
+        may = self.claimable(shut)
         if claim is None:
             assert not may
             return
@@ -98,6 +112,32 @@ class LedgerAgainstModel(RuleBasedStateMachine):
         job.state, job.worker, job.attempt = "running", worker, job.attempt + 1
         assert claim == Claim(claim.enhancement_id, job.attempt, job.generation, worker)
         self.claims.append(claim)
+
+    @rule(name=sampled_from(["", "p", "another"]), pause=booleans())
+    def pause_or_resume(self, name: str, pause: bool) -> None:
+        with self.database.write() as session:
+            if pause:
+                changed = switches.pause(session, name, "op", "", "a")
+            else:
+                changed = switches.resume(session, name, "op", "a")
+        self.is_held((holds.JOBS, name), pause, changed)
+
+    @rule(stop=booleans())
+    def stop_or_start(self, stop: bool) -> None:
+        with self.database.write() as session:
+            if stop:
+                changed = switches.stop_enhancing(session, "op", "", "a")
+            else:
+                changed = switches.start_enhancing(session, "op", "a")
+        self.is_held((holds.ENHANCING, ""), stop, changed)
+
+    def is_held(self, what: tuple[str, str], wanted: bool, changed: bool) -> None:
+        assert changed == (wanted != (what in self.held))
+        self.held = self.held | {what} if wanted else self.held - {what}
+
+    @property
+    def is_stopped(self) -> bool:
+        return (holds.ENHANCING, "") in self.held
 
     def counts(self, claim: Claim) -> bool:
         job = self.jobs[claim.enhancement_id]
@@ -113,28 +153,54 @@ class LedgerAgainstModel(RuleBasedStateMachine):
             self.jobs[claim.enhancement_id].lapsed = False
 
     @precondition(lambda self: self.claims)
-    @rule(index=index, end=sampled_from(["done", "withheld", "expired", "fail", "release"]))
+    @rule(index=index)
+    def asks_whether_to_go_on(self, index: int) -> None:
+        claim = self.claims[index % len(self.claims)]
+        with self.database.read() as session:
+            why = ledger.interruption(session, claim)
+        wanted = EnhancingStopped if self.is_stopped else None
+        assert type(why) is (StaleAttempt if not self.counts(claim) else wanted or type(None))
+
+    @precondition(lambda self: self.claims)
+    @rule(index=index, end=sampled_from(["done", "withheld", "expired", "fail", "give back"]))
     def worker_ends(self, index: int, end: str) -> None:
         """Also one that was paused past its lease, and comes back: then nothing may change."""
         claim = self.claims[index % len(self.claims)]
-        if not self.counts(claim):
-            with pytest.raises(StaleAttempt), self.database.write() as session:
-                ledger.fenced(session, claim)
+        refusal = StaleAttempt if not self.counts(claim) else EnhancingStopped
+        if refusal is StaleAttempt or (self.is_stopped and end not in ("fail", "give back")):
+            with pytest.raises(refusal):
+                self.end(claim, end)
             return
-        with self.database.write() as session:
-            row = ledger.fenced(session, claim)
-            if end == "fail":
-                ledger.fail_attempt(session, row, "broken", RETRY, "a")
-            elif end == "release":
-                ledger.release(session, row, "stopped")
-            else:
-                ledger.finish(session, row, end, "", "a")
+        self.end(claim, end)
         job = self.jobs[claim.enhancement_id]
         if end == "fail":
             job.fails()
             return
-        job.ends("ready" if end == "release" else end)
+        job.ends("ready" if end == "give back" else end)
         job.failures = 0 if end == "done" else job.failures
+
+    def end(self, claim: Claim, end: str) -> None:
+        with self.database.write() as session:
+            if end == "fail":
+                ledger.attempt_failed(session, claim, "broken", RETRY, "a")
+            elif end == "give back":
+                ledger.give_back(session, claim, "stopped", "a")
+            else:
+                ledger.finish(session, ledger.fenced(session, claim), end, "", "a")
+
+    @precondition(lambda self: not self.is_stopped and any(map(self.counts, self.claims)))
+    @rule(index=index, shut=sampled_from([OFF_PEAK, NOTHING_SHUT]))
+    def worker_ends_and_claims_the_next(self, index: int, shut: int) -> None:
+        standing = [claim for claim in self.claims if self.counts(claim)]
+        claim = standing[index % len(standing)]
+        with self.database.write() as session:
+            row, at = ledger.fenced_at(session, claim)
+            then = {"at": at, "worker": claim.worker, "lease_seconds": 60, "shut": shut}
+            following = ledger.finish_and_claim(session, row, "done", "", "a", **then)
+        job = self.jobs[claim.enhancement_id]
+        job.ends("done")
+        job.failures = 0
+        self.is_claimed(following, claim.worker, shut)
 
     def running(self, **values: object) -> list[tuple[int, Job]]:
         wanted = {"state": "running", **values}
@@ -171,7 +237,7 @@ class LedgerAgainstModel(RuleBasedStateMachine):
     @rule()
     def reap(self) -> None:
         lapsed = [job for _, job in self.running(lapsed=True)]
-        late = [job for job in self.jobs.values() if job.deadline == "passed"]
+        late = [job for job in self.jobs.values() if job.deadline == "passed"]  # also while enhancing is stopped
         with self.database.read() as session:
             assert ledger.anything_to_reap(session) == bool(lapsed or [job for job in late if job.state == "ready"])
         with self.database.write() as session:
@@ -204,18 +270,33 @@ class LedgerAgainstModel(RuleBasedStateMachine):
     @rule(index=index, wanted=sampled_from(["ready", "cancelled"]))
     def operator(self, index: int, wanted: str) -> None:
         id = sorted(self.jobs)[index % len(self.jobs)]
+        if self.jobs[id].state in (RETRIABLE if wanted == "ready" else CANCELLABLE):
+            self.operator_moves(id, wanted)
+            return
+        with pytest.raises(ValueError, match="cannot become"):
+            self.move(id, wanted)
+
+    @rule(wanted=sampled_from(["ready", "cancelled"]), states=sets(sampled_from(sorted(RETRIABLE | CANCELLABLE))))
+    def operator_moves_all(self, wanted: str, states: set[str]) -> None:
+        possible = sorted(states & (RETRIABLE if wanted == "ready" else CANCELLABLE))
+        with self.database.read() as session:
+            chosen = enhancements.chosen(session, possible, pipeline="p")
+        assert chosen == sorted(id for id, job in self.jobs.items() if job.state in possible)
+        for id in chosen:
+            self.operator_moves(id, wanted)
+
+    def operator_moves(self, id: int, wanted: str) -> None:
+        self.move(id, wanted)
         job = self.jobs[id]
-        with self.database.write() as session:
-            row = enhancements.find(session, id)
-            assert row is not None
-            if job.state not in (RETRIABLE if wanted == "ready" else {"ready", "running"}):
-                with pytest.raises(ValueError, match="cannot become"):
-                    operator_moves(session, row, wanted, "op", "a", NOW)
-                return
-            operator_moves(session, row, wanted, "op", "a", NOW)
         job.begins_anew()
         job.state = wanted
         job.deadline = "none" if wanted == "ready" else job.deadline
+
+    def move(self, id: int, wanted: str) -> None:
+        with self.database.write() as session:
+            row = enhancements.find(session, id)
+            assert row is not None
+            operator_moves(session, row, wanted, "op", "a", NOW)
 
     @invariant()
     def the_table_is_the_model(self) -> None:
