@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import SystemRandom
 
 from dicomnode.db.database import now as database_now
@@ -42,6 +42,8 @@ class Case:
     """Requests for storage commitment since it was sent, none of which brought the answer."""
     where: tuple[str, str]
     """Study and series of its instances."""
+    at: datetime
+    """When it was looked up, on the database's clock: what is sent later is not meant."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Inquiry:
                 return None
             commitments.lapse(session, id, "no report came in time")
             asked = commitments.asked_since(session, id, row.finished_at)
-            return Case(id, confirmations.unconfirmed(session, id), asked, where)
+            return Case(id, confirmations.unconfirmed(session, id), asked, where, database_now(session))
 
     def _request(self, cases: Sequence[Case]) -> tuple[list[Case], Trouble | None]:
         """Request storage commitment. Returns those for which that could not be done, and why."""
@@ -135,6 +137,7 @@ class Inquiry:
                 tell(session, row, words, self._flow.node, given_up=False)
         checkpoint("asking")
         uid = transaction.transaction_uid
+        self._awaited.add(uid)  # before it is asked: the report may come before the response
         try:
             status = ask(conversation, uid, case.instances)
         except (AssociationFailed, ValueError) as failure:
@@ -142,13 +145,13 @@ class Inquiry:
             raise
         checkpoint("asked")
         if status == 0:
-            self._awaited.add(uid)
             return ""
         refusal = f"{self._destination} answered N-ACTION with status {status:04X}"
         self._ended(uid, "refused", refusal)
         return refusal
 
     def _ended(self, transaction_uid: str, state: str, reason: str) -> None:
+        self._awaited.discard(transaction_uid)
         with self._flow.database.write() as session:
             commitments.move(session, transaction_uid, state, reason)
 
@@ -190,7 +193,6 @@ class Inquiry:
     def _compare(self, case: Case, found: set[str]) -> None:
         with self._flow.database.write() as session:
             row = confirmations.lock(session, case.id)
-            asked_at = database_now(session)
             vouch(session, row, found, "query", self._flow.node)
             missing = [uid for _, uid in case.instances if uid not in found]
             if not missing or row.state != "sent":
@@ -200,7 +202,7 @@ class Inquiry:
                 words = f"{self._destination} does not name {len(missing)} of its instances by C-FIND"
                 ask_later(session, row, self._delay(row), words)
             else:
-                send_again(session, row, dict.fromkeys(missing, _NOT_NAMED), asked_at, allowed, self._flow.node)
+                send_again(session, row, dict.fromkeys(missing, _NOT_NAMED), case.at, allowed, self._flow.node)
 
     def _put_off(self, cases: Sequence[Case], trouble: Trouble) -> None:
         """Ask later; where nobody insists, and it was in vain too often, never again."""
@@ -225,12 +227,13 @@ class Inquiry:
             return association
         association.release()
         words = refused_context(self._destination.ae_title, *syntax, association.refused[syntax]).detail
-        raise AssociationFailed(FailureKind.CONFIGURATION, words, transient=False)
+        raise AssociationFailed(FailureKind.REJECTED, words, transient=False)
 
     def _absent(self, failure: AssociationFailed) -> Trouble:
         if failure.transient:
             return Trouble(failure.reason, self._settings.attempts, is_away=True)
-        return Trouble(failure.reason, 1)
+        refused_context_alone = failure.kind is FailureKind.REJECTED
+        return Trouble(failure.reason, 1 if refused_context_alone else self._settings.requests)
 
 
 def _found(conversation: Conversation, case: Case) -> set[str]:
