@@ -73,7 +73,11 @@ ENHANCEMENT = Machine(
         Arrow("cancelled", "ready", "an operator asked for a retry"),
         Arrow("expired", "ready", "an operator asked for a retry, or a late instance made a new generation"),
         Arrow("done", "ready", "a late instance: the new generation's missing outputs are to be computed"),
-        Arrow("done", "outdated", "the source was corrected or contradicted, or a new generation replaces the volume"),
+        Arrow("done", "outdated", "the source was corrected, contradicted or rejected"),
+        *(
+            Arrow(state, "outdated", "the same, and an earlier generation of it has outputs")
+            for state in ("ready", "running", "failed", "withheld", "expired", "cancelled")
+        ),
     ),
 )
 

@@ -9,8 +9,9 @@
     derive -> deliver ........ outputs.plan_outputs: committed outputs to the destinations of the rules that asked
     deliver -> kept .......... confirming.confirm_due: destinations say whether they keep what they took
 
-Beside the way stand `retention`, which gives up the bytes of series that are finished with, `export` to files, and
-`checkup`, the doctor.
+Beside the way stand `outdating`, which marks what was derived from a source that turned out wrong, and `rejecting`,
+which tells destinations of it; `retention`, which gives up the bytes of series that are finished with, `export` to
+files, and `checkup`, the doctor.
 
 Every step changes SQL in one transaction together with the audit events that tell of it. This package is the only one
 that knows more than one room.

@@ -21,13 +21,16 @@ _LAST_ANSWERS = timedelta(seconds=10)
 def outdate(flow: Flow, session: Session, series_uid: str, ground: Ground) -> int:
     """Mark every derived series of this source as outdated. Returns how many were not yet.
 
-    Work that waits or runs is cancelled: a person may look at the source and have it tried again. The rows are locked,
-    so that a commit at the same moment is either marked or comes too late. What is still to be sent is not.
+    Work that waits or runs, and has made nothing yet, is cancelled: a person may look at the source and have it tried
+    again. The rows are locked, so that a commit at the same moment is either marked or comes too late. What is still to
+    be sent is not.
     """
     outdated = 0
     for row in enhancements.of_series(session, series_uid):
         enhancements.lock(session, row)
-        if row.state in ENHANCEMENT.before("outdated"):
+        if row.state == "outdated":
+            continue
+        if row.state == "done" or enhancements.derived_series(session, row.id) is not None:
             _mark(flow, session, row, ground)
             outdated += 1
         elif row.state in ENHANCEMENT.before("cancelled"):
@@ -40,7 +43,7 @@ def _mark(flow: Flow, session: Session, row: Enhancement, ground: Ground) -> Non
     now = database_now(session)
     open_ones = [each for each in deliveries.of_enhancement(session, row.id) if each.state in orders.OPEN]
     is_sent_now = any(each.state == "sending" for each in open_ones)
-    row.state, row.reason = "outdated", ground.reason
+    move(row, "outdated", ground.reason, now)
     session.merge(
         Outdating(
             enhancement_id=row.id,

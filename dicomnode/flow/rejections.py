@@ -19,9 +19,12 @@ from dicomnode.store.index_arrivals import NewInstance
 
 
 def note_document(flow: Flow, session: Session, new: NewInstance) -> None:
-    """A Key Object Selection document came: if it is a rejection note, what it lists is rejected."""
+    """A Key Object Selection document came: if it is a rejection note, what it lists is rejected.
+
+    Not if a dicomnode wrote it: that tells of what was derived.
+    """
     titles = titles_of(new.header) & TITLES.keys()
-    listed = listed_in(new.header) if titles else {}
+    listed = listed_in(new.header) if titles and not new.derived_by_node else {}
     if not listed:
         return
     code, by = min(titles), new.row.calling_aet

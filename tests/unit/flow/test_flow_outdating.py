@@ -109,6 +109,20 @@ def test_work_that_waits_is_cancelled(bench: FlowBench, files: list[Path]) -> No
     assert outdatings(bench) == []
 
 
+def test_work_that_waits_for_a_late_slice_is_outdated_with_what_it_made(tmp_path: Path, files: list[Path]) -> None:
+    bench = FlowBench(tmp_path / "node", RULES)
+    bench.receive_files(files[:2])
+    bench.complete()
+    bench.work()
+    bench.receive_files(files[2:])
+    bench.complete()
+    assert [row.state for row in bench.enhancements()] == ["ready"]
+    contradict(bench, files[0])
+    assert [row.state for row in bench.enhancements()] == ["outdated"]
+    assert bench.work() == 0
+    assert len(outdatings(bench)) == 1
+
+
 def test_work_that_runs_is_cancelled_and_commits_nothing(bench: FlowBench, files: list[Path]) -> None:
     with bench.flow.database.write() as session:
         held = claim(session, "n/cpu/0", "n", 60.0)
