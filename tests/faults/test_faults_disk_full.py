@@ -27,6 +27,8 @@ from support.proxy import RecordingProxy
 from support.rawfiles import RawFile
 from support.series import make_ct_series
 
+from dicomnode.domain.states import DELIVERED
+
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
 A700 = 0xA700
@@ -175,4 +177,4 @@ def test_a_job_waits_for_room(tmp_path: Path) -> None:
 def unfinished(node: Node) -> list[tuple[str, str]]:
     """Deliveries and enhancements that are not at a good end."""
     query = "SELECT 'delivery', state FROM delivery UNION ALL SELECT 'enhancement', state FROM enhancement"
-    return [(kind, state) for kind, state in ask(node, query) if state not in ("sent", "done")]
+    return [(kind, state) for kind, state in ask(node, query) if state not in (*DELIVERED, "done")]

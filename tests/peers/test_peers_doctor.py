@@ -17,6 +17,7 @@ from support.series import make_ct_series
 
 from dicomnode.db.database import Database
 from dicomnode.db.models import Delivery, Series
+from dicomnode.domain.states import DELIVERED
 from dicomnode.settings import load_settings
 
 pytestmark = pytest.mark.peers
@@ -129,4 +130,4 @@ def test_retention_in_a_node(node: Node, files: list[Path], orthanc: Orthanc) ->
     assert shown(node, uid)["purged"] == 0
     (delivery,) = shown(node, uid)["deliveries"]
     assert delivery["destination"] == "pacs"
-    node.wait_until(lambda: shown(node, uid)["deliveries"][0]["state"] == "sent", 30, "the series to be sent again")
+    node.wait_until(lambda: shown(node, uid)["deliveries"][0]["state"] in DELIVERED, 30, "the series to be sent again")

@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.peers, pytest.mark.torch]
 SLICES = 4
 
 PIPELINE = """
+from dicomnode.domain.states import DELIVERED
 from dicomnode.enhance.api import Acceptance, Envelope, GuardLimits, Pipeline
 
 
@@ -137,7 +138,7 @@ def gone_through(house: House, folder: Path, name: str) -> Told:
         document = shown(house.node, uid)
         jobs = [one["state"] for one in document["enhancements"]]
         sent = [one["state"] for one in document["deliveries"]]
-        return bool(jobs and sent) and {*jobs, *sent} <= {"done", "withheld", "failed", "sent"}
+        return bool(jobs and sent) and {*jobs, *sent} <= {"done", "withheld", "failed", *DELIVERED}
 
     house.node.wait_until(over, 60.0, f"the end of {name}")
     (job,) = (one for one in house.node.cli("jobs", "list") if one["series_uid"] == uid)
