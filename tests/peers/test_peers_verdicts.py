@@ -20,12 +20,13 @@ from support.peers import Orthanc
 from support.rawfiles import raw_file
 from support.series import make_ct_series
 
+from dicomnode.domain.states import DELIVERED
+
 pytestmark = [pytest.mark.peers, pytest.mark.torch]
 
 SLICES = 4
 
 PIPELINE = """
-from dicomnode.domain.states import DELIVERED
 from dicomnode.enhance.api import Acceptance, Envelope, GuardLimits, Pipeline
 
 
