@@ -10,7 +10,7 @@ from dicomnode.db.models import Delivery, DerivedSeriesRow, Series
 from dicomnode.db.repositories.deliveries import OpenItem
 from dicomnode.deliver.destination import Destination, Timeouts
 from dicomnode.deliver.find import FindFailed, find_instances
-from dicomnode.deliver.outcome import AssociationFailed, Outcome, Response
+from dicomnode.deliver.outcome import AssociationFailed, Outcome, Response, no_response
 
 Doubtful = Sequence[tuple[OpenItem, Response]]
 
@@ -35,8 +35,7 @@ def judge(
     try:
         found = find_instances(destination, calling_aet, study_uid, series_uid, uids, timeouts=timeouts, stop=stop)
     except (AssociationFailed, FindFailed) as failure:
-        outcome = Outcome.TRANSIENT if failure.transient else Outcome.PERMANENT
-        return [(item, _said(response, outcome, f"it cannot be asked which: {failure}")) for item, response in doubtful]
+        return [(item, _unknown(response, failure)) for item, response in doubtful]
     return [(item, _judged(item, response, found)) for item, response in doubtful]
 
 
@@ -44,6 +43,12 @@ def _judged(item: OpenItem, response: Response, found: set[str]) -> Response:
     if item.sop_uid in found:
         return _said(response, Outcome.STORED, "an earlier attempt had stored it: C-FIND names it")
     return _said(response, Outcome.PERMANENT, "C-FIND does not name it")
+
+
+def _unknown(response: Response, failure: AssociationFailed | FindFailed) -> Response:
+    """Where trying again can help, it is as if no response had come."""
+    words = f"it cannot be asked whether an earlier attempt had stored it: {failure}"
+    return no_response(f"{response.detail}; {words}") if failure.transient else _said(response, response.outcome, words)
 
 
 def _said(response: Response, outcome: Outcome, what: str) -> Response:

@@ -36,7 +36,8 @@ def test_every_fault_at_random(form: Form, tmp_path: Path, record_row: RecordRow
         with Node(tmp_path / "node", site_yaml=document(pacs.port), delivery=DELIVERY) as node:
             for number in range(series):
                 send_all(node, template.series(number + 1, count))
-            node.wait_until(lambda: settled(node) == series, 30.0 + 3.0 * series, "every series to come to an end")
+            patience = 30.0 + 2.0 * injected.total() + 4.0 * injected[Act.SILENCE]
+            node.wait_until(lambda: settled(node) == series, patience, "every series to come to an end")
             refused = sum(each.answer in (0xC000, 0xA900) for each in pacs.asked)
             assert_told(node, pacs, refused)
             retried = node.cli("deliveries", "retry", "--all")

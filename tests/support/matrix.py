@@ -65,7 +65,7 @@ CHECKS: dict[int, Check] = {
         "A700, B000, C000, aborts mid-series, silence, drawn at random",
         ("test_faults_answers",),
         short={"series": 6, "instances": 6, "seed": 9},
-        long={"series": 120, "instances": 20, "seed": 9},
+        long={"series": 60, "instances": 20, "seed": 9},
     ),
     10: Check(
         "storage commitment for a modality: unknown, damaged, away, killed in between",
@@ -106,7 +106,10 @@ CHECKS: dict[int, Check] = {
         long={"senders": 20, "times": 5, "instances": 100},
     ),
     17: Check("hundreds of malformed objects between good ones", ("test_faults_malformed",)),
-    18: Check("a pipeline that crashes, hangs, raises or eats memory", ("test_faults_poison",)),
+    18: Check(
+        "a pipeline or a decoder that crashes, hangs, raises or eats memory",
+        ("test_faults_poison", "test_faults_hog"),
+    ),
     19: Check("bombs: deflate, RLE, frames, nesting", ("test_faults_bombs", "test_faults_malformed")),
     20: Check(
         "protocol fuzz",

@@ -259,3 +259,31 @@ def test_what_is_urgent_goes_first_even_into_a_long_series(bench: SendingBench, 
     assert max(order.index(uid) for uid in stat) < 100
     assert pacs.uids() == Counter([*routine, *stat])
     assert bench.events("delivery.retry") == []
+
+
+def test_a_duplicate_that_cannot_be_looked_up_now_stays_open(bench: SendingBench, pacs: ScriptedPacs) -> None:
+    """And where the peer knows no C-FIND at all, its refusal stands."""
+    bench.plan([FILE], copies=2)
+    pacs.duplicate = 0x0111
+    pacs.script += [Act.KEEP_AND_ABORT]
+    with bench.sending(pacs.port):
+        bench.wait_for("failed")
+    first = bench.items()[0]
+    assert (first.state, first.status) == ("failed", 0x0111)
+    assert "it cannot be asked whether" in first.detail
+    broken = Catalogue()
+
+    def busy(event: Any) -> Iterator[tuple[int, Any]]:
+        broken.asked += 1
+        yield (0xA700, None) if broken.asked == 1 else (0x0000, None)
+
+    bench.plan([FILE], copies=2)
+    handlers = [(evt.EVT_C_FIND, busy)]
+    with ScriptedPacs(contexts=[build_context(STUDY_ROOT_FIND)], handlers=handlers) as other:
+        other.duplicate = 0x0111
+        other.script += [Act.KEEP_AND_ABORT]
+        with bench.sending(other.port):
+            bench.wait_for("failed")
+    assert broken.asked == 2
+    (kind,) = {event.detail["kind"] for event in bench.events("destination.down")}
+    assert kind == "network", "a question that fails is no lack of resources"

@@ -115,6 +115,13 @@ def failure(destination: Destination) -> AssociationFailed:
     return caught.value
 
 
+def refused(destination: Destination) -> str:
+    """The words of a failure that people have to mend."""
+    failed = failure(destination)
+    assert failed.kind is FailureKind.CONFIGURATION
+    return failed.reason
+
+
 def test_both_sides_know_each_other(pki: Pki) -> None:
     seen: list[object] = []
 
@@ -151,28 +158,29 @@ def test_a_certificate_for_another_name(pki: Pki, host: str, server_name: str, w
         failed = failure(to(port, pki.files(), host, server_name))
     assert failed.reason.startswith(f"no TLS with pacs (PACS at {host}:{port}): its certificate is ")
     assert words in failed.reason
+    assert failed.kind is FailureKind.CONFIGURATION
     assert failed.transient, "a renewed certificate mends it, without anybody retrying by hand"
 
 
 def test_a_certificate_of_a_stranger(pki: Pki) -> None:
     with listening(pacs(pki, shows=pki.stranger.issue("pacs"))) as port:
-        assert "none of the certificates in `ca` vouches" in failure(to(port, pki.files())).reason
+        assert "none of the certificates in `ca` vouches" in refused(to(port, pki.files()))
 
 
 def test_an_expired_certificate(pki: Pki) -> None:
     with listening(pacs(pki, shows=pki.hospital.issue("pacs", days=-1))) as port:
-        assert "its certificate has expired" in failure(to(port, pki.files())).reason
+        assert "its certificate has expired" in refused(to(port, pki.files()))
 
 
 def test_a_peer_that_wants_a_certificate_we_have_not(pki: Pki) -> None:
     with listening(pacs(pki, verify_mode=ssl.CERT_REQUIRED)) as port:
-        assert "it wants a certificate of ours" in failure(to(port, pki.files(cert="", key=""))).reason
+        assert "it wants a certificate of ours" in refused(to(port, pki.files(cert="", key="")))
 
 
 def test_a_peer_that_does_not_trust_ours(pki: Pki) -> None:
     ours = pki.stranger.issue("node")
     with listening(pacs(pki, verify_mode=ssl.CERT_REQUIRED)) as port:
-        reason = failure(to(port, pki.files(cert=ours.cert, key=ours.key))).reason
+        reason = refused(to(port, pki.files(cert=ours.cert, key=ours.key)))
     assert "it does not trust who vouches for our certificate" in reason
 
 
@@ -181,7 +189,7 @@ def test_a_peer_that_does_not_trust_ours(pki: Pki) -> None:
 def test_a_peer_of_older_versions_only(pki: Pki, version: ssl.TLSVersion) -> None:
     serve = pacs(pki, minimum_version=version, maximum_version=version)
     with listening(serve) as port:
-        assert "it speaks no TLS 1.2 or later" in failure(to(port, pki.files())).reason
+        assert "it speaks no TLS 1.2 or later" in refused(to(port, pki.files()))
 
 
 def test_a_peer_of_weak_suites_only(pki: Pki) -> None:
@@ -195,7 +203,7 @@ def test_a_peer_of_weak_suites_only(pki: Pki) -> None:
         context.wrap_socket(peer, server_side=True)
 
     with listening(serve) as port:
-        assert "it shares no cipher suite with this node" in failure(to(port, pki.files())).reason
+        assert "it shares no cipher suite with this node" in refused(to(port, pki.files()))
 
 
 def test_a_peer_without_tls(pki: Pki) -> None:
@@ -204,7 +212,7 @@ def test_a_peer_without_tls(pki: Pki) -> None:
         peer.sendall(b"\x07\0\0\0\0\4\0\0\2\1")
 
     with listening(serve) as port:
-        assert "it speaks no TLS on this port" in failure(to(port, pki.files())).reason
+        assert "it speaks no TLS on this port" in refused(to(port, pki.files()))
 
 
 def test_an_identity_that_the_settings_have_lost_never_falls_back_to_plain_text() -> None:
