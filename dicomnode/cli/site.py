@@ -8,6 +8,7 @@ import typer
 from dicomnode.audit.events import record
 from dicomnode.cli.common import ConfigOption, JsonOption, actor, fail, flow_of, print_json
 from dicomnode.db.database import now as database_now
+from dicomnode.db.repositories import outages
 from dicomnode.db.repositories import site as site_rows
 from dicomnode.domain.site import Site
 from dicomnode.route.site_document import SiteRefused, dump_site, read_site
@@ -39,6 +40,8 @@ def import_(
         if waiting:
             listed = ", ".join(f"{name} ({count})" for name, count in sorted(waiting.items()))
             fail(f"refused: deliveries to removed destinations are not finished: {listed}; let them finish or cancel")
+        for name in gone:
+            outages.end(session, name)
         now = database_now(session)
         number = site_rows.add(session, site.to_document(), actor(), comment, now)
         record(
