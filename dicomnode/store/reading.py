@@ -17,6 +17,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from dicomnode.domain.instance import Location
 from dicomnode.store import header
 from dicomnode.store.journal import CONTAINERS
+from dicomnode.store.raw_header import raw_header
 
 _PREFIX_BYTES = 132
 _CHUNK = 64 << 10
@@ -58,6 +59,9 @@ def read_header(root: Path, location: Location) -> Dataset:
     Raises OSError, EOFError, UnreadableHeader.
     """
     with _open(root, location) as window:
+        plain = raw_header(window.read(_CHUNK))
+        if plain is not None:
+            return plain
         file_meta = _file_meta(window)
         found = header.read_header(cast(BinaryIO, window), str(file_meta.get("TransferSyntaxUID", "")))
         found.file_meta = file_meta
