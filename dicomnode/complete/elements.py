@@ -31,6 +31,8 @@ Element = tuple[str, str, Value]
 _BULK = frozenset({"OB", "OD", "OF", "OL", "OV", "OW"})
 _ONE_TEXT = frozenset({"LT", "ST", "UR", "UT"})
 _TEXT = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "PN", "SH", "TM", "UC", "UI"}) | _ONE_TEXT
+_SHORT = 128
+"""Bytes of a value that is remembered."""
 _STRUCT = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "UV": "Q", "SV": "q", "FL": "f", "FD": "d"}
 
 
@@ -116,7 +118,14 @@ def _raw_vr(dataset: Dataset, raw: RawDataElement) -> str:
 
 
 def _plain(vr: str, value: bytes, order: str) -> Value | None:
-    """Components of the VRs that need no pydicom, or None. Raises ValueError for what is not of its VR."""
+    """Components of the VRs that need no pydicom, or None. Raises ValueError for what is not of its VR.
+
+    The slices of a series have most of their values in common: what is short is remembered.
+    """
+    return _remembered(vr, value, order) if len(value) <= _SHORT else _components(vr, value, order)
+
+
+def _components(vr: str, value: bytes, order: str) -> Value | None:
     if vr in _STRUCT:
         size = struct.calcsize(_STRUCT[vr])
         count = min(len(value) // size, MAX_COMPONENTS)
@@ -133,6 +142,9 @@ def _plain(vr: str, value: bytes, order: str) -> Value | None:
         parts = value.decode("ascii").split("\\", MAX_COMPONENTS)[:MAX_COMPONENTS]
         return tuple(_decimal(_clean(part), vr) for part in parts)
     return None
+
+
+_remembered = lru_cache(maxsize=8192)(_components)
 
 
 def _decimal(text: str, vr: str) -> Scalar:

@@ -23,6 +23,12 @@ def instance_facts(
     `header` may lack its pixel data. The receipt knows the AE titles and the transfer syntax UID; what is not passed
     in is not known. Never raises for a broken element (see `complete.elements` for what is left out or cut).
     """
+    found = _counted(header, calling_aet=calling_aet, called_aet=called_aet, transfer_syntax=transfer_syntax)
+    return SeriesFacts(found.attributes, {**found.computed, **_derived(found.attributes)})
+
+
+def _counted(header: Dataset, *, calling_aet: str, called_aet: str, transfer_syntax: str) -> SeriesFacts:
+    """Facts of one instance without those that follow from its values."""
     values: dict[str, tuple[str, dict[Value, int]]] = {}
     for name, vr, value in elements(header):
         # Items of a sequence may repeat a value: it is still one instance that carries it.
@@ -37,7 +43,7 @@ def instance_facts(
         "calling_aet": calling_aet.strip() or None,
         "called_aet": called_aet.strip() or None,
     }
-    return SeriesFacts(attributes, {**own, **_derived(attributes)})
+    return SeriesFacts(attributes, own)
 
 
 def combine(facts: Iterable[SeriesFacts]) -> SeriesFacts:
@@ -63,13 +69,9 @@ class Accumulator:
         self._counts = dict.fromkeys(_COUNTS, 0)
         self._texts: dict[str, set[str]] = {name: set() for name in _RECEIPT}
 
-    def add(
-        self, header: Dataset, *, calling_aet: str = "", called_aet: str = "", transfer_syntax: str = ""
-    ) -> SeriesFacts:
-        """Count one more instance in; returns its own facts."""
-        one = instance_facts(header, calling_aet=calling_aet, called_aet=called_aet, transfer_syntax=transfer_syntax)
-        self.merge(one)
-        return one
+    def add(self, header: Dataset, *, calling_aet: str = "", called_aet: str = "", transfer_syntax: str = "") -> None:
+        """Count one more instance in: as merging its `instance_facts` would, for less."""
+        self.merge(_counted(header, calling_aet=calling_aet, called_aet=called_aet, transfer_syntax=transfer_syntax))
 
     def merge(self, facts: SeriesFacts) -> None:
         """Count in what `instance_facts`, `combine` or another accumulator's `facts` gave."""

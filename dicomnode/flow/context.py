@@ -41,19 +41,22 @@ class Flow:
 
 def facts_of(header: Dataset, row: Instance, series: Series) -> SeriesFacts:
     """Facts of one stored instance, what its receipt knows included."""
-    return instance_facts(
-        header,
-        calling_aet=row.calling_aet,
-        called_aet=series.called_aet,
-        transfer_syntax=row.transfer_syntax_uid,
-    )
+    return instance_facts(header, **_receipt(row, series))
+
+
+def _receipt(row: Instance, series: Series) -> dict[str, str]:
+    return {
+        "calling_aet": row.calling_aet,
+        "called_aet": series.called_aet,
+        "transfer_syntax": row.transfer_syntax_uid,
+    }
 
 
 def facts_of_all(flow: Flow, rows: Iterable[Instance], series: Series) -> SeriesFacts:
     """Facts of a series with these instances, from their stored headers."""
     accumulator = Accumulator()
     for row in rows:
-        accumulator.merge(facts_of(_header(flow, row), row, series))
+        accumulator.add(_header(flow, row), **_receipt(row, series))
     return accumulator.facts()
 
 

@@ -211,8 +211,7 @@ def test_series_facts_count_values_and_absences():
 def test_receipt_facts_are_listed_sorted():
     accumulator = Accumulator()
     accumulator.add(header(), calling_aet="CT2 ", called_aet="NODE", transfer_syntax="1.2.840.10008.1.2.1")
-    own = accumulator.add(header(), calling_aet="CT1", called_aet="NODE", transfer_syntax="1.2.840.10008.1.2")
-    assert own.computed["calling_aet"] == "CT1"
+    accumulator.add(header(), calling_aet="CT1", called_aet="NODE", transfer_syntax="1.2.840.10008.1.2")
     computed = accumulator.facts().computed
     assert computed["calling_aet"] == "CT1\\CT2"
     assert computed["called_aet"] == "NODE"
