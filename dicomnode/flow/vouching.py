@@ -36,18 +36,28 @@ _SHORTEST, _LONGEST = timedelta(seconds=1), timedelta(minutes=1)
 def vouch_due(flow: Flow) -> bool:
     """Judge and report what is due. Returns whether there was anything. Safe on any number of nodes, and to be killed.
 
-    Raises database errors, and OSError where the store cannot be listed.
+    A request that fails does not hold the others up: its error is raised when they are done.
     """
     with flow.database.read() as session:
         due = commitment_requests.due(session, flow.node, _BATCH)
+    failures = []
     for id in due:
-        with flow.database.write() as session:
-            request = commitment_requests.claim(session, id, flow.node, LEASE_SECONDS)
-        if request is not None and request.state == "waiting":
-            _judge(flow, request)
-        elif request is not None:
-            report_request(flow, request)
+        try:
+            _look_after(flow, id)
+        except Exception as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
     return bool(due)
+
+
+def _look_after(flow: Flow, id: int) -> None:
+    with flow.database.write() as session:
+        request = commitment_requests.claim(session, id, flow.node, LEASE_SECONDS)
+    if request is not None and request.state == "waiting":
+        _judge(flow, request)
+    elif request is not None:
+        report_request(flow, request)
 
 
 def _judge(flow: Flow, request: CommitmentRequest) -> None:

@@ -14,6 +14,7 @@ from support.vouching import VouchingBench
 from dicomnode.db.database import now as database_now
 from dicomnode.db.models import CommitmentRequest, Delivery, Instance, Series
 from dicomnode.flow.retention import keep, release
+from dicomnode.flow.vouching import vouch_due
 
 pytestmark = pytest.mark.torch
 
@@ -268,3 +269,17 @@ def test_every_instance_row_is_needed_for_its_bytes(tmp_path: Path, datasets: li
         session.execute(update(Instance).where(Instance.sop_uid == first.sop_uid).values(values))
     bench.ask(*uids_of(datasets))
     assert bench.judged() == {first.sop_uid: 0x0110}
+
+
+def test_a_request_that_fails_holds_no_other_up(tmp_path: Path, datasets: list[Dataset]) -> None:
+    bench = bench_with(tmp_path / "node", datasets)
+    bench.ask(NOBODY)
+    bench.ask(*uids_of(datasets), transaction_uid="1.2.10", calling_aet="CT2")
+    with bench.flow.database.write() as session:
+        first = session.scalars(select(CommitmentRequest).where(CommitmentRequest.calling_aet == "CT1")).one()
+        first.instances = ["not a pair of UIDs"]
+    with pytest.raises(ValueError, match="too many values"):
+        vouch_due(bench.flow)
+    with bench.flow.database.read() as session:
+        states = {row.calling_aet: row.state for row in session.scalars(select(CommitmentRequest))}
+    assert states == {"CT1": "waiting", "CT2": "judged"}
