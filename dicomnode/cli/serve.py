@@ -13,6 +13,7 @@ from dicomnode.cli.certificates import own_certificates
 from dicomnode.cli.common import ConfigOption, fail, settings_of
 from dicomnode.enhance.codecs import missing_codecs
 from dicomnode.enhance.errors import EnhanceError
+from dicomnode.jobs.victim import go_first
 from dicomnode.observe import log
 from dicomnode.receive.listening import CannotListen
 from dicomnode.settings import CONFIG_VARIABLE
@@ -60,6 +61,7 @@ def worker(
     name: Annotated[str, typer.Option(help="Unique name; the node and the process by default.")] = "",
 ) -> None:
     """Run one worker: claim enhancements from the ledger and do them. `serve` starts its own."""
+    go_first()
     settings = settings_of(config)
     try:
         own = build_worker(settings, device, name or f"{settings.node.name}/by-hand/{os.getpid()}")
