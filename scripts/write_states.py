@@ -28,6 +28,7 @@ def _table(machine: Machine) -> str:
 
 
 def main() -> None:
+    """Write the page anew below its mark."""
     written, _, _ = PAGE.read_text(encoding="utf-8").partition(MARK)
     PAGE.write_text(written + MARK + tables(), encoding="utf-8")
 
