@@ -19,6 +19,8 @@ from support.rawfiles import raw_file
 from support.rawsend import NoAnswer, RawSender
 from support.series import make_ct_series
 
+from dicomnode.settings import NodeSettings
+
 pytestmark = pytest.mark.peers
 
 
@@ -84,7 +86,7 @@ def identifiers(files: list[Path]) -> set[str]:
     return names | {first.StudyInstanceUID, first.SeriesInstanceUID, *sop_uids(files)}
 
 
-@pytest.mark.parametrize("taken", ["dicom port", "web port", "store"])
+@pytest.mark.parametrize("taken", ["dicom port", "web port", "store", "database"])
 def test_a_second_one_says_what_is_taken(running: Running, taken: str, tmp_path: Path) -> None:
     node = running.node
     web, store = node.settings["web"]["port"], str(node.root / "var/store")
@@ -92,6 +94,10 @@ def test_a_second_one_says_what_is_taken(running: Running, taken: str, tmp_path:
         "dicom port": ({"dicom": {"port": node.dicom_port}}, f"port {node.dicom_port} on 127.0.0.1 is taken"),
         "web port": ({"web": {"port": web}}, f"web port {web} on 127.0.0.1 cannot be opened: Address already in use"),
         "store": ({"store": {"root": store}}, f"another dicomnode (process {node.pid}) already works on this store;"),
+        "database": (
+            {"database": {"url": f"sqlite:///{node.root}/var/dicomnode.db"}, "node": {"name": "another"}},
+            f"node {NodeSettings(name="").name} works on this database, and was alive less than 30 s ago; SQLite takes one",
+        ),
     }
     settings, sentence = cases[taken]
     second = Node(tmp_path / "second", **settings)

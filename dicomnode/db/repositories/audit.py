@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from dicomnode.db.models import AuditChain, AuditEvent
@@ -28,6 +28,8 @@ def listing(
 
 
 def everything(session: Session) -> Iterator[tuple[AuditEvent, AuditChain | None]]:
-    """The whole log with its seals, oldest first, in constant memory."""
+    """The whole log with its seals, oldest first, in constant memory, however long the caller takes over each."""
+    if session.get_bind().dialect.name != "sqlite":
+        session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
     query = select(AuditEvent, AuditChain).outerjoin(AuditChain, AuditChain.event_id == AuditEvent.id)
     yield from session.execute(query.order_by(AuditEvent.id).execution_options(yield_per=1000))

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
@@ -273,6 +275,40 @@ def test_a_lost_association_gets_its_receivers_own_word_after_all(pair: tuple[On
     apply(lambda session: associations.closed(session, "x-1", "aborted", {"received": 0}, at))
     with pair[0].flow.database.read() as session:
         assert session.get_one(Association, "x-1").outcome == "released"
+
+
+STEPS = st.lists(st.sampled_from(["receive", "a runs", "b runs", "b inherits", "a is back"]), min_size=4, max_size=25)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS, size=st.integers(1, 4))
+def test_in_whatever_order_both_read_each_instance_is_taken_in_once(
+    pair: tuple[OneNode, OneNode], steps: list[str], size: int
+) -> None:
+    """The dead one may run on when the other has inherited, and the heir when the dead one is back."""
+    first, second = pair
+    before = count(first, Instance)
+    series, received = f"1.5.{before}.{len(steps)}", 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index, "BATCH", size)
+        for step in steps:
+            match step:
+                case "receive":
+                    received += 1
+                    first.receive(series, before + received)
+                case "a runs":
+                    first.indexer.run()
+                case "b runs":
+                    second.indexer.run()
+                case "b inherits":
+                    second.looks_after.add("a")
+                case "a is back":
+                    second.looks_after.discard("a")
+        first.indexer.run()
+    assert count(first, Instance) == before + received
+    with first.flow.database.read() as session:
+        twice = session.scalar(select(func.count()).where(AuditEvent.kind != "series.complete"))
+    assert twice == 0, "nothing was taken for another version of what is there"
 
 
 def test_a_batch_that_crosses_another_is_tried_again(
