@@ -67,6 +67,7 @@ class Inquiry:
         self._timeouts = Timeouts(connect=delivery.connect_timeout, dimse=delivery.response_timeout)
         self._backoff = Backoff(self._settings.backoff_first, self._settings.backoff_cap)
         self._awaited: set[str] = set()
+        self._reports_here = True
 
     def run(self, ids: Sequence[int]) -> None:
         """Ask about these deliveries, and write down what came of it. Raises database errors."""
@@ -115,7 +116,7 @@ class Inquiry:
                 if refusal := self._ask(conversation, left[0]):
                     return left, Trouble(refusal, self._settings.requests)
                 left.pop(0)
-            self._listen(conversation)
+                self._listen(conversation)
             association.release()
         except (AssociationFailed, ValueError) as failure:
             words = f"{self._destination} did not answer the request for storage commitment: {failure}"
@@ -156,10 +157,14 @@ class Inquiry:
             commitments.move(session, transaction_uid, state, reason)
 
     def _listen(self, conversation: Conversation) -> None:
-        """Hear reports over the association of the requests, for as long as the settings say."""
+        """Hear the report over the association of its request, before the next request: some peers mix them up.
+
+        One that did not report here in time does so on associations of its own, and is not waited for again.
+        """
         until = time.monotonic() + self._settings.same_association_seconds
-        while self._awaited and (seconds := until - time.monotonic()) > 0 and conversation.hear(seconds):
-            pass
+        while self._reports_here and self._awaited:
+            seconds = until - time.monotonic()
+            self._reports_here = seconds > 0 and conversation.hear(seconds)
 
     def _heard(self, event_type: int, report: CommitmentReport) -> None:
         title = self._destination.ae_title

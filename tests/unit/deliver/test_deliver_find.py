@@ -10,7 +10,7 @@ from dicomnode.deliver.destination import Destination, Timeouts
 from dicomnode.deliver.find import UIDS_PER_QUERY, FindFailed, find_instances
 from dicomnode.deliver.outcome import AssociationFailed
 
-FAST = Timeouts(connect=1.0, acse=2.0, dimse=2.0)
+PATIENT = Timeouts(connect=5.0, acse=20.0, dimse=20.0)
 STUDY, SERIES = "1.2.10", "1.2.10.1"
 
 
@@ -22,7 +22,7 @@ def instance(uid: str, series: str = SERIES) -> Dataset:
 
 def found(archive: Archive, *sop_uids: str) -> set[str]:
     destination = Destination("pacs", "ARCHIVE", "127.0.0.1", archive.port)
-    return find_instances(destination, "NODE", STUDY, SERIES, sop_uids, timeouts=FAST)
+    return find_instances(destination, "NODE", STUDY, SERIES, sop_uids, timeouts=PATIENT)
 
 
 def test_a_series_is_listed_and_nothing_else() -> None:
@@ -78,7 +78,7 @@ def test_who_takes_no_queries_says_so() -> None:
 def test_who_is_away_may_come_back() -> None:
     nowhere = Destination("pacs", "ARCHIVE", "127.0.0.1", free_port())
     with pytest.raises(AssociationFailed) as caught:
-        find_instances(nowhere, "NODE", STUDY, SERIES, timeouts=FAST)
+        find_instances(nowhere, "NODE", STUDY, SERIES, timeouts=PATIENT)
     assert caught.value.transient
 
 
@@ -88,4 +88,4 @@ def test_a_real_instance_is_found() -> None:
         archive.keep([dataset])
         destination = Destination("pacs", "ARCHIVE", "127.0.0.1", archive.port)
         where = str(dataset.StudyInstanceUID), str(dataset.SeriesInstanceUID)
-        assert find_instances(destination, "NODE", *where, timeouts=FAST) == {str(dataset.SOPInstanceUID)}
+        assert find_instances(destination, "NODE", *where, timeouts=PATIENT) == {str(dataset.SOPInstanceUID)}
