@@ -8,11 +8,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from faults.scenario import ask, backlog, indexed
+from faults.scenario import ask, backlog, indexed, site
 from support.instances import ct_template
 from support.matrix import Form, RecordRow, forms
 from support.modality import Modality
 from support.nodeproc import Node
+from support.peers import Orthanc
+from support.proxy import RecordingProxy
 from support.rawfiles import RawFile
 from support.targets import NodeTarget, a_node
 
@@ -73,3 +75,38 @@ def test_the_same_study_again_and_again(form: Form, tmp_path: Path, record_row: 
     record_row(
         form, node=f"{len(files)} kept, {repeats} repeats counted, {len(others)} conflicts set aside and audited"
     )
+
+
+@pytest.mark.peers
+def test_the_pacs_gets_each_of_them_once(tmp_path: Path, orthanc: Orthanc) -> None:
+    """Originals and what is derived of them; and of other pixels under a known UID, nothing at all."""
+    template = ct_template(64)
+    files = list(template.series(SERIES + 1, 5))
+    others = [template.instance(SERIES + 1, number, pixels=7) for number in (1, 2)]
+    with (
+        RecordingProxy(orthanc.dicom_port) as proxy,
+        a_node(
+            tmp_path / "node",
+            site_yaml=site(proxy.port, forward=True),
+            completion={"quiet_seconds": 2.0},
+            engine={"devices": ["cpu"]},
+        ) as target,
+    ):
+        node = target.node
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(lambda number: send(target, f"SENDER{number}", files * 3), range(6)))
+        node.wait_until(lambda: orthanc.instance_count() == 2 * len(files), 60.0, "originals and derived at the PACS")
+        send(target, "OTHER", others)
+        for number in range(2):
+            send(target, f"SENDER{number}", files)
+        node.wait_until(lambda: backlog(node) == 0, 30.0, "the index to have read that too")
+        node.wait_until(
+            lambda: ask(node, "SELECT count(*) FROM delivery WHERE finished_at IS NULL") == [(0,)], 30.0, "all sent"
+        )
+        assert orthanc.instance_count() == 2 * len(files)
+        assert len(proxy.stores) == len({store.sop_instance_uid for store in proxy.stores}) == 2 * len(files)
+        assert proxy.violations() == []
+        for file in files:
+            (store,) = proxy.of(file.sop_uid)
+            assert store.status == 0x0000
+        assert_told(node, others)
