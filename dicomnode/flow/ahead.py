@@ -52,7 +52,9 @@ class AheadWork:
         self._grounds = Grounds.of(self._loaded, self._derivation)
         self._notes: dict[str, Note] = {}
         self._unsaved: dict[tuple[str, str], Note] = {}
+        self._windows: dict[tuple[str, ...], str] = {}
         self._keys: dict[str, str] = {}
+        """By what is seen, and of what is to be made now by its SOP Instance UID."""
         self._tried: set[str] = set()
         self._round: list[tuple[str, EnhancedSlice, Written, bytes]] = []
         self._began = time.monotonic()
@@ -102,11 +104,15 @@ class AheadWork:
             if uid not in self._notes:
                 note = note_of(self._loaded.pipeline, image.header, self._engine.instance_facts)
                 self._notes[uid] = self._unsaved[uid, self._series.rows[uid].sha256] = note
+                if note.skip or uid in self._has_output:
+                    image.forget()
         images = list(self._series.images.values())
         return select(self._loaded.pipeline, images, self._engine.instance_facts, self._notes)
 
     def _key(self, window: tuple[str, ...]) -> str:
-        return self._grounds.key((uid, self._series.rows[uid].sha256) for uid in window)
+        if window not in self._windows:
+            self._windows[window] = self._grounds.key((uid, self._series.rows[uid].sha256) for uid in window)
+        return self._windows[window]
 
     def _add(self, enhanced: EnhancedSlice) -> None:
         """Write the instance of a slice. One that cannot be written is left to the job, which says why."""
@@ -131,6 +137,8 @@ class AheadWork:
             for key, enhanced, written, file in self._round
         ]
         self.cache.add(self._grounds, fresh, self._unsaved)
+        for one in fresh:
+            self._series.images[one.written.source_sop_uid].forget()
         self._round, self._unsaved, self._began = [], {}, time.monotonic()
         checkpoint("ahead")
 

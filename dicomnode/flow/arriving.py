@@ -65,9 +65,11 @@ class ArrivingSeries:
             self._accumulator.merge(self._facts_of(row, self.images[row.sop_uid].header))
         self._counted = len(self.rows)
         self.facts = self._accumulator.facts()
-        if series_is_derived_by_dicomnode(self.facts) or instances.gone(session, self.uid):
-            return []
-        return self._wanted(session)
+        is_ours = series_is_derived_by_dicomnode(self.facts) or instances.gone(session, self.uid)
+        recipes = () if is_ours else self._wanted(session)
+        for image in self.images.values() if not recipes else ():
+            image.forget()
+        return recipes
 
     def _facts_of(self, row: Arrived, header: Dataset) -> SeriesFacts:
         return instance_facts(

@@ -39,8 +39,8 @@ class HeadStart:
             return False
         with self._flow.database.read() as session:
             arriving = head_starts.arriving(session, self._worker)
-        coming = {each.series_uid for each in arriving}
-        self._series = {uid: series for uid, series in self._series.items() if uid in coming}
+        coming = {(each.series_uid, each.generation) for each in arriving}
+        self._series = {uid: series for uid, series in self._series.items() if (uid, series.generation) in coming}
         return any(self._look_after(each, is_wanted) for each in sorted(arriving, key=self._turned_at))
 
     def _turned_at(self, arriving: Arriving) -> float:
@@ -75,6 +75,7 @@ class _Series:
     """A series that this worker looks after, and the works that it leads to."""
 
     def __init__(self, flow: Flow, engine: Engine, decoder: Decoder, arriving: Arriving) -> None:
+        self.generation = arriving.generation
         self.turned_at = self.held_until = 0.0
         self._flow, self._engine = flow, engine
         self._arriving = ArrivingSeries(flow, decoder, arriving)
@@ -112,8 +113,9 @@ class _Series:
                 made[digest] = AheadWork(self._flow, self._engine, self._arriving, wanted[digest])
             self._works = made
         worked = [work.go_on(is_over) for work in self._works.values() if not is_over()]
-        self._seen = None if any(worked) or is_over() else arriving.last_arrival_at
-        return any(worked)
+        is_left = any(worked) or is_over()
+        self._seen = None if is_left else arriving.last_arrival_at
+        return is_left
 
 
 class _Patience:

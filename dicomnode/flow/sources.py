@@ -25,6 +25,10 @@ class StoredImage(SourceImage):
         header: Dataset = vars(self)["_read"]()
         return header
 
+    def forget(self) -> None:
+        """Give the header up: who asks for it again reads it again."""
+        vars(self).pop("header", None)
+
 
 def stored_image(flow: Flow, decoder: Decoder, sop_uid: str, location: Location) -> StoredImage:
     """The image at this place. Its header raises OSError, EOFError and UnreadableHeader, `load` raises CannotDecode."""

@@ -81,7 +81,6 @@ def _sweep_ahead(flow: Flow) -> int:
         if not is_needed or cache.age_seconds() > _OLD_SECONDS:
             cache.remove()
             swept += 1
-    if swept:
-        with flow.database.write() as session:
-            head_starts.forget(session)
+    with flow.database.write() as session:
+        head_starts.forget(session)
     return swept

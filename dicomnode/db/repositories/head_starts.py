@@ -25,6 +25,7 @@ class Arriving:
     """A series that is still coming in, and how many processes began to look after it so far."""
 
     series_uid: str
+    generation: int
     called_aet: str
     last_arrival_at: datetime
     takers: int
@@ -46,7 +47,10 @@ def arriving(session: Session, worker: str) -> Sequence[Arriving]:
     """Series that this worker may look after, those first that are due first; none while enhancing is stopped."""
     free = or_(HeadStart.series_uid.is_(None), HeadStart.lease_until < Clock(), HeadStart.worker == worker)
     query = (
-        select(Series.uid, Series.called_aet, Series.last_arrival_at, func.coalesce(HeadStart.takers, 0))
+        select(
+            *(Series.uid, Series.generation, Series.called_aet, Series.last_arrival_at),
+            func.coalesce(HeadStart.takers, 0),
+        )
         .outerjoin(HeadStart, HeadStart.series_uid == Series.uid)
         .where(Series.due_at.is_not(None), Series.state == "receiving", ~Series.derived_by_node)
         .where(free, ~is_held(ENHANCING), ~is_held(JOBS))

@@ -1,6 +1,5 @@
 """The head start: made ahead or not, the same bytes go out; nothing of it is told before, and losing it costs time."""
 
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -71,7 +70,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     """A node whose rule runs this pipeline; `body` is what `mean` says of its guards."""
     for module in ("job", "ahead"):
         monkeypatch.setattr(f"dicomnode.flow.{module}.datetime", _Noon)
-    monkeypatch.setattr("dicomnode.flow.arriving._QUIET_GAPS", 0.0)  # this machine decides how fast instances come
+    monkeypatch.setattr("dicomnode.flow.arriving._QUIET_SECONDS", 3600.0)
 
     def make(pipeline: str = "passthrough", body: str = "pass", rule: str = RULE, **engine: Any) -> FlowBench:
         number = len(list(tmp_path.glob("node*")))
@@ -83,10 +82,12 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
 
 
 def quiet(bench: FlowBench) -> None:
-    """What can be made ahead at once; then, long enough for what has come to count as all, the rest."""
+    """What can be made ahead at once; then, when nothing has come for a while, the rest."""
     bench.ahead()
-    time.sleep(0.4)
-    bench.ahead()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dicomnode.flow.arriving._QUIET_SECONDS", 0.0)
+        patch.setattr("dicomnode.flow.arriving._QUIET_GAPS", 0.0)
+        bench.ahead()
 
 
 def finish(bench: FlowBench) -> Enhancement:
@@ -197,6 +198,7 @@ def test_slices_of_other_bytes_do_not_count(make: Make, files: list[Path]) -> No
     assert sent(bench) == without(make, files, "mean")[1]
 
 
+@pytest.mark.usefixtures("each_database")
 def test_a_late_slice_has_a_head_start_too(make: Make, files: list[Path]) -> None:
     bench = make()
     bench.receive_files(files[:4])
@@ -306,6 +308,7 @@ def test_rules_that_can_wait_have_none(make: Make, files: list[Path], change: tu
     assert cached(bench) == []
 
 
+@pytest.mark.usefixtures("each_database")
 def test_a_series_is_looked_after_by_one_worker(make: Make, files: list[Path]) -> None:
     bench = make()
     bench.receive_files(files[:3])
@@ -354,6 +357,16 @@ def test_rules_are_asked_seldom(make: Make, files: list[Path], monkeypatch: pyte
     assert cached(bench) == []
 
 
+def test_headers_are_not_held_for_longer_than_they_are_needed(make: Make, files: list[Path]) -> None:
+    bench = make()
+    bench.receive_files(files)
+    bench.ahead()
+    (series,) = bench.head_starts["n/cpu/0"]._series.values()
+    assert len(series._arriving.images) == COUNT
+    assert not any("header" in vars(image) for image in series._arriving.images.values())
+
+
+@pytest.mark.usefixtures("each_database")
 def test_what_served_nobody_is_swept(make: Make, files: list[Path]) -> None:
     """The rule is gone when the series is complete; its head start goes with the next sweep, and so does its row."""
     bench = make()
@@ -391,6 +404,7 @@ def test_a_withheld_series_leaves_nothing(make: Make, files: list[Path]) -> None
     assert cached(bench) == []
 
 
+@pytest.mark.usefixtures("each_database")
 def test_it_adds_up(make: Make, files: list[Path]) -> None:
     bench = make()
     bench.receive_files(files[:4])
