@@ -1,0 +1,59 @@
+"""The lease of the job in hand: renewed in time, not for ever, and never after the attempt counts no more."""
+
+from datetime import datetime
+
+import pytest
+from support.ledger import NOW, with_series, work
+
+from dicomnode.db.database import Database
+from dicomnode.db.repositories import enhancements
+from dicomnode.jobs import ledger
+from dicomnode.jobs.lease import LeaseKeeper, Tenure
+from dicomnode.jobs.ledger import StaleAttempt
+
+LEASE, LONGEST = 60.0, 600.0
+
+
+@pytest.fixture
+def tenure(database: Database) -> Tenure:
+    with with_series(database).write() as session:
+        ledger.enter(session, work(1), "n", NOW)
+        claim = ledger.claim(session, "w", "n", LEASE)
+    assert claim is not None
+    return Tenure(claim)
+
+
+def until(database: Database) -> datetime:
+    with database.read() as session:
+        (row,) = enhancements.listing(session, 2)
+    assert row.lease_until is not None
+    return row.lease_until
+
+
+def look_after(database: Database, tenure: Tenure, seconds: float, since: float) -> bool:
+    """Whether the lease was renewed by a look so many seconds after the last renewal, `since` the job's beginning."""
+    before = until(database)
+    tenure.renewed, tenure.began = tenure.renewed - seconds, tenure.renewed - since
+    LeaseKeeper(database, LEASE, LONGEST)._look(tenure)
+    return until(database) > before
+
+
+def test_it_is_renewed_when_a_third_of_it_is_over(database: Database, tenure: Tenure) -> None:
+    assert not look_after(database, tenure, LEASE / 3 - 5, 20)
+    tenure.stage = "inferred"
+    assert look_after(database, tenure, LEASE / 3 + 5, 25)
+    with database.read() as session:
+        assert [row.stage for row in enhancements.listing(session, 2)] == ["inferred"]
+
+
+def test_it_is_not_renewed_beyond_the_longest_that_a_job_may_take(database: Database, tenure: Tenure) -> None:
+    assert look_after(database, tenure, LEASE, LONGEST - 10)
+    assert not look_after(database, tenure, LEASE, LONGEST + 10)
+
+
+def test_an_attempt_that_was_cancelled_is_told_and_not_renewed(database: Database, tenure: Tenure) -> None:
+    with database.write() as session:
+        row = ledger.fenced(session, tenure.claim)
+        row.state = "cancelled"
+    assert not look_after(database, tenure, LEASE, 30)
+    assert isinstance(tenure.interruption, StaleAttempt)
