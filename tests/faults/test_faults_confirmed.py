@@ -23,7 +23,7 @@ def a_node(root: Path, archive: Archive, stage: str, report_seconds: float) -> N
         root,
         site_yaml=site(archive.port, forward=True, enhance=False, ae_title="ARCHIVE"),
         engine={"devices": []},
-        confirmation={"after_seconds": 0.5, "report_seconds": report_seconds, "same_association_seconds": 1.0},
+        confirmation={"after_seconds": 0.5, "report_seconds": report_seconds, "same_association_seconds": 3.0},
         env={"DICOMNODE_FAULT": f"{stage}:{root.parent / 'struck'}"},
     )
     archive.node = (node.ae_title, node.dicom_port)

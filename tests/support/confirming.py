@@ -33,7 +33,7 @@ from dicomnode.settings import ConfirmationSettings, DeliverySettings, NodeSetti
 QUICK = {
     "after_seconds": 0,
     "report_seconds": 30.0,
-    "same_association_seconds": 1.0,
+    "same_association_seconds": 10.0,
     "backoff_first": 0.001,
     "backoff_cap": 0.001,
 }
@@ -52,7 +52,7 @@ class ConfirmingBench(SendingBench):
             Settings(
                 node=NodeSettings(name="n"),
                 store=StoreSettings(root=self.root, min_free_gb=0),
-                delivery=DeliverySettings(connect_timeout=2.0, response_timeout=2.0),
+                delivery=DeliverySettings(connect_timeout=5.0, response_timeout=20.0),
                 confirmation=ConfirmationSettings(**{**QUICK, **settings}),
             ),
             Registry({}),
@@ -185,3 +185,16 @@ def _series(study: str, uid: str, now: datetime) -> Series:
         last_arrival_at=now,
         completed_at=now,
     )
+
+
+def uids(datasets: list[Dataset]) -> list[str]:
+    return [str(each.SOPInstanceUID) for each in datasets]
+
+
+def sent(archive: Archive, root: Path, database: Database, **options: Any) -> tuple[ConfirmingBench, list[str]]:
+    """A bench whose series of three was sent; and the UIDs of that."""
+    bench = ConfirmingBench(root / "node", database, archive, **options)
+    sent = uids(bench.series(root / "ct"))
+    bench.send()
+    assert bench.state() == "sent"
+    return bench, sent

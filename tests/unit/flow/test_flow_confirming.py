@@ -1,24 +1,16 @@
 """Asking a PACS whether it keeps what it took: its word, in every way it may come, and what the ledger makes of it."""
 
-import socket
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pydicom import Dataset, dcmread
-from sqlalchemy import select, update
+from pydicom import dcmread
 from support.archive import Archive
-from support.confirming import ConfirmingBench
+from support.confirming import ConfirmingBench, sent, uids
 from support.databases import new_database
-from support.peers import free_port
 from support.series import make_ct_series
 
 from dicomnode.db.database import Database
-from dicomnode.db.models import Delivery, DeliveryItem
-from dicomnode.flow.confirming import Confirmer
 
 
 @pytest.fixture
@@ -27,19 +19,6 @@ def lite(tmp_path: Path) -> Iterator[Database]:
     database = new_database(tmp_path / "database")
     yield database
     database.close()
-
-
-def uids(datasets: list[Dataset]) -> list[str]:
-    return [str(each.SOPInstanceUID) for each in datasets]
-
-
-def sent(archive: Archive, root: Path, database: Database, **options: Any) -> tuple[ConfirmingBench, list[str]]:
-    """A bench whose series of three was sent; and the UIDs of that."""
-    bench = ConfirmingBench(root / "node", database, archive, **options)
-    sent = uids(bench.series(root / "ct"))
-    bench.send()
-    assert bench.state() == "sent"
-    return bench, sent
 
 
 @pytest.mark.parametrize("how", ["before", "after"])
@@ -208,77 +187,6 @@ def test_a_missing_instance_is_looked_for_again_before_it_is_sent_again(tmp_path
     assert [str(query.SOPInstanceUID) for query in archive.queries[:2]] == ["", lost]
 
 
-def test_a_peer_that_offers_neither_is_left_at_sent_with_one_event(tmp_path: Path, lite: Database) -> None:
-    with Archive(commits=False, finds=False) as archive:
-        bench, _ = sent(archive, tmp_path, lite)
-        assert bench.confirm()
-        assert not bench.confirm()
-    row = bench.delivery()
-    assert (row.state, row.confirm_at) == ("sent", None)
-    assert "does not take Study Root" in row.confirmation
-    assert bench.kinds() == ["sent", "unconfirmed"]
-
-
-@pytest.mark.parametrize(("status", "turns"), [(0xA700, 4), (0xC001, 4), (0x0124, 1)])
-def test_a_query_that_fails_is_tried_a_few_times(status: int, turns: int, tmp_path: Path, lite: Database) -> None:
-    with Archive(commits=False, find=status) as archive:
-        bench, _ = sent(archive, tmp_path, lite, attempts=4)
-        while bench.confirm():
-            assert len(archive.queries) <= turns
-    assert len(archive.queries) == turns
-    assert f"C-FIND was answered with {status:04X}" in bench.delivery().confirmation
-    assert bench.kinds() == ["sent", "unconfirmed"]
-
-
-def test_one_that_is_away_is_tried_a_few_times(tmp_path: Path, database: Database) -> None:
-    with Archive() as archive:
-        bench, _ = sent(archive, tmp_path, database, attempts=3)
-    turns = 0
-    while bench.confirm():
-        turns += 1
-    assert turns == 3
-    assert "refused" in bench.delivery().confirmation
-    assert (bench.state(), bench.kinds()) == ("sent", ["sent", "unconfirmed"])
-    assert bench.transactions() == [], "nothing was asked"
-
-
-def test_who_insists_on_commitment_gets_no_query_and_is_never_given_up(tmp_path: Path, lite: Database) -> None:
-    with Archive(commits=False) as archive:
-        bench, _ = sent(archive, tmp_path, lite, confirm="commitment", attempts=2)
-        for _ in range(5):
-            assert bench.confirm()
-    assert archive.queries == []
-    assert bench.state() == "sent"
-    assert bench.delivery().confirm_at is not None
-    assert bench.kinds() == ["sent", "unconfirmed"], "one event is enough"
-
-
-def test_who_insists_on_a_query_is_not_asked_for_commitment(tmp_path: Path, lite: Database) -> None:
-    with Archive() as archive:
-        bench, _ = sent(archive, tmp_path, lite, confirm="query")
-        bench.confirm()
-    assert (bench.state(), archive.asked) == ("verified", [])
-
-
-def test_who_wants_no_confirmation_gets_none(tmp_path: Path, lite: Database) -> None:
-    with Archive() as archive:
-        bench, _ = sent(archive, tmp_path, lite, confirm="none")
-        bench.confirm()
-    assert (bench.state(), bench.delivery().confirm_at) == ("sent", None)
-    assert (archive.asked, archive.queries, bench.kinds()) == ([], [], ["sent"])
-
-
-def test_a_disabled_destination_is_asked_when_it_is_enabled_again(tmp_path: Path, lite: Database) -> None:
-    with Archive() as archive:
-        bench, _ = sent(archive, tmp_path, lite)
-        bench.set_site(enabled=False)
-        bench.confirm()
-        assert (bench.state(), bench.delivery().confirmation) == ("sent", "the destination is disabled")
-        bench.set_site()
-        bench.confirm()
-    assert bench.state() == "committed"
-
-
 def test_a_late_instance_alone_is_asked_about(tmp_path: Path, lite: Database) -> None:
     with Archive() as archive:
         files = make_ct_series(tmp_path / "all", 4, rows=32)
@@ -308,56 +216,6 @@ def test_two_deliveries_to_one_destination_share_an_association(tmp_path: Path, 
     assert len(archive.peers) == 1
 
 
-def test_a_destination_that_is_gone_from_the_site_data_is_not_asked(tmp_path: Path, lite: Database) -> None:
-    with Archive() as archive:
-        bench, _ = sent(archive, tmp_path, lite)
-        archive.port, port = free_port(), archive.port
-        bench.set_site(name="another")
-        bench.confirm()
-        archive.port = port
-    assert (bench.state(), bench.delivery().confirm_at) == ("sent", None)
-    assert archive.asked == []
-
-
-def test_one_that_aborts_whatever_it_is_asked_is_left_after_three_rounds(tmp_path: Path, lite: Database) -> None:
-    with Archive(aborts=True) as archive:
-        bench, _ = sent(archive, tmp_path, lite)
-        while bench.confirm():
-            assert len(archive.queries) <= 3
-    assert (len(archive.asked), len(archive.queries)) == (3, 3)
-    assert [row.state for row in bench.transactions()] == ["lapsed"] * 3
-    assert (bench.state(), bench.delivery().confirm_at) == ("sent", None)
-    assert "did not answer C-FIND: the peer aborted" in bench.delivery().confirmation
-    assert bench.kinds() == ["sent", "unconfirmed"]
-
-
-def test_a_destination_that_does_not_answer_holds_up_no_other(tmp_path: Path, lite: Database) -> None:
-    """It takes the connection and says nothing; the other one has committed long before that is over."""
-    with socket.create_server(("127.0.0.1", 0)) as mute, Archive() as archive:
-        bench = ConfirmingBench(tmp_path / "node", lite, archive)
-        port = mute.getsockname()[1]
-        slow = {"name": "a slow one", "kind": "dimse", "ae_title": "SLOW", "host": "127.0.0.1", "port": port}
-        bench.set_site(others=[slow])
-        bench.series(tmp_path / "one", seed=1)
-        bench.series(tmp_path / "two", seed=2)
-        with lite.write() as session:
-            first = session.scalars(select(Delivery).order_by(Delivery.id)).first()
-            assert first is not None
-            first.destination, first.state, first.confirm_at = "a slow one", "sent", datetime(2026, 1, 1, tzinfo=UTC)
-            first.finished_at = first.confirm_at
-            session.execute(update(DeliveryItem).where(DeliveryItem.delivery_id == first.id).values(state="sent"))
-        bench.send()
-        loop = Confirmer(bench.flow)
-        loop.start()
-        try:
-            bench.wait_until(lambda: bench.deliveries()[1].state == "committed", "the one that answers", 15.0)
-            assert next(iter(bench.deliveries())).confirmation == "", "the other one is still waited for"
-        finally:
-            began = time.monotonic()
-            loop.stop()
-        assert time.monotonic() - began < 10.0, "what is waited for ends with the node"
-
-
 @pytest.mark.parametrize(
     ("state", "subject", "ends"),
     [("done", "enhancement", "committed"), ("outdated", "enhancement", "sent"), ("outdated", "rejection", "sent")],
@@ -383,3 +241,21 @@ def test_what_is_outdated_is_not_asked_about(
     assert bench.state() == ends
     assert len(archive.received) == (4 if ends == "committed" else 3)
     assert bench.delivery().confirm_at is None
+
+
+def test_a_report_of_a_loss_counts_after_a_query_that_had_named_it(tmp_path: Path, lite: Database) -> None:
+    with Archive(report="never") as archive:
+        bench, (lost, *kept) = sent(archive, tmp_path, lite, same_association_seconds=0, requests=1)
+        bench.confirm()
+        bench.confirm()
+        assert bench.state() == "verified"
+        bench.report(archive.asked[0].transaction_uid, kept, [(lost, 0x0110)])
+        bench.confirm()
+        assert bench.state() == "pending"
+        assert bench.confirmed_by() == ["", "commitment", "commitment"]
+        bench.send()
+        bench.confirm()
+        bench.report(archive.asked[1].transaction_uid, [lost])
+        bench.confirm()
+    assert (bench.state(), archive.received.count(lost)) == ("committed", 2)
+    assert bench.kinds() == ["sent", "verified", "returned", "sent", "committed"]
