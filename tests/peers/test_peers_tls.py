@@ -109,7 +109,7 @@ def test_sending_to_peers_that_speak_tls(hospital: Hospital, tmp_path: Path) -> 
             destination("in-plain-text", "ORTHANC", orthanc.dicom_port),
         ]
         yaml = site(destinations, [forwarding("scp"), forwarding("orthanc")])
-        delivery = {"backoff_first": 0.3, "backoff_cap": 1.0}
+        delivery = {"backoff_first": 0.3, "backoff_cap": 1.0, "refused_seconds": 2.0}
         with Node(tmp_path / "node", site_yaml=yaml, delivery=delivery, **{"tls.hospital": hospital.files}) as node:
             check_sending(node, scp, orthanc, hospital.shown(pacs), tmp_path)
 
