@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
+from dicomnode.db.changes import Changes
 from dicomnode.db.database import Database
 from dicomnode.db.repositories.deliveries import OpenItem
 from dicomnode.deliver.answers import Answers
@@ -101,7 +102,9 @@ class Sender(threading.Thread):
             thread.daemon = True
             thread.start()
         self._keeper.start()
-        self._serve(self._lanes[0], partial(self._stop_event.wait, POLL_SECONDS))
+        changes = Changes(self._database)
+        self._serve(self._lanes[0], partial(changes.wait, self._stop_event, POLL_SECONDS))
+        changes.close()
         for thread in others:
             thread.join()
         self._keeper.stop()

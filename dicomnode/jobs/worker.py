@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
+from dicomnode.db.changes import Changes
 from dicomnode.db.database import Database
 from dicomnode.db.models import Enhancement
 from dicomnode.domain.off_peak import ALWAYS, OffPeak
@@ -122,6 +123,7 @@ class Worker:
 
     def run(self) -> None:
         """Work until told to stop, or outdated. A database that does not answer is waited for."""
+        changes = Changes(self.database)
         while not self.ends():
             try:
                 worked = self.run_one() or self._pastime(self.is_wanted)
@@ -129,7 +131,8 @@ class Worker:
                 log.warning("worker waits for the ledger", worker=self.name, error=f"{type(error).__name__}: {error}")
                 worked = self.stopping.wait(1.0)
             if not worked:
-                self.stopping.wait(POLL_SECONDS)
+                changes.wait(self.stopping, POLL_SECONDS)
+        changes.close()
         if self._following is not None:
             self._give_back(self._following, "the worker was stopped")
 
