@@ -14,6 +14,9 @@ from dicomnode.flow import reporting, vouching
 from dicomnode.flow.confirming import LEASE_SECONDS
 from dicomnode.flow.context import Flow
 
+_A_MINUTE = 60.0
+"""What nobody sets and is short: claims on things that take seconds."""
+
 MARGIN_SECONDS = 30.0
 """What clocks of several nodes may differ by, and their settings."""
 
@@ -46,5 +49,7 @@ def _bounds(flow: Flow) -> Mapping[str, float]:
         "confirmation": max(confirmation.backoff_cap, confirmation.report_seconds * 64, LEASE_SECONDS),
         "outage": max(delivery.backoff_cap, delivery.refused_seconds),
         "commitment": max(reporting.BACKOFF.cap, vouching.LEASE_SECONDS),
+        "head start": _A_MINUTE,
+        "rejection note": _A_MINUTE,
         "sign of life": 0.0,
     }

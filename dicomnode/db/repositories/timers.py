@@ -8,7 +8,16 @@ from sqlalchemy import ColumnElement, exists, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from dicomnode.db.clock import Clock
-from dicomnode.db.models import CommitmentRequest, Delivery, Enhancement, NodeRow, Outage, Series
+from dicomnode.db.models import (
+    CommitmentRequest,
+    Delivery,
+    Enhancement,
+    HeadStart,
+    NodeRow,
+    Outage,
+    Outdating,
+    Series,
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,8 @@ TIMERS: Sequence[Timer] = (
     Timer("confirmation", Delivery.confirm_at, Delivery.confirm_at.is_not(None)),
     Timer("outage", Outage.next_at, Outage.next_at.is_not(None)),
     Timer("commitment", CommitmentRequest.due_at, CommitmentRequest.due_at.is_not(None)),
+    Timer("head start", HeadStart.lease_until, HeadStart.lease_until.is_not(None), again=True),
+    Timer("rejection note", Outdating.note_due_at, Outdating.note_due_at.is_not(None)),
     Timer("sign of life", NodeRow.seen_at, NodeRow.stopped_at.is_(None)),
 )
 
