@@ -15,6 +15,9 @@ EXPLICIT_VR_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 MAX_NESTED = 8
 """Sequences within sequences; what the services ask for has two."""
 
+MAX_ELEMENTS = 160_000
+"""Elements and items in all: an honest list of instances in four megabytes stays below."""
+
 Elements = dict[int, "bytes | list[Elements]"]
 """Values as they came, padding included, and sequences as lists of items, by tag."""
 
@@ -72,6 +75,7 @@ def read(
 class _Reader:
     def __init__(self, data: memoryview, values: frozenset[int], sequences: frozenset[int]) -> None:
         self._data, self._values, self._sequences = data, values, sequences
+        self._left = MAX_ELEMENTS
 
     def elements(self, form: _Form, position: int, end: int, depth: int, *, is_open: bool) -> tuple[Elements, int]:
         """The elements up to `end`, or, of an item that `is_open`, to its delimiter; and the position behind."""
@@ -105,6 +109,7 @@ class _Reader:
             raise UnreadableDataSet(f"its sequences are nested more than {MAX_NESTED} deep")
         items: list[Elements] = []
         while position < end:
+            self._count()
             group, element, length = form.head.unpack_from(self._data, position)
             tag, position = group << 16 | element, position + 8
             if tag == _SEQUENCE_END and is_open:
@@ -118,8 +123,14 @@ class _Reader:
             raise UnreadableDataSet("a sequence has no end")
         return items, position
 
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise UnreadableDataSet("it has more elements than any honest one")
+
     def _head(self, form: _Form, position: int) -> tuple[int, bytes, int, int]:
         """Tag, VR (empty where it is implicit), length, and where the value begins."""
+        self._count()
         group, element, length = form.head.unpack_from(self._data, position)
         tag = group << 16 | element
         if not form.explicit or tag == _ITEM_END:

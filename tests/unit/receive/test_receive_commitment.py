@@ -305,6 +305,19 @@ def test_sequences_without_end_are_refused() -> None:
         read_request(opening * 200_000, ExplicitVRLittleEndian)
 
 
+def test_a_list_of_nothing_is_refused_early() -> None:
+    length = (8 * 500_000).to_bytes(4, "little")
+    with pytest.raises(UnreadableDataSet, match="more elements"):
+        read_request(b"\x08\0\x99\x11SQ\0\0" + length + b"\xfe\xff\0\xe0\0\0\0\0" * 500_000, ExplicitVRLittleEndian)
+
+
+def test_the_longest_list_that_is_taken_is_read() -> None:
+    """The budget of elements is above what fits into the budget of bytes."""
+    data = encoded(request([f"1.2.{number}" for number in range(26_000)]))
+    assert len(data) < Limits().memory_bytes
+    assert len(read_request(data, ExplicitVRLittleEndian).instances) == 26_000
+
+
 def test_the_receiver_survives_what_it_cannot_read(node: Receiving) -> None:
     opening = b"\x08\0\x15\x11SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\0\xe0\xff\xff\xff\xff"
     assert exchange(node.port, action(), opening * 200_000) == ServiceStatus.PROCESSING_FAILURE
