@@ -9,7 +9,8 @@
     derive -> deliver ........ outputs.plan_outputs: committed outputs to the destinations of the rules that asked
     deliver -> kept .......... confirming.confirm_due: destinations say whether they keep what they took
 
-Beside the way stand `outdating`, which marks what was derived from a source that turned out wrong, and `rejecting`,
+Ahead of the way goes `head_start`: idle workers enhance slices of series that still come in, for their jobs to take.
+Beside it stand `outdating`, which marks what was derived from a source that turned out wrong, and `rejecting`,
 which tells destinations of it; `retention`, which gives up the bytes of series that are finished with, `export` to
 files, and `checkup`, the doctor.
 
