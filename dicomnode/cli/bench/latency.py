@@ -25,7 +25,7 @@ def latency(
     pace: Annotated[float, typer.Option(min=0, help="Slices/s at which those are sent; 0: as fast as they go.")] = 20,
     ct_size: CtSize = 512,
     associations: Annotated[str, typer.Option(help="Numbers of associations into the PACS alone.")] = "1,2,4",
-    to_pacs: Annotated[int, typer.Option(min=0, help="Associations from the node to the PACS; 0: its default.")] = 0,
+    to_pacs: Annotated[int, typer.Option(min=1, max=32, help="Associations to the PACS of one more node.")] = 2,
     slow_router: Annotated[bool, typer.Option(help="Once: Orthanc as the router with its default StableAge.")] = True,
     ways: Annotated[str, typer.Option(help="Keys of the ways to measure, with commas; all by default.")] = "",
     repeats: Repeats = 5,
@@ -42,7 +42,7 @@ def latency(
     """
     # Imported here: what measures is needed by no other command.
     from dicomnode.cli.bench.latency_peers import Node, Pacs, Router
-    from dicomnode.cli.bench.latency_rows import DENOISE, PASSTHROUGH, WITH, WITHOUT, rows
+    from dicomnode.cli.bench.latency_rows import DENOISE, PASSTHROUGH, SEVERAL, WITH, WITHOUT, rows
     from dicomnode.cli.bench.latency_run import LatencyBench
     from dicomnode.cli.bench.latency_series import Slices
     from dicomnode.cli.bench.network import orthanc
@@ -55,13 +55,16 @@ def latency(
         parts(page, "latency")  # a page without a place for the tables is better refused before the minutes than after
     if orthanc.version() is None:
         fail(f"this needs a PACS: Orthanc, as {orthanc.PROGRAM} (Debian's package orthanc)")
-    wanted = _chosen(rows(slices, denoise, pace, _numbers(associations), slow_router), ways)
+    wanted = _chosen(rows(slices, denoise, pace, _numbers(associations), to_pacs, slow_router), ways)
     pipelines = sorted({row.pipeline for row in wanted})
 
     def peers(pacs: Pacs) -> Sequence[Peer]:
-        settings = {WITH: "head_start = true", WITHOUT: "head_start = false"}
-        nodes = [Node(key, pacs, pipelines, associations=to_pacs, engine=line) for key, line in settings.items()]
-        return [Router(1, pacs), Router(60, pacs), *nodes]
+        return [
+            *(Router(1, pacs), Router(60, pacs)),
+            Node(WITH, pacs, pipelines, engine="head_start = true"),
+            Node(WITHOUT, pacs, pipelines, engine="head_start = false"),
+            Node(SEVERAL, pacs, pipelines, engine="head_start = true", delivery=f"associations = {to_pacs}"),
+        ]
 
     with working_folder(directory, allow_tmpfs) as (folder, file_system):
         around = surroundings("latency", file_system, repeats, [])
@@ -74,7 +77,6 @@ def latency(
         **around,
         "size": ct_size,
         "grace_seconds": _GRACE_SECONDS,
-        "to_pacs": to_pacs,
         "rows": [vars(row) for row in wanted],
         "runs": [run.to_json() for run in bench.runs],
     }

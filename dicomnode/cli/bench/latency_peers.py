@@ -135,12 +135,12 @@ class Node(Peer):
 
     called = "DICOMNODE"
 
-    def __init__(self, key: str, pacs: Pacs, pipelines: Sequence[str], *, associations: int, engine: str) -> None:
-        """`associations` to the PACS, 0: as the node has it; `engine`: more lines of that section of its settings."""
+    def __init__(self, key: str, pacs: Pacs, pipelines: Sequence[str], *, engine: str, delivery: str = "") -> None:
+        """`engine` and `delivery`: lines of these sections of its settings."""
         super().__init__()
         self.key = self.title = key
         self._pacs, self._pipelines = pacs, pipelines
-        self._engine, self._delivery = engine, f"associations = {associations}" if associations else ""
+        self._engine, self._delivery = engine, delivery
         self._dicom = self._web = 0
         self._folder = Path()
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 PACS = "pacs"
 ROUTER, DEFAULT_ROUTER = "router-1", "router-60"
-WITH, WITHOUT = "node-head-start", "node"
+WITH, WITHOUT, SEVERAL = "node-head-start", "node", "node-several"
 PASSTHROUGH, DENOISE = "passthrough", "ct-denoise"
 
 
@@ -26,8 +26,13 @@ class Row:
     once: bool = False
 
 
-def rows(slices: int, denoise: int, pace: float, associations: Sequence[int], slow_router: bool) -> Sequence[Row]:
-    """All rows; those with `ct-denoise` have `denoise` slices (0: none), sent at `pace`."""
+def rows(
+    slices: int, denoise: int, pace: float, associations: Sequence[int], to_pacs: int, slow_router: bool
+) -> Sequence[Row]:
+    """All rows; those with `ct-denoise` have `denoise` slices (0: none), sent at `pace`.
+
+    `associations` are those into the PACS alone; `to_pacs` those of one node that sends over more than it would.
+    """
     found = [
         Row(f"pacs-{count}", f"the PACS alone, {_associations(count)}", PACS, slices, count) for count in associations
     ]
@@ -40,7 +45,8 @@ def rows(slices: int, denoise: int, pace: float, associations: Sequence[int], sl
             if count:
                 title = f"dicomnode, {pipeline}, {how}"
                 found.append(Row(f"{pipeline}-{peer}", title, peer, count, pipeline=pipeline, pace=speed))
-    return found
+    title = f"dicomnode, {PASSTHROUGH}, with head start, {_associations(to_pacs)} to the PACS"
+    return [*found, Row(f"{PASSTHROUGH}-{SEVERAL}", title, SEVERAL, slices)]
 
 
 def _associations(count: int) -> str:
