@@ -2,7 +2,7 @@
 
 from sqlalchemy.orm import Session
 
-from dicomnode.db.repositories import enhancements
+from dicomnode.db.repositories import enhancements, nodes
 from dicomnode.domain.site import Rule
 from dicomnode.flow.context import Flow
 from dicomnode.jobs.ledger import Work
@@ -15,7 +15,7 @@ def overload(flow: Flow, session: Session, rule: Rule, work: Work) -> str:
     """
     if rule.on_overload != "originals" or enhancements.is_known(session, work.key):
         return ""
-    devices = max(1, flow.settings.engine.device_count)
+    devices = _device_count(flow, session)
     ahead = enhancements.ahead(session, work.priority)
     waiting, most = sum(count for state, _, count in ahead if state == "ready"), flow.settings.engine.max_backlog
     if waiting >= most * devices:
@@ -29,6 +29,12 @@ def overload(flow: Flow, session: Session, rule: Rule, work: Work) -> str:
     if minutes <= rule.deadline_minutes:
         return ""
     return f"it would be done in about {minutes:.1f} min, after its deadline of {rule.deadline_minutes:g} min"
+
+
+def _device_count(flow: Flow, session: Session) -> int:
+    """Of all nodes that live, taking each to have as many as this one."""
+    living = len(nodes.living(session, flow.settings.node.lease_seconds))
+    return max(1, living) * max(1, flow.settings.engine.device_count)
 
 
 def _devices(count: int) -> str:

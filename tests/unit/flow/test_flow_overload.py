@@ -9,7 +9,7 @@ from support.flowbench import FlowBench
 from support.series import make_ct_series
 
 from dicomnode.db.models import Enhancement
-from dicomnode.db.repositories import enhancements
+from dicomnode.db.repositories import enhancements, nodes
 from dicomnode.domain.recipe import Recipe
 from dicomnode.jobs import ledger
 from dicomnode.jobs.ledger import Work
@@ -100,6 +100,17 @@ def test_below_the_bound_the_work_enters(tmp_path: Path, files: list[Path]) -> N
     busy(bench, tmp_path / "busy", 99)
     assert outcome_of(bench, files) == "matches: passthrough"
     assert len(bench.enhancements()) == 101
+
+
+def test_the_devices_of_all_nodes_that_live_count(tmp_path: Path, files: list[Path]) -> None:
+    bench = FlowBench(tmp_path / "node", rule("on_overload: originals"))
+    busy(bench, tmp_path / "busy", 100)
+    with bench.flow.database.write() as session:
+        for name in ("a", "b", "silent"):
+            nodes.add(session, name)
+        for name in ("a", "b"):
+            nodes.enter(session, name, "boot", "1", "store")
+    assert outcome_of(bench, files) == "matches: passthrough"
 
 
 def test_what_is_less_urgent_is_not_in_the_way(tmp_path: Path, files: list[Path]) -> None:
