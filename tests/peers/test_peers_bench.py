@@ -117,6 +117,20 @@ def test_deliver_measures_the_node_and_dcmtk(tmp_path: Path) -> None:
     }
 
 
+def test_latency_measures_a_router_and_the_node(tmp_path: Path) -> None:
+    require_orthanc()
+    ways = ["pacs-2", "router-1", "passthrough-node-head-start"]
+    small = ["--slices=8", "--denoise=0", "--ct-size=64", "--repeats=1"]
+    document = told(tmp_path, "latency", *small, f"--ways={','.join(ways)}")
+    runs = {run["row"]: run for run in document["runs"]}
+    assert list(runs) == ways
+    node = runs["passthrough-node-head-start"]
+    reached = [node[stage] for stage in ("complete", "claimed", "committed", "first", "last")]
+    assert reached == sorted(reached)
+    assert node["complete"] >= document["grace_seconds"]
+    assert [goal["found"] for goal in document["goals"]] == [node["last"]]
+
+
 def test_tables_for_a_page(tmp_path: Path) -> None:
     process = bench(tmp_path, "deliver", "--ct=2", "--mr=0", "--ct-size=32", "--repeats=1", "--markdown")
     stdout, stderr = process.communicate(timeout=120)
