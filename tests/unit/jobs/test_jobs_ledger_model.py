@@ -308,6 +308,7 @@ class LedgerAgainstModel(RuleBasedStateMachine):
             for name in ("state", "attempt", "failures", "priority", "generation", "worker"):
                 assert getattr(rows[id], name) == getattr(job, name), (id, name)
             assert (rows[id].lease_until is not None) == (job.state == "running")
+            assert (rows[id].deadline_at is None) == (job.deadline == "none")
         assert claimed == len(self.claims) == sum(job.attempt for job in self.jobs.values())
 
 
