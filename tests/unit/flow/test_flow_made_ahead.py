@@ -1,12 +1,16 @@
 """The cache of what was made ahead: what goes in comes out, for those alone who ask for exactly that."""
 
+from dataclasses import fields, replace
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from dicomnode.derive import DerivedSeries
+from dicomnode.derive import Derivation, DerivedSeries
+from dicomnode.domain.recipe import Recipe
 from dicomnode.domain.verdict import GuardFigure, Verdict
+from dicomnode.enhance.api import Code
 from dicomnode.enhance.note import Note
 from dicomnode.flow import made_ahead
 from dicomnode.flow.grounds import Grounds
@@ -108,3 +112,24 @@ def test_every_slice_that_the_network_saw_is_in_the_key() -> None:
         GROUNDS.key([("1.1", "a"), ("1.2", "b"), ("1.2", "b")]),
     }
     assert len(keys) == 5
+
+
+def test_whatever_a_derivation_says_is_in_the_grounds_but_for_the_flag() -> None:
+    recipe = Recipe("passthrough", "1.0.0")
+    plain = Derivation(recipe, SERIES, (), "nothing", "DICOMNODE")
+    changes = {
+        "recipe": replace(recipe, version="1.0.1"),
+        "series": replace(SERIES, series_time="120001"),
+        "codes": (Code("113087", "DCM", "Smoothing"),),
+        "description": "something",
+        "ae_title": "NODE2",
+        "same_grid": False,
+        "synthetic": True,
+        "generation": 1,
+    }
+    assert {field.name for field in fields(Derivation)} - {"flag_reason"} == changes.keys()
+    loaded = SimpleNamespace(means=("cpu", "AVX2"))
+    digests = [Grounds.of(loaded, replace(plain, **{name: value})).digest for name, value in changes.items()]
+    digests += [Grounds.of(loaded, plain).digest, Grounds.of(SimpleNamespace(means=("cpu", "AVX512")), plain).digest]
+    assert len(set(digests)) == len(changes) + 2
+    assert Grounds.of(loaded, replace(plain, flag_reason="a flag")).digest == Grounds.of(loaded, plain).digest
