@@ -1,14 +1,15 @@
 """The engine: order, neighbours, late slices, memory, verdicts, and errors that name their cause."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from dicomnode.domain.verdict import Verdict
+from dicomnode.domain.verdict import GuardFigure, Verdict
 from dicomnode.enhance.errors import CannotDecode, OutOfMemory, ParamsRefused, PipelineFault, SeriesRefused
-from dicomnode.enhance.images import SourceImage
+from dicomnode.enhance.images import EnhancedSlice, KnownSlice, SourceImage
 from dicomnode.enhance.registry import Registry
 from dicomnode.enhance.runner import Engine
 
@@ -143,6 +144,30 @@ def test_stages_progress_and_streaming(run, write_pipeline, make_sources) -> Non
     assert [event for event in events if isinstance(event, tuple)] == [(done, 7) for done in range(1, 8)]
     assert [event for event in events if event in loads] == loads, "each slice is handed over when it is done"
     assert loads == [source.sop_uid for source in sources], "each slice is decoded once"
+
+
+def test_what_is_known_is_not_computed_and_comes_in_its_turn(run, write_pipeline, make_sources) -> None:
+    sources = make_sources(numbered(5))
+    uids = [source.sop_uid for source in sources]
+    seen, order, computed = [], [], []
+
+    def known(windows: Sequence[tuple[str, ...]]) -> list[KnownSlice | None]:
+        seen.extend(windows)
+        figure = GuardFigure("remembered", Verdict.FLAG, 1.0)
+        return [KnownSlice(window[1], (figure,)) if window[1] in (uids[0], uids[3]) else None for window in windows]
+
+    def emit(image: EnhancedSlice) -> None:
+        computed.append(image.sop_uid)
+        order.append(image.sop_uid)
+
+    body = write_pipeline(NEIGHBOURS)
+    _, result = run(body, sources[::-1], known=known, recall=lambda known: order.append(known.sop_uid), emit=emit)
+    assert seen[0] == (uids[0], uids[0], uids[1])
+    assert seen[2] == (uids[1], uids[2], uids[3])
+    assert order == uids
+    assert computed == [uids[1], uids[2], uids[4]]
+    (figure,) = (figure for figure in result.figures if figure.guard == "remembered")
+    assert (result.verdict, figure.details["slices"]) == (Verdict.FLAG, 2)
 
 
 def test_what_is_not_for_the_network_is_skipped_with_the_reason(run, write_pipeline, make_sources) -> None:
