@@ -17,7 +17,7 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
 from dicomnode.cli.models.instance import why_not
-from dicomnode.complete.facts import Accumulator
+from dicomnode.complete.facts import Accumulator, instance_facts
 from dicomnode.domain.facts import SeriesFacts
 from dicomnode.enhance.api import Envelope
 from dicomnode.enhance.decode import Decoder
@@ -106,7 +106,8 @@ class _Growing:
         if uid in self._seen:
             return
         self._seen.add(uid)
-        facts = self._accumulator.add(header, transfer_syntax=str(header.file_meta.get("TransferSyntaxUID") or ""))
+        facts = instance_facts(header, transfer_syntax=str(header.file_meta.get("TransferSyntaxUID") or ""))
+        self._accumulator.merge(facts)
         candidate = self._candidate
         reason = why_not(header) or entry.create().skips(facts)
         if reason:
