@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from dicomnode.cli.common import fail
 from dicomnode.cli.process import LOOPBACK, Child, clean_environment, free_ports, is_ready, python
 
 LOOK_SECONDS = 0.02
+_TIMES_ASKED = 50
 _FORWARD = "function OnStableSeries(id, tags, metadata)\n  RestApiPost('/modalities/pacs/store', id)\nend\n"
 _SETTINGS = """\
 [node]
@@ -94,8 +95,15 @@ class Watch:
             self._over.wait(LOOK_SECONDS)
 
     def _count(self) -> int:
-        self._connection.request("GET", "/statistics")
-        return int(json.loads(self._connection.getresponse().read())["CountInstances"])
+        """Raises CommandFailed when it is not told, however often it is asked."""
+        for _ in range(_TIMES_ASKED):
+            try:
+                self._connection.request("GET", "/statistics")
+                return int(json.loads(self._connection.getresponse().read())["CountInstances"])
+            except (HTTPException, OSError):  # an idle connection may be closed while the question is on its way
+                self._connection.close()
+                time.sleep(LOOK_SECONDS)
+        fail("the PACS does not say how many instances it has")
 
 
 class Router(Orthanc):
