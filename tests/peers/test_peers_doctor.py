@@ -104,7 +104,8 @@ def rest(node: Node, uid: str) -> None:
     past = datetime.now(UTC) - timedelta(days=60)
     with database.write() as session:
         session.execute(update(Series).where(Series.uid == uid).values(last_arrival_at=past, completed_at=past))
-        session.execute(update(Delivery).where(Delivery.series_uid == uid).values(finished_at=past))
+        over = update(Delivery).where(Delivery.series_uid == uid)
+        session.execute(over.values(finished_at=past, confirm_at=None))  # nobody asks the PACS any more
     database.close()
     node.start()
 
