@@ -80,9 +80,7 @@ def test_without_a_window_it_is_always_open() -> None:
     assert all(ALWAYS.is_open(datetime(2026, 1, 1, hour, tzinfo=UTC)) for hour in range(24))
 
 
-@pytest.mark.parametrize(
-    "text", ["19-06", "19:00", "24:00-06:00", "19:00-19:00", "19:00-06:00-07:00", "9:00-10:00"]
-)
+@pytest.mark.parametrize("text", ["19-06", "19:00", "24:00-06:00", "19:00-19:00", "19:00-06:00-07:00", "9:00-10:00"])
 def test_what_is_no_window_is_refused_with_a_sentence(tmp_path: Path, text: str) -> None:
     file = tmp_path / "dicomnode.toml"
     file.write_text(f'[engine]\noff_peak = "{text}"\n')
