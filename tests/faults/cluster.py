@@ -60,7 +60,9 @@ class Cluster:
         """How many audit events of a kind each series has."""
         with self.database.read() as session:
             query = select(AuditEvent.series_uid, func.count()).where(AuditEvent.kind == kind)
-            return Counter(dict(session.execute(query.group_by(AuditEvent.series_uid)).all()))
+            return Counter(
+                {uid or "": number for uid, number in session.execute(query.group_by(AuditEvent.series_uid))}
+            )
 
     def complete(self) -> int:
         """Series that are complete."""

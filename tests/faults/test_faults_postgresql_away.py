@@ -29,6 +29,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.peers, pytest.mark.postgres, pytes
 
 COUNT = 40
 BOUNDS = {"connect_timeout": 2.0, "statement_timeout": 2.0}
+NAMED = {"name": "n", "lease_seconds": 5}
 SOON = 20.0
 """Seconds within which a command that cannot reach the database says so, on a busy machine."""
 
@@ -132,14 +133,14 @@ def test_nothing_acknowledged_is_lost_while_postgresql_is_away(
     sent, seen = list[RawFile](), []
     with PostgreSQL() as server, RecordingProxy(orthanc.dicom_port) as proxy:
         database = Database(server.create())
-        settings = {"database": {"url": database.url, **BOUNDS}, "node": {"name": "n", "lease_seconds": 5}}
-        with Node(tmp_path / "node", site_yaml=site(proxy.port, forward=True), **settings) as node:
+        bounds = {"url": database.url, **BOUNDS}
+        with Node(tmp_path / "node", site_yaml=site(proxy.port, forward=True), database=bounds, node=NAMED) as node:
             serve, pulse = node.pid, Pulse(node)
             for number, way in enumerate(WAYS):
-                batches = [series(tmp_path, 2 * number + seed) for seed in (0, 1)]
-                sent += batches[0] + batches[1]
+                before, during = (series(tmp_path, 2 * number + seed) for seed in (0, 1))
+                sent += before + during
                 with pulse.beating():
-                    seen.append(one_outage(server, node, way, *batches, form["seconds"]))
+                    seen.append(one_outage(server, node, way, before, during, form["seconds"]))
                     node.wait_until(partial(all_indexed, database, len(sent)), 60.0, f"the index to catch up, {way}")
             node.wait_until(lambda: orthanc.instance_count() == 2 * len(sent), 120.0, "everything at the PACS")
             open_ones = Delivery.state.not_in(DELIVERED)
