@@ -23,12 +23,12 @@ from pynetdicom.pdu_primitives import (
     SCP_SCU_RoleSelectionNegotiation,
 )
 
-from dicomnode.deliver.command import CommandResponse
 from dicomnode.deliver.content import DataSet
 from dicomnode.deliver.destination import Destination, Timeouts
 from dicomnode.deliver.message import Assembly, Message
 from dicomnode.deliver.outcome import AssociationFailed, FailureKind, rejected
 from dicomnode.deliver.wire import MAX_PDU_LENGTH, Wire
+from dicomnode.domain import command_set as dimse
 from dicomnode.domain.uid import IMPLEMENTATION_CLASS_UID
 
 Syntax = tuple[str, str]
@@ -90,10 +90,10 @@ class Association:
         """
         try:
             self.write(self.contexts[syntax], command_set, data_set)
-            response = _decoded(self.receive(self._timeouts.dimse).command_set)
-            if response.message_id != message_id:
-                raise _broken(f"a response to message {response.message_id} came, not to {message_id}")
-            return response.status
+            answered, status = _answer(self.receive(self._timeouts.dimse))
+            if answered != message_id:
+                raise _broken(f"a response to message {answered} came, not to {message_id}")
+            return status
         except BaseException:
             self.abort()
             raise
@@ -206,9 +206,10 @@ def _as_provider(sop_class_uid: str) -> SCP_SCU_RoleSelectionNegotiation:
     return role
 
 
-def _decoded(command_set: bytes) -> CommandResponse:
+def _answer(response: Message) -> tuple[int, int]:
+    """Which message of ours it answers, and its status."""
     try:
-        return CommandResponse.decode(command_set)
+        return response.number(dimse.MESSAGE_ID_BEING_RESPONDED_TO), response.number(dimse.STATUS)
     except ValueError as error:
         raise _broken(str(error)) from error
 

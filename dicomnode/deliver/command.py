@@ -1,6 +1,4 @@
-"""DIMSE command sets for C-STORE and C-ECHO, and what their responses say (PS3.7 9.3, Annex E)."""
-
-from dataclasses import dataclass
+"""DIMSE command sets for C-STORE and C-ECHO (PS3.7 9.3, Annex E)."""
 
 from dicomnode.domain import command_set as dimse
 
@@ -33,24 +31,3 @@ def c_echo_rq(message_id: int) -> bytes:
             dimse.COMMAND_DATA_SET_TYPE: dimse.us(dimse.NO_DATA_SET),
         }
     )
-
-
-@dataclass(frozen=True)
-class CommandResponse:
-    """What a response says: which message of ours it answers, and with which status."""
-
-    command_field: int
-    message_id: int
-    status: int
-    has_data_set: bool
-
-    @classmethod
-    def decode(cls, command_set: bytes) -> "CommandResponse":
-        """Raises ValueError if the bytes are no command set, or not that of a response."""
-        elements = dimse.decode(command_set)
-        return cls(
-            command_field=dimse.number(elements, dimse.COMMAND_FIELD),
-            message_id=dimse.number(elements, dimse.MESSAGE_ID_BEING_RESPONDED_TO),
-            status=dimse.number(elements, dimse.STATUS),
-            has_data_set=dimse.number(elements, dimse.COMMAND_DATA_SET_TYPE) != dimse.NO_DATA_SET,
-        )

@@ -12,7 +12,7 @@ from pydicom import Dataset
 from pynetdicom.dsutils import encode
 
 from dicomnode.deliver.association import Association, Syntax
-from dicomnode.deliver.conversation import IMPLICIT, Answer, Conversation, status_of
+from dicomnode.deliver.conversation import IMPLICIT, Answer, Conversation
 from dicomnode.deliver.destination import Destination, Timeouts
 from dicomnode.deliver.message import Message
 from dicomnode.deliver.n_service import n_action_rq, n_event_report_rq, n_event_report_rsp
@@ -47,7 +47,7 @@ def ask(conversation: Conversation, transaction_uid: str, instances: Sequence[Re
     dataset = Dataset()
     dataset.TransactionUID = transaction_uid
     dataset.ReferencedSOPSequence = [_item(*reference) for reference in instances]
-    return status_of(next(conversation.request(COMMITMENT, n_action_rq, _encoded(dataset))))
+    return next(conversation.request(COMMITMENT, n_action_rq, _encoded(dataset))).number(dimse.STATUS)
 
 
 def reports(heard: Heard) -> Answer:
@@ -57,10 +57,9 @@ def reports(heard: Heard) -> Answer:
     """
 
     def answer(message: Message) -> bytes:
-        elements = dimse.decode(message.command_set)
-        if dimse.number(elements, dimse.COMMAND_FIELD) != dimse.N_EVENT_REPORT_RQ:
+        if message.number(dimse.COMMAND_FIELD) != dimse.N_EVENT_REPORT_RQ:
             raise ValueError("the peer sent a request that is no N-EVENT-REPORT")
-        event_type = dimse.number(elements, dimse.EVENT_TYPE_ID)
+        event_type = message.number(dimse.EVENT_TYPE_ID)
         status = _SUCCESS
         try:
             report = read_report(message.data_set, IMPLICIT)
@@ -73,7 +72,7 @@ def reports(heard: Heard) -> Answer:
         except Exception as error:
             log.warning("a report of storage commitment cannot be kept", error=type(error).__name__)
             status = _PROCESSING_FAILURE
-        return n_event_report_rsp(dimse.number(elements, dimse.MESSAGE_ID), status, event_type)
+        return n_event_report_rsp(message.number(dimse.MESSAGE_ID), status, event_type)
 
     return answer
 
@@ -114,7 +113,7 @@ def report_commitment(
             raise AssociationFailed(FailureKind.REJECTED, words, transient=False)
         conversation = Conversation(association, timeouts.dimse)
         request = lambda message_id: n_event_report_rq(message_id, event_type)  # noqa: E731 - as long as its name
-        status = status_of(next(conversation.request(COMMITMENT, request, _encoded(dataset))))
+        status = next(conversation.request(COMMITMENT, request, _encoded(dataset))).number(dimse.STATUS)
         association.release()
         return status
     except ValueError as error:

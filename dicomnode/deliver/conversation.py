@@ -49,7 +49,7 @@ class Conversation:
         while True:
             message = self._next(self._timeout)
             if message is not None:
-                answered = dimse.number(dimse.decode(message.command_set), dimse.MESSAGE_ID_BEING_RESPONDED_TO)
+                answered = message.number(dimse.MESSAGE_ID_BEING_RESPONDED_TO)
                 if answered != self._message_id:
                     raise ValueError(f"a response to message {answered} came, not to {self._message_id}")
                 yield message
@@ -68,15 +68,10 @@ class Conversation:
     def _next(self, timeout: float) -> Message | None:
         """The next message; None if it was a request, which is answered then."""
         message = self.association.receive(timeout)
-        if dimse.number(dimse.decode(message.command_set), dimse.COMMAND_FIELD) & dimse.RESPONSE:
+        if message.number(dimse.COMMAND_FIELD) & dimse.RESPONSE:
             return message
         self.association.write(message.context_id, self._answer(message), None)
         return None
-
-
-def status_of(message: Message) -> int:
-    """Status (0000,0900) of a response. Raises ValueError where it has none."""
-    return dimse.number(dimse.decode(message.command_set), dimse.STATUS)
 
 
 def _in_pieces(data_set: bytes) -> DataSet:

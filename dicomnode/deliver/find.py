@@ -11,7 +11,7 @@ from pydicom import Dataset
 from pynetdicom.dsutils import encode
 
 from dicomnode.deliver.association import Association, Syntax
-from dicomnode.deliver.conversation import IMPLICIT, Conversation, status_of
+from dicomnode.deliver.conversation import IMPLICIT, Conversation
 from dicomnode.deliver.destination import Destination, Timeouts
 from dicomnode.deliver.outcome import AssociationFailed, FailureKind, refused_context
 from dicomnode.domain import command_set as dimse
@@ -92,7 +92,7 @@ def _query(conversation: Conversation, study_uid: str, series_uid: str, sop_uids
     keys.SOPInstanceUID = sop_uids or ""
     wanted = set(sop_uids)
     for message in conversation.request(QUERY, _c_find_rq, bytes(encode(keys, True, True) or b"")):
-        status = status_of(message)
+        status = message.number(dimse.STATUS)
         if status in _PENDING:
             uid = data_set.text(data_set.read(message.data_set, IMPLICIT, (_SOP_INSTANCE_UID,), ()), _SOP_INSTANCE_UID)
             if not wanted or uid in wanted:

@@ -1,7 +1,7 @@
 """DIMSE messages of the peer, put together from presentation data values (PS3.8 9.3.5, Annex E)."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from dicomnode.domain import command_set as dimse
@@ -18,8 +18,12 @@ class Message:
     """A whole message: over which presentation context it came, its command set, its data set (empty without one)."""
 
     context_id: int
-    command_set: bytes
+    command: Mapping[int, bytes]
     data_set: bytes
+
+    def number(self, element: int) -> int:
+        """A number of the command set, such as (0000,0900) Status. Raises ValueError where it is not there."""
+        return dimse.number(self.command, element)
 
 
 class Assembly:
@@ -27,31 +31,29 @@ class Assembly:
 
     def __init__(self) -> None:
         self._whole: deque[Message] = deque()
-        self._command_set, self._data_set = bytearray(), bytearray()
-        self._awaits_data_set: bool | None = None
+        self._fragments, self._data_set = bytearray(), bytearray()
+        self._command: Mapping[int, bytes] | None = None
 
     def take(self, content: bytes) -> None:
         """The content of a P-DATA-TF PDU. Raises ValueError where the peer breaks the protocol."""
         for context_id, control, fragment in _values(content):
+            is_last = control & _LAST
             if control & _COMMAND:
-                self._take_command(control, fragment)
+                self._fragments += fragment
             else:
                 self._data_set += fragment
-            if len(self._command_set) > LONGEST_COMMAND_SET or len(self._data_set) > LONGEST_DATA_SET:
+            if len(self._fragments) > LONGEST_COMMAND_SET or len(self._data_set) > LONGEST_DATA_SET:
                 raise ValueError("the response is too long to be one")
-            if self._awaits_data_set is False or (self._awaits_data_set and control & 0x03 == _LAST):
-                self._whole.append(Message(context_id, bytes(self._command_set), bytes(self._data_set)))
-                self._command_set, self._data_set, self._awaits_data_set = bytearray(), bytearray(), None
+            if control & _COMMAND and is_last:
+                self._command = dimse.decode(self._fragments)
+                is_last = dimse.number(self._command, dimse.COMMAND_DATA_SET_TYPE) == dimse.NO_DATA_SET
+            if is_last and self._command is not None:
+                self._whole.append(Message(context_id, self._command, bytes(self._data_set)))
+                self._fragments, self._data_set, self._command = bytearray(), bytearray(), None
 
     def next(self) -> Message | None:
         """The oldest message that is whole and was not given out yet."""
         return self._whole.popleft() if self._whole else None
-
-    def _take_command(self, control: int, fragment: bytes) -> None:
-        self._command_set += fragment
-        if control & _LAST and len(self._command_set) <= LONGEST_COMMAND_SET:
-            elements = dimse.decode(self._command_set)
-            self._awaits_data_set = dimse.number(elements, dimse.COMMAND_DATA_SET_TYPE) != dimse.NO_DATA_SET
 
 
 def _values(content: bytes) -> Iterator[tuple[int, int, bytes]]:

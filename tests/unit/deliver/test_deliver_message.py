@@ -10,15 +10,16 @@ from dicomnode.deliver.message import LONGEST_COMMAND_SET, Assembly, Message
 from dicomnode.domain import command_set as dimse
 
 
-def command_set(data_set: bool) -> bytes:
+def command(data_set: bool) -> dict[int, bytes]:
     kind = dimse.us(1 if data_set else dimse.NO_DATA_SET)
-    return dimse.encode({dimse.COMMAND_FIELD: dimse.us(0x8020), dimse.COMMAND_DATA_SET_TYPE: kind})
+    return dimse.decode(dimse.encode({dimse.COMMAND_FIELD: dimse.us(0x8020), dimse.COMMAND_DATA_SET_TYPE: kind}))
 
 
 def values(message: Message, step: int) -> list[bytes]:
     """The message as presentation data values of at most `step` bytes of it."""
     made = []
-    for whole, kind in ((message.command_set, 1), (message.data_set, 0)):
+    encoded = dimse.encode({element: value for element, value in message.command.items() if element})
+    for whole, kind in ((encoded, 1), (message.data_set, 0)):
         pieces = [whole[start : start + step] for start in range(0, len(whole), step)]
         for number, piece in enumerate(pieces, start=1):
             control = kind | (2 if number == len(pieces) else 0)
@@ -27,7 +28,7 @@ def values(message: Message, step: int) -> list[bytes]:
 
 
 messages = st.builds(
-    lambda context_id, data: Message(context_id, command_set(bool(data)), data),
+    lambda context_id, data: Message(context_id, command(bool(data)), data),
     st.sampled_from((1, 3, 255)),
     st.binary(max_size=60),
 )
@@ -45,12 +46,12 @@ def test_whatever_the_fragments_the_messages_are_whole(sent: list[Message], step
 
 
 def test_a_message_is_not_given_out_before_its_data_set_has_come() -> None:
-    *most, last = values(Message(1, command_set(True), b"12345678"), 4)
+    *most, last = values(Message(1, command(True), b"12345678"), 4)
     assembly = Assembly()
     assembly.take(b"".join(most))
     assert assembly.next() is None
     assembly.take(last)
-    assert assembly.next() == Message(1, command_set(True), b"12345678")
+    assert assembly.next() == Message(1, command(True), b"12345678")
     assert assembly.next() is None
 
 
