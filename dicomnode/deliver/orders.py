@@ -71,7 +71,7 @@ def reroute(session: Session, row: Delivery, to: str, actor: str, node: str) -> 
     count = plan_delivery(
         session,
         to,
-        Subject(series.uid, series.study_uid, row.enhancement_id),
+        Subject(series.uid, series.study_uid, row.enhancement_id, is_rejection=row.subject.startswith("rejection:")),
         [_sendable(item) for item in left],
         rule=row.rule,
         node=node,

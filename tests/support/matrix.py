@@ -105,6 +105,12 @@ CHECKS: dict[int, Check] = {
         short={"senders": 20, "times": 5, "instances": 4},
         long={"senders": 20, "times": 5, "instances": 100},
     ),
+    16: Check(
+        "a late instance after completion; kills in the quiet time",
+        ("test_faults_late",),
+        short={"rounds": 1, "slices": 4},
+        long={"rounds": 10, "slices": 12},
+    ),
     17: Check("hundreds of malformed objects between good ones", ("test_faults_malformed",)),
     18: Check(
         "a pipeline or a decoder that crashes, hangs, raises or eats memory",

@@ -8,17 +8,15 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 from support.flowbench import FlowBench
+from support.headstarts import cached, finish, head_start, quiet, sent
 from support.series import make_ct_series
 
 from dicomnode.db.models import Enhancement, HeadStart, Instance
 from dicomnode.db.repositories import head_starts, holds
-from dicomnode.domain.instance import Location
 from dicomnode.flow import made_ahead
-from dicomnode.flow.made_ahead import AHEAD
 from dicomnode.flow.staging import STAGING, sweep_staging
 from dicomnode.settings import EngineSettings
 from dicomnode.store.errors import StoreFull
-from dicomnode.store.reading import read_bytes
 
 pytestmark = pytest.mark.torch
 
@@ -79,39 +77,6 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
         return bench
 
     return make
-
-
-def quiet(bench: FlowBench) -> None:
-    """What can be made ahead at once; then, when nothing has come for a while, the rest."""
-    bench.ahead()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dicomnode.flow.arriving._QUIET_SECONDS", 0.0)
-        patch.setattr("dicomnode.flow.arriving._QUIET_GAPS", 0.0)
-        bench.ahead()
-
-
-def finish(bench: FlowBench) -> Enhancement:
-    assert bench.complete() == 1
-    assert bench.work() == 1
-    (row,) = bench.enhancements()
-    return row
-
-
-def sent(bench: FlowBench) -> list[tuple[str, str, bytes]]:
-    """What goes to the PACS, in its order."""
-    return [
-        (one.sop_uid, one.sha256, read_bytes(bench.flow.root, Location(one.container, one.offset, one.length)))
-        for one in bench.outputs()
-    ]
-
-
-def head_start(row: Enhancement) -> tuple[int, int, int]:
-    measured = row.measured["head_start"]
-    return measured["taken"], measured["computed"], measured["thrown_away"]
-
-
-def cached(bench: FlowBench) -> list[Path]:
-    return [path for path in (bench.flow.root / AHEAD).rglob("*") if path.is_file()]
 
 
 def without(make: Make, files: list[Path], *pipeline: str) -> tuple[Enhancement, list[tuple[str, str, bytes]]]:
