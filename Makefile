@@ -40,7 +40,7 @@ evaluate-ct: $(VENV)/dev.stamp data  ## ct-denoise against its gates; ARGS=--wri
 	@$(BIN)/python -m pipelines.evaluate.ct $(ARGS)
 
 faults: $(VENV)/dev.stamp data/.heldout.stamp  ## the fault tests in their long forms, and their matrix (hours)
-	@. scripts/peers.sh && $(BIN)/python -m pytest -m "faults or long" -k "not short" $(ARGS)
+	@. scripts/peers.sh && DICOMNODE_KILL_ROUNDS=25 $(BIN)/python -m pytest -m "faults or long" -k "not short" $(ARGS)
 
 fuzz: $(VENV)/dev.stamp  ## ten minutes of protocol fuzz (DICOMNODE_FUZZ_SEED=... draws other conversations)
 	@. scripts/peers.sh && $(BIN)/python -m pytest -m long tests/faults/test_faults_fuzz.py $(ARGS)

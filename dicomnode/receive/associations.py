@@ -42,7 +42,7 @@ class OpenAssociation:
 class Associations:
     """Keeps the book. Every association leads to two events, opened and closed, however it ends.
 
-    An event that the full store cannot take waits in memory for the next one: it must not cost an instance.
+    An event that the full store cannot take waits in memory: it must not cost an instance.
     """
 
     def __init__(self, journal: Journal, meter: Meter) -> None:
@@ -130,6 +130,12 @@ class Associations:
         """How many are open, of all or of one calling AE title."""
         with self._lock:
             return sum(calling_aet is None or entry.sender.calling_aet == calling_aet for entry in self._open)
+
+    def tell_again(self) -> None:
+        """Write what the store could not take before; for whoever looks from time to time."""
+        if self._untold:
+            with self._telling:
+                self._tell()
 
     def _note(self, event: str, details: dict[str, Any]) -> None:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -67,6 +67,7 @@ def serve(launch: Launch, post: Post, stop: threading.Event) -> None:
     row.set("state", State.SERVING)
     while not stop.wait(LOOK_SECONDS):
         journal.close_idle()
+        receiver.tell_again()
     row.set("state", State.DRAINING)
     receiver.stop(launch.drain_seconds)
     journal.close()

@@ -89,6 +89,10 @@ class StorageReceiver:
         """The number of open associations, of all senders or of one calling AE title."""
         return self._book.count(calling_aet)
 
+    def tell_again(self) -> None:
+        """Note the events that the store could not take before, if it can now."""
+        self._book.tell_again()
+
     def start(self, listening: Sequence[Listening] = ()) -> None:
         """Serve connections to these sockets, or to one of our own. Raises PortTaken or CannotListen."""
         silence_pydicom()

@@ -35,17 +35,22 @@ class StoreLock:
             self.release()
             raise
         self.earlier = frozenset(line.split()[1] for line in self._lines())
-        os.write(self._own, f"{os.getpid()} {boot}\n".encode())
+        self._sign()
 
     def settle(self) -> None:
         """The database knows of this life: those before it need not be remembered any more."""
         os.ftruncate(self._own, 0)
-        os.write(self._own, f"{os.getpid()} {self._boot}\n".encode())
+        self._sign()
 
     def release(self) -> None:
         for descriptor in (self._own, self._shared):
             with suppress(OSError):  # released already
                 os.close(descriptor)
+
+    def _sign(self) -> None:
+        """Durably: what a power cut or a failing disk took would make a stranger of this node's next life."""
+        os.write(self._own, f"{os.getpid()} {self._boot}\n".encode())
+        os.fsync(self._own)
 
     def _take(self, root: Path, alone: bool) -> None:
         if not _locked(self._own, fcntl.LOCK_EX):

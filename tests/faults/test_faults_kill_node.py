@@ -77,9 +77,9 @@ ALL: list[RawFile] = []
 
 
 @pytest.mark.timeout(600)
-def test_what_was_acknowledged_outlives_kill_9_at_ten_moments(tmp_path: Path, orthanc: Orthanc) -> None:
+def test_what_was_acknowledged_outlives_kill_9_at_any_moment(tmp_path: Path, orthanc: Orthanc) -> None:
     """Each kill falls into a receive, and into whatever the node is doing with the series of the rounds before."""
-    rounds = int(os.environ.get("DICOMNODE_KILL_ROUNDS", "10"))
+    rounds = int(os.environ.get("DICOMNODE_KILL_ROUNDS", "5"))
     chance = random.Random(20250301)
     completion = {"quiet_seconds": 20.0, "grace_seconds": 0.2}
     with RecordingProxy(orthanc.dicom_port) as proxy:

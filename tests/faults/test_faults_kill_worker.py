@@ -53,7 +53,10 @@ def assert_one_derived_series(node: Node, proxy: RecordingProxy, orthanc: Orthan
     node.wait_until(lambda: not staged_left_over(node), 5.0, "what the dead left staged to be swept")
 
 
-@pytest.mark.parametrize("stage", ["claimed", "decoded", "inferred", "staged", "committed"])
+LATER = [pytest.param(stage, marks=pytest.mark.long) for stage in ("decoded", "inferred")]
+
+
+@pytest.mark.parametrize("stage", ["claimed", *LATER, "staged", "committed"])
 def test_a_worker_dies_in(stage: str, tmp_path: Path, orthanc: Orthanc) -> None:
     """The attempt counts as failed, and the next one ends it; after the commit nothing is left to repeat."""
     with RecordingProxy(orthanc.dicom_port) as proxy:
@@ -70,7 +73,7 @@ def test_a_worker_dies_in(stage: str, tmp_path: Path, orthanc: Orthanc) -> None:
             assert_one_derived_series(node, proxy, orthanc)
 
 
-@pytest.mark.parametrize("nth", [1, 3])
+@pytest.mark.parametrize("nth", [pytest.param(1, marks=pytest.mark.long), 3])
 def test_the_node_dies_before_it_sends_instance(nth: int, tmp_path: Path, orthanc: Orthanc) -> None:
     """What the PACS answered before the kill is not sent again after the restart."""
     with RecordingProxy(orthanc.dicom_port) as proxy:

@@ -40,13 +40,13 @@ CHECKS: dict[int, Check] = {
     5: Check(
         "the database stops, hangs or restarts during a receive",
         ("test_faults_database_away", "test_faults_postgresql_away"),
-        short={"seconds": 8},
+        short={"seconds": 5},
         long={"seconds": 60},
     ),
     6: Check(
         "kill -9 in every named stage of a job and of a delivery",
         ("test_faults_kill_worker", "test_faults_kill_stages"),
-        short={"rounds": 3},
+        short={"rounds": 2},
         long={"rounds": 50},
     ),
     7: Check(
@@ -132,7 +132,7 @@ CHECKS: dict[int, Check] = {
     22: Check(
         "a soak with churn and restarts",
         ("test_faults_soak",),
-        short={"seconds": 20, "senders": 2},
+        short={"seconds": 15, "senders": 2},
         long={"seconds": 300, "senders": 3},
     ),
     23: Check(
