@@ -11,12 +11,13 @@ NOT_STATED = "0" * 64
 
 def card_text(card: ModelCard, written_by: str) -> str:
     """The whole card; reading it back gives the same card."""
-    document = card.model_dump(mode="json", exclude_none=True)
+    document = card.model_dump(exclude_none=True)  # not as JSON, which has no infinity
     lines = [f"# Written by `{written_by}`. A sha256 of zeros says that none was stated.", ""]
     lines += [f"limits = {_value(document.pop('limits'))}"]
     for name, table in document.items():
-        rows = table if isinstance(table, list) else [table]
-        heading = f"[[{name}]]" if isinstance(table, list) else f"[{name}]"
+        repeats = isinstance(table, list | tuple)
+        rows = table if repeats else [table]
+        heading = f"[[{name}]]" if repeats else f"[{name}]"
         for row in rows:
             lines += ["", heading, *(f"{_key(key)} = {_value(value)}" for key, value in row.items())]
     return "\n".join(lines) + "\n"
@@ -30,9 +31,9 @@ def _value(value: Any) -> str:
     """TOML of a text, number, truth value, list or table; lists of texts go on lines of their own."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_key(key)} = {_value(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, list) and value and isinstance(value[0], str):
+    if isinstance(value, list | tuple) and value and isinstance(value[0], str):
         return "[\n" + "".join(f"    {_value(each)},\n" for each in value) + "]"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_value, value)) + "]"
     if isinstance(value, float):
         return repr(value)  # 1e-05, inf and nan are TOML's words too

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dicomnode.cli.common import CommandFailed
@@ -25,6 +25,7 @@ FREE = st.dictionaries(
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(limits=st.lists(TEXT, min_size=1, max_size=3), licence=TEXT, free=FREE)
+@example(limits=["none"], licence="none", free={"loss": float("inf"), "gain": [float("-inf")]})
 def test_a_card_reads_back(tmp_path: Path, limits: list[str], licence: str, free: dict[str, Any]) -> None:
     known = Registry.load(entry_points=False).usable("ct-denoise").card
     assert known

@@ -300,8 +300,9 @@ def test_a_series_that_ends_its_workers_is_left_alone(make: Make, files: list[Pa
     assert bench.ahead() == 0
 
 
-def test_a_worker_that_is_wanted_leaves_it(make: Make, files: list[Path]) -> None:
+def test_a_worker_that_is_wanted_leaves_it(make: Make, files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """After one slice it is wanted: what is made by then is kept, and the rest is the job's."""
+    monkeypatch.setattr("dicomnode.flow.head_start._ASK_SECONDS", 0.0)
     bench = make()
     bench.receive_files(files)
     assert bench.head_starts["n/cpu/0"].turn(iter([False, True]).__next__) is True
