@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import Progress
+from sqlalchemy.orm import Session
 
 from dicomnode.cli.common import (
     ConfigOption,
@@ -21,7 +22,7 @@ from dicomnode.cli.common import (
 )
 from dicomnode.complete.schedule import command
 from dicomnode.db.database import now as database_now
-from dicomnode.db.models import Enhancement, RuleDecision, Series, Study
+from dicomnode.db.models import Delivery, DerivedSeriesRow, Enhancement, Outdating, RuleDecision, Series, Study
 from dicomnode.db.repositories import audit as audit_rows
 from dicomnode.db.repositories import deliveries, enhancements, instances, outdatings
 from dicomnode.db.repositories import series as series_rows
@@ -160,57 +161,13 @@ def _document(flow: Flow, uid: str) -> dict[str, Any]:
             "completed_at": series.completed_at,
             "reason": facts.reason if facts else series.due_reason,
             "derived_by_node": series.derived_by_node,
-            "decisions": [
-                {
-                    "generation": row.generation,
-                    "revision": row.revision,
-                    "rule": row.rule,
-                    "matched": row.matched,
-                    "outcome": row.outcome,
-                    "became": _became(row, work),
-                }
-                for row in site_rows.decisions(session, uid)
-            ],
-            "enhancements": [
-                {
-                    "id": row.id,
-                    "pipeline": row.pipeline,
-                    "version": row.version,
-                    "state": row.state,
-                    "verdict": row.verdict,
-                    "reason": row.reason,
-                    "derived_series_uid": derived.uid if (derived := named[row.id]) else None,
-                    "outputs": len(outputs := enhancements.outputs(session, row.id)),
-                    "outputs_purged": sum(output.gone == "purged" for output in outputs),
-                }
-                for row in work
-            ],
-            "outdated": [
-                {
-                    "enhancement": row.enhancement_id,
-                    "derived_series_uid": derived.uid if (derived := named[row.enhancement_id]) else None,
-                    "since": row.outdated_at,
-                    "reason": row.reason,
-                    "title": TITLES[row.code],
-                    "rejection_note": row.note_uid or None,
-                }
-                for row in outdatings.of_series(session, uid)
-            ],
+            "decisions": [_decision(row, work) for row in site_rows.decisions(session, uid)],
+            "enhancements": [_enhancement(session, row, named[row.id]) for row in work],
+            "outdated": [_outdated(row, named[row.enhancement_id]) for row in outdatings.of_series(session, uid)],
             "rejected": [
                 {"title": TITLES[code], "instances": count} for code, count in outdatings.rejected(session, uid).items()
             ],
-            "deliveries": [
-                {
-                    "id": row.id,
-                    "destination": row.destination,
-                    "subject": row.subject,
-                    "state": row.state,
-                    "instances": deliveries.counts(session, row.id),
-                    "reason": row.reason,
-                    "confirmation": row.confirmation,
-                }
-                for row in deliveries.of_series(session, uid)
-            ],
+            "deliveries": [_delivery(session, row) for row in deliveries.of_series(session, uid)],
             "versions": [
                 {
                     "sop_uid": row.sop_uid,
@@ -226,6 +183,41 @@ def _document(flow: Flow, uid: str) -> dict[str, Any]:
                 for row in audit_rows.listing(session, limit=500, series_uid=uid)
             ],
         }
+
+
+def _decision(row: RuleDecision, work: Sequence[Enhancement]) -> dict[str, Any]:
+    columns = ("generation", "revision", "rule", "matched", "outcome")
+    return {**{name: getattr(row, name) for name in columns}, "became": _became(row, work)}
+
+
+def _enhancement(session: Session, row: Enhancement, derived: DerivedSeriesRow | None) -> dict[str, Any]:
+    outputs = enhancements.outputs(session, row.id)
+    return {
+        **{name: getattr(row, name) for name in ("id", "pipeline", "version", "state", "verdict", "reason")},
+        "derived_series_uid": derived.uid if derived else None,
+        "outputs": len(outputs),
+        "outputs_purged": sum(output.gone == "purged" for output in outputs),
+    }
+
+
+def _outdated(row: Outdating, derived: DerivedSeriesRow | None) -> dict[str, Any]:
+    return {
+        "enhancement": row.enhancement_id,
+        "derived_series_uid": derived.uid if derived else None,
+        "since": row.outdated_at,
+        "reason": row.reason,
+        "title": TITLES[row.code],
+        "rejection_note": row.note_uid or None,
+    }
+
+
+def _delivery(session: Session, row: Delivery) -> dict[str, Any]:
+    return {
+        **{name: getattr(row, name) for name in ("id", "destination", "subject", "state")},
+        "instances": deliveries.counts(session, row.id),
+        "reason": row.reason,
+        "confirmation": row.confirmation,
+    }
 
 
 def _became(decision: RuleDecision, work: Sequence[Enhancement]) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy.orm import Session
 
+from dicomnode.cli.bulk import each, given, parted
 from dicomnode.cli.common import ConfigOption, JsonOption, actor, fail, flow_of, print_json
 from dicomnode.db.models import Delivery
 from dicomnode.db.repositories import deliveries
@@ -21,9 +22,6 @@ AllOption = Annotated[bool, typer.Option("--all", help="All of them.")]
 Act = Callable[[Session, Delivery], int]
 """What is done to a locked row. Returns how many instances it concerns; raises ValueError where it cannot be done."""
 
-AT_ONCE = 100
-"""So many deliveries change in one transaction: neither senders nor the index should wait for a thousand."""
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -37,13 +35,17 @@ class Choice:
 
     def numbers(self, flow: Flow, usual: Sequence[str], possible: Sequence[str]) -> Sequence[int]:
         """Without a state, those in the `usual` ones. Raises CommandFailed for a choice that makes no sense."""
-        some = bool(self.states or self.destination or self.series)
-        if sum((bool(self.ids), some, self.everything)) != 1:
-            fail("say which: deliveries by their numbers, or by --state, --destination and --series, or --all of them")
-        if self.ids:
-            return sorted(set(self.ids))
-        if impossible := [state for state in self.states if state not in possible]:
-            fail(f"nothing can be done to a delivery that is {impossible[0]}; possible are {', '.join(possible)}")
+        numbers = given(
+            self.ids,
+            self.states,
+            fitting=bool(self.states or self.destination or self.series),
+            everything=self.everything,
+            which="say which: deliveries by their numbers, or by --state, --destination and --series, or --all of them",
+            noun="delivery",
+            possible=possible,
+        )
+        if numbers is not None:
+            return numbers
         with flow.database.read() as session:
             return deliveries.chosen(session, tuple(self.states) or usual, self.destination, self.series)
 
@@ -109,28 +111,18 @@ def _require_destination(flow: Flow, name: str) -> None:
 
 
 def _each(flow: Flow, numbers: Sequence[int], act: Act) -> list[dict[str, Any]]:
-    """Do it to each, or find out why it cannot be done: every one is looked at, and locked, when its turn comes."""
-    rows = []
-    for start in range(0, len(numbers), AT_ONCE):
-        with flow.database.write() as session:
-            rows += [_one(session, number, act) for number in numbers[start : start + AT_ONCE]]
-    return rows
+    def one(session: Session, number: int) -> dict[str, Any]:
+        row = deliveries.lock(session, number)
+        if row is None:
+            raise ValueError(f"there is no delivery {number}")
+        return {"instances": act(session, row)}
 
-
-def _one(session: Session, number: int, act: Act) -> dict[str, Any]:
-    row = deliveries.lock(session, number)
-    if row is None:
-        return {"id": number, "refused": f"there is no delivery {number}"}
-    try:
-        return {"id": number, "instances": act(session, row), "refused": ""}
-    except ValueError as error:
-        return {"id": number, "refused": str(error)}
+    return each(flow, numbers, one)
 
 
 def _tell(rows: Sequence[dict[str, Any]], what: str, choice: Choice, as_json: bool) -> None:
     """Exit 1 if nothing could be done though something was asked for."""
-    moved = [row for row in rows if not row["refused"]]
-    refused = [{"id": row["id"], "reason": row["refused"]} for row in rows if row["refused"]]
+    moved, refused = parted(rows)
     instances = sum(row["instances"] for row in moved)
     if len(choice.ids) == 1:
         if refused:
@@ -142,7 +134,7 @@ def _tell(rows: Sequence[dict[str, Any]], what: str, choice: Choice, as_json: bo
         print_json({"count": len(moved), "instances": instances, "deliveries": numbers, "refused": refused})
     else:
         print(f"{instances} instances of {len(moved)} deliveries {what}")
-        for each in refused:
-            print(f"  not delivery {each['id']}: {each['reason']}")
+        for left in refused:
+            print(f"  not delivery {left['id']}: {left['reason']}")
     if refused and not moved:
         raise typer.Exit(1)

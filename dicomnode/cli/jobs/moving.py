@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy.orm import Session
 
+from dicomnode.cli.bulk import each, given, parted
 from dicomnode.cli.common import ConfigOption, JsonOption, actor, fail, flow_of, print_json
 from dicomnode.cli.pipelines import params_of
 from dicomnode.db.database import now as database_now
@@ -23,9 +24,6 @@ PipelineOption = Annotated[str, typer.Option("--pipeline", help="All of this pip
 SeriesOption = Annotated[str, typer.Option("--series", help="All of this series (UID).")]
 AllOption = Annotated[bool, typer.Option("--all", help="All of them.")]
 Act = Callable[[Session, Enhancement, datetime], Any]
-
-AT_ONCE = 100
-"""So many jobs change in one transaction: neither workers nor the index should wait for a thousand."""
 
 
 def retry(
@@ -99,41 +97,34 @@ def _chosen(
     possible: Sequence[str],
 ) -> Sequence[int]:
     """The numbers that were given, or those of all jobs that fit and can be moved."""
-    some = bool(states or pipeline or series)
-    if sum((bool(ids), some, everything)) != 1:
-        fail("say which jobs: by their numbers, or by --state, --pipeline and --series, or --all of them")
-    if ids:
-        return sorted(set(ids))
-    if impossible := [state for state in states if state not in possible]:
-        fail(f"nothing can be done to a job that is {impossible[0]}; possible are {', '.join(possible)}")
+    numbers = given(
+        ids or (),
+        states,
+        fitting=bool(states or pipeline or series),
+        everything=everything,
+        which="say which jobs: by their numbers, or by --state, --pipeline and --series, or --all of them",
+        noun="job",
+        possible=possible,
+    )
+    if numbers is not None:
+        return numbers
     with flow.database.read() as session:
         return enhancements.chosen(session, tuple(states) or usual, pipeline, series)
 
 
 def _each(flow: Flow, ids: Sequence[int], act: Act) -> list[dict[str, Any]]:
-    """Do it to each job, or find out why it cannot be done: every one is looked at when its turn comes."""
-    rows = []
-    for start in range(0, len(ids), AT_ONCE):
-        with flow.database.write() as session:
-            now = database_now(session)
-            rows += [_one(session, id, act, now) for id in ids[start : start + AT_ONCE]]
-    return rows
+    def one(session: Session, id: int) -> dict[str, Any]:
+        row = enhancements.find(session, id)
+        if row is None:
+            raise ValueError(f"there is no job {id}")
+        return act(session, row, database_now(session)) or {}
 
-
-def _one(session: Session, id: int, act: Act, now: datetime) -> dict[str, Any]:
-    row = enhancements.find(session, id)
-    if row is None:
-        return {"id": id, "refused": f"there is no job {id}"}
-    try:
-        return {"id": id, "refused": "", **(act(session, row, now) or {})}
-    except ValueError as error:
-        return {"id": id, "refused": str(error)}
+    return each(flow, ids, one)
 
 
 def _tell(rows: Sequence[dict[str, Any]], what: str, as_json: bool, *, one: bool) -> None:
     """Exit 1 if nothing could be done though something was asked for."""
-    moved = [row for row in rows if not row["refused"]]
-    refused = [{"id": row["id"], "reason": row["refused"]} for row in rows if row["refused"]]
+    moved, refused = parted(rows)
     if one and refused:
         fail(refused[0]["reason"])
     if as_json:
@@ -144,7 +135,7 @@ def _tell(rows: Sequence[dict[str, Any]], what: str, as_json: bool, *, one: bool
         print(f"job {rows[0]['id']} is {what}" + (f" to job {rows[0]['to']}" if "to" in rows[0] else ""))
     else:
         print(f"{len(moved)} jobs are {what}")
-        for each in refused:
-            print(f"  not job {each['id']}: {each['reason']}")
+        for left in refused:
+            print(f"  not job {left['id']}: {left['reason']}")
     if refused and not moved:
         raise typer.Exit(1)
