@@ -136,3 +136,26 @@ REQUEST = Machine(
         Arrow("abandoned", "judged", "an operator asked to report again, or the modality asked again"),
     ),
 )
+
+RULE = Machine(
+    "rule",
+    (
+        Arrow("", "draft", "an administrator wrote it; it is replayed and explained, and never acts"),
+        Arrow("draft", "shadow", "published as a shadow: runs last, is measured, sends nothing"),
+        Arrow("shadow", "live", "published after its evidence was seen: acts"),
+        Arrow("draft", "live", "published without having run as a shadow; the replay warns of it"),
+        Arrow("shadow", "draft", "taken back"),
+        Arrow("live", "shadow", "taken back: measured again, sends nothing"),
+        Arrow("live", "draft", "taken back"),
+    ),
+)
+
+REPLAY = Machine(
+    "replay",
+    (
+        Arrow("", "running", "somebody asked what a document would have done; the node goes through the past"),
+        Arrow("running", "done", "every series was looked at; the result is kept, and lets the document be published"),
+        Arrow("running", "stopped", "somebody stopped it"),
+        Arrow("running", "failed", "its node ended, or it met an error; ask again"),
+    ),
+)

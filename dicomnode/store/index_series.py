@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from dicomnode.domain.instance import Receipt
+from dicomnode.domain.search_text import search_text
 from dicomnode.store.index_fields import Fields
 
 
@@ -32,6 +33,9 @@ def study_of(first: Newcomer) -> Mapping[str, Any]:
         "study_date": fields.study_date,
         "description": fields.study_description,
         "first_seen_at": first.at,
+        "search_text": search_text(
+            fields.patient_name, fields.patient_id, fields.accession_number, fields.study_description
+        ),
     }
 
 

@@ -1,5 +1,6 @@
 """The tables. One file for each part of the flow; importing this package declares all of them."""
 
+from dicomnode.db.models.account import Account, ApiToken, SignInAttempt, WebSession
 from dicomnode.db.models.audit import AuditChain, AuditEvent
 from dicomnode.db.models.base import Base
 from dicomnode.db.models.commitment import Commitment, CommitmentReport, CommitmentRequest
@@ -11,10 +12,12 @@ from dicomnode.db.models.outage import Outage
 from dicomnode.db.models.outdated import Outdating, Rejection
 from dicomnode.db.models.received import Association, Container, Instance, InstanceVersion, Manifest
 from dicomnode.db.models.series import Series, SeriesFactsRow, Study
-from dicomnode.db.models.site import RuleDecision, SiteRevision
+from dicomnode.db.models.site import Replay, ReplayChange, RuleDecision, SiteDraft, SiteRevision
 from dicomnode.db.models.work import DerivedSeriesRow, Enhancement, Output
 
 __all__ = [
+    "Account",
+    "ApiToken",
     "Association",
     "AuditChain",
     "AuditEvent",
@@ -40,9 +43,14 @@ __all__ = [
     "Outdating",
     "Output",
     "Rejection",
+    "Replay",
+    "ReplayChange",
     "RuleDecision",
     "Series",
     "SeriesFactsRow",
+    "SignInAttempt",
+    "SiteDraft",
     "SiteRevision",
     "Study",
+    "WebSession",
 ]

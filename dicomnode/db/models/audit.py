@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey
+from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dicomnode.db.models.base import Base
@@ -14,12 +14,13 @@ class AuditEvent(Base):
     """One event, written in the transaction of the change it tells of, and never updated."""
 
     __tablename__ = "audit_event"
+    __table_args__ = (Index("ix_audit_event_kind_id", "kind", "id"), Index("ix_audit_event_actor_id", "actor", "id"))
 
     id: Mapped[int] = mapped_column(Identity, primary_key=True)
     at: Mapped[datetime] = mapped_column(index=True)
     node: Mapped[str]
     actor: Mapped[str]
-    kind: Mapped[str] = mapped_column(index=True)
+    kind: Mapped[str]
     outcome: Mapped[str]
     study_uid: Mapped[str | None] = mapped_column(index=True)
     series_uid: Mapped[str | None] = mapped_column(index=True)

@@ -21,6 +21,8 @@ class Study(Base):
     study_date: Mapped[str]
     description: Mapped[str]
     first_seen_at: Mapped[datetime]
+    search_text: Mapped[str] = mapped_column(default="")
+    """What people look for, folded (`domain.search_text`): names in every script, patient ID, accession number."""
 
 
 class Series(Base):
@@ -69,3 +71,5 @@ class SeriesFactsRow(Base):
     reason: Mapped[str]
     instance_count: Mapped[int]
     facts: Mapped[dict[str, Any]]
+    circumstances: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """What else the decision rested on at that moment and the facts do not hold: `flow.deciding.Circumstances`."""

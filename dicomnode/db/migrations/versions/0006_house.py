@@ -1,0 +1,165 @@
+"""The administrator's house: accounts, the draft and its replays, text to search by, indexes of long lists."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from dicomnode.db.types import Document, Identity
+from dicomnode.domain.search_text import search_text
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+_AT_ONCE = 1000
+
+
+def upgrade() -> None:
+    _accounts()
+    _site()
+    _lists()
+
+
+def _accounts() -> None:
+    op.create_table(
+        "account",
+        sa.Column("id", Identity, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("folded_name", sa.Text(), nullable=False),
+        sa.Column("display_name", sa.Text(), nullable=False),
+        sa.Column("roles", Document, nullable=False),
+        sa.Column("password_hash", sa.Text(), nullable=False),
+        sa.Column("issuer", sa.Text(), nullable=True),
+        sa.Column("subject", sa.Text(), nullable=True),
+        sa.Column("failures", sa.BigInteger(), nullable=False),
+        sa.Column("locked_until", sa.DateTime(), nullable=True),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.Column("signed_in_at", sa.DateTime(), nullable=True),
+        sa.Column("disabled_at", sa.DateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_account")),
+        sa.UniqueConstraint("folded_name", name=op.f("uq_account_folded_name")),
+        sa.UniqueConstraint("issuer", "subject", name=op.f("uq_account_issuer_subject")),
+    )
+    op.create_table(
+        "web_session",
+        sa.Column("secret_sha256", sa.Text(), nullable=False),
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.Column("seen_at", sa.DateTime(), nullable=False),
+        sa.Column("ends_at", sa.DateTime(), nullable=False),
+        sa.Column("ended_at", sa.DateTime(), nullable=True),
+        sa.Column("names_until", sa.DateTime(), nullable=True),
+        sa.Column("peer", sa.Text(), nullable=False),
+        sa.Column("browser", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_web_session_account_id_account")),
+        sa.PrimaryKeyConstraint("secret_sha256", name=op.f("pk_web_session")),
+    )
+    op.create_index(op.f("ix_web_session_account_id"), "web_session", ["account_id"])
+    op.create_index(op.f("ix_web_session_ends_at"), "web_session", ["ends_at"])
+    op.create_table(
+        "api_token",
+        sa.Column("id", Identity, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("secret_sha256", sa.Text(), nullable=False),
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("roles", Document, nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.Column("used_at", sa.DateTime(), nullable=True),
+        sa.Column("ends_at", sa.DateTime(), nullable=True),
+        sa.Column("revoked_at", sa.DateTime(), nullable=True),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_api_token_account_id_account")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_api_token")),
+        sa.UniqueConstraint("secret_sha256", name=op.f("uq_api_token_secret_sha256")),
+    )
+    op.create_index(op.f("ix_api_token_account_id"), "api_token", ["account_id"])
+    op.create_table(
+        "sign_in_attempt",
+        sa.Column("state_sha256", sa.Text(), nullable=False),
+        sa.Column("nonce", sa.Text(), nullable=False),
+        sa.Column("code_verifier", sa.Text(), nullable=False),
+        sa.Column("return_to", sa.Text(), nullable=False),
+        sa.Column("ends_at", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("state_sha256", name=op.f("pk_sign_in_attempt")),
+    )
+    op.create_index("ix_sign_in_attempt_ends", "sign_in_attempt", ["ends_at"])
+
+
+def _site() -> None:
+    with op.batch_alter_table("site_revision", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("origin", sa.Text(), nullable=False, server_default="import"))
+        batch_op.add_column(sa.Column("replay_id", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("restores", sa.BigInteger(), nullable=True))
+    op.create_table(
+        "site_draft",
+        sa.Column("id", Identity, nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("base", sa.BigInteger(), nullable=False),
+        sa.Column("document", Document, nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("author", sa.Text(), nullable=False),
+        sa.Column("changed_at", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_site_draft")),
+    )
+    op.create_table(
+        "replay",
+        sa.Column("id", Identity, nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("base", sa.BigInteger(), nullable=False),
+        sa.Column("document", Document, nullable=False),
+        sa.Column("since", sa.DateTime(), nullable=False),
+        sa.Column("until", sa.DateTime(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("total", sa.BigInteger(), nullable=False),
+        sa.Column("done", sa.BigInteger(), nullable=False),
+        sa.Column("changed", sa.BigInteger(), nullable=False),
+        sa.Column("result", Document, nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("author", sa.Text(), nullable=False),
+        sa.Column("node", sa.Text(), nullable=False),
+        sa.Column("started_at", sa.DateTime(), nullable=False),
+        sa.Column("finished_at", sa.DateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_replay")),
+    )
+    op.create_index("ix_replay_digest", "replay", ["digest", "base"])
+    op.create_table(
+        "replay_change",
+        sa.Column("id", Identity, nullable=False),
+        sa.Column("replay_id", sa.BigInteger(), nullable=False),
+        sa.Column("series_uid", sa.Text(), nullable=False),
+        sa.Column("generation", sa.BigInteger(), nullable=False),
+        sa.Column("rule", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("before", Document, nullable=False),
+        sa.Column("after", Document, nullable=False),
+        sa.ForeignKeyConstraint(["replay_id"], ["replay.id"], name=op.f("fk_replay_change_replay_id_replay")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_replay_change")),
+    )
+    op.create_index("ix_replay_change_rule", "replay_change", ["replay_id", "rule", "kind", "id"])
+    op.create_index("ix_rule_decision_rule", "rule_decision", ["rule", "rule_state", "matched", "id"])
+    with op.batch_alter_table("series_facts", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("circumstances", Document, nullable=False, server_default="{}"))
+
+
+def _lists() -> None:
+    with op.batch_alter_table("study", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("search_text", sa.Text(), nullable=False, server_default=""))
+    _fill_search_text()
+    op.create_index("ix_audit_event_kind_id", "audit_event", ["kind", "id"])
+    op.create_index("ix_audit_event_actor_id", "audit_event", ["actor", "id"])
+    op.drop_index(op.f("ix_audit_event_kind"), table_name="audit_event")
+
+
+def _fill_search_text() -> None:
+    """Folding is nothing that SQL can do; a hospital has hundreds of thousands of studies, not hundreds of millions."""
+    connection = op.get_bind()
+    names = ("uid", "patient_name", "patient_id", "accession_number", "description")
+    study = sa.table("study", *(sa.column(name, sa.Text()) for name in (*names, "search_text")))
+    last = ""
+    while True:
+        query = sa.select(*(study.c[name] for name in names)).where(study.c.uid > last)
+        rows = connection.execute(query.order_by(study.c.uid).limit(_AT_ONCE)).all()
+        if not rows:
+            return
+        last = rows[-1].uid
+        statement = study.update().where(study.c.uid == sa.bindparam("key")).values(search_text=sa.bindparam("text"))
+        connection.execute(statement, [{"key": row.uid, "text": search_text(*row[1:])} for row in rows])

@@ -1,0 +1,50 @@
+"""Pages as HTML: one Jinja environment, everything escaped, one base template."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from dicomnode import __version__
+from dicomnode.desk.person import Person
+from dicomnode.domain.roles import Permission
+
+FOLDER = Path(__file__).parent
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(FOLDER / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def page(request: Request, template: str, person: Person | None, status: int = 200, **context: Any) -> Response:
+    """A page (or a part of one, for htmx) from `templates/<template>`, which sees `person`, `may` and `context`."""
+    html = _ENVIRONMENT.get_template(template).render(
+        request=request, person=person, may=_may(person), version=__version__, **context
+    )
+    return HTMLResponse(html, status_code=status)
+
+
+def is_part(request: Request) -> bool:
+    """Whether htmx asks for a part of the page alone."""
+    return request.headers.get("HX-Request") == "true" and request.headers.get("HX-Boosted") != "true"
+
+
+def _may(person: Person | None) -> Any:
+    def may(permission: str) -> bool:
+        return person is not None and person.may(Permission(permission))
+
+    return may
+
+
+def clock_time(instant: datetime | None) -> str:
+    """In the node's own time zone, to the second; empty for none."""
+    return "" if instant is None else instant.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+_ENVIRONMENT.filters["clock_time"] = clock_time
