@@ -14,6 +14,7 @@ from rich.table import Table
 
 from dicomnode.app import build_flow
 from dicomnode.db import migrate
+from dicomnode.desk.person import Person
 from dicomnode.flow import Flow
 from dicomnode.observe import configure_logging
 from dicomnode.settings import Settings, load_settings
@@ -55,6 +56,11 @@ def actor() -> str:
         return f"{getpass.getuser()} (command line)"
     except (KeyError, OSError):
         return "command line"
+
+
+def who() -> Person:
+    """Who types, as the desk knows people: whoever has the machine may do everything."""
+    return Person(actor(), (), "command line")
 
 
 def plain(value: Any) -> Any:
