@@ -21,8 +21,8 @@ from dicomnode.settings.node import (
     LogSettings,
     NodeSettings,
     StoreSettings,
-    WebSettings,
 )
+from dicomnode.settings.web import OidcSettings, WebSettings
 from dicomnode.settings.work import CompletionSettings, DeliverySettings, EngineSettings, PipelineSettings
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "EngineSettings",
     "LogSettings",
     "NodeSettings",
+    "OidcSettings",
     "PeerSettings",
     "PipelineSettings",
     "Settings",
@@ -141,13 +142,14 @@ def _resolve(settings: Settings, base: Path) -> Settings:
             "database": settings.database.model_copy(update={"url": url.render_as_string(hide_password=False)}),
             "store": settings.store.model_copy(update={"root": base / settings.store.root}),
             "pipelines": settings.pipelines.model_copy(update={"path": base / settings.pipelines.path}),
+            "web": settings.web.model_copy(update={"oidc": _based(settings.web.oidc, base)}),
         }
     )
 
 
-def _based(files: TlsPortSettings | TlsIdentitySettings | None, base: Path) -> BaseModel | None:
+def _based(files: BaseModel | None, base: Path) -> BaseModel | None:
     """The same with absolute paths."""
     if files is None:
         return None
-    paths = {name: getattr(files, name) for name in ("ca", "cert", "key")}
+    paths = {name: getattr(files, name, None) for name in ("ca", "cert", "key", "client_secret_file")}
     return files.model_copy(update={name: base / path for name, path in paths.items() if path is not None})

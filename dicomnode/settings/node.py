@@ -1,4 +1,4 @@
-"""Settings of the node itself: its name, database, store, web, audit and log."""
+"""Settings of the node itself: its name, database, store, audit and log."""
 
 import platform
 import re
@@ -51,13 +51,6 @@ class StoreSettings(Section):
         if 0 < self.keep_free_gb <= self.min_free_gb:
             raise ValueError("keep_free_gb must be above min_free_gb: below that nothing is received any more")
         return self
-
-
-class WebSettings(Section):
-    """The HTTP listener."""
-
-    host: str = "127.0.0.1"
-    port: int = Field(8080, ge=1, le=65535)
 
 
 class AuditSettings(Section):
