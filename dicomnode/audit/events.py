@@ -37,6 +37,8 @@ KINDS: Mapping[str, str] = {
     "series.kept": "an operator told retention to leave a series alone",
     "series.released": "an operator left a series to retention again, its conflicts included",
     "series.exported": "a series was written to files",
+    "series.told_complete": "somebody said that a series is complete, without waiting for evidence",
+    "series.run": "somebody had a pipeline run on a series by hand; detail says which, and where it goes",
     "store.repaired": "the doctor repaired what disk and index disagreed on; detail counts it",
     "rule.decided": "what the rules decided for a generation, and why",
     "enhancement.created": "work was entered into the ledger",
@@ -82,6 +84,10 @@ KINDS: Mapping[str, str] = {
     "commitment.abandoned": "a modality could not be told; an operator can report again",
     "commitment.reopened": "a modality or an operator asked for an answer once more",
     "site.imported": "a new revision of destinations and rules is in force",
+    "patient.names_shown": "somebody had patients' names shown in their session",
+    "patient.names_hidden": "somebody had them hidden again before their time was over",
+    "patient.viewed": "somebody saw names or identifiers of patients, or looked for them; detail says by which filters",
+    "image.viewed": "somebody looked at the pictures of a series",
     "audit.exported": "the audit log was exported",
 }
 """Every kind of event, in words. `record` refuses others, so the list stays complete."""

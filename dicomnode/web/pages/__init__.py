@@ -2,4 +2,6 @@
 
 from fastapi import APIRouter
 
-ROUTERS: tuple[APIRouter, ...] = ()
+from dicomnode.web.pages import names
+
+ROUTERS: tuple[APIRouter, ...] = (names.router,)
