@@ -92,6 +92,8 @@ class WebSettings(Section):
     hide_patient_names: bool = True
     """Names and identifiers of patients are shown when asked for only, for `reveal_minutes`, and the audit tells."""
     reveal_minutes: int = Field(15, ge=1)
+    silence_hours: float = Field(4.0, ge=0, le=24)
+    """A sender from which nothing came for so long, at an hour when it usually sends, is named on Today. 0: never."""
     destination_networks: tuple[str, ...] = PRIVATE_NETWORKS
     """Where a destination that is edited in the browser may lie: addresses and ranges of them."""
     oidc: OidcSettings | None = None

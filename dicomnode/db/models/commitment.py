@@ -10,6 +10,7 @@ from dicomnode.db.models.base import Base
 from dicomnode.db.types import Identity
 
 _ARRIVING = text("arrived_at IS NULL")
+_ABANDONED = text("state = 'abandoned'")
 
 
 class Commitment(Base):
@@ -61,6 +62,7 @@ class CommitmentRequest(Base):
         UniqueConstraint("calling_aet", "transaction_uid", "ordinal"),
         Index("ix_commitment_request_due", "due_at"),
         Index("ix_commitment_request_arriving", "received_at", sqlite_where=_ARRIVING, postgresql_where=_ARRIVING),
+        Index("ix_commitment_request_abandoned", "id", sqlite_where=_ABANDONED, postgresql_where=_ABANDONED),
     )
 
     id: Mapped[int] = mapped_column(Identity, primary_key=True)

@@ -3,12 +3,14 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dicomnode.db.models.base import Base
 from dicomnode.db.models.stored import Stored
 from dicomnode.db.types import Identity
+
+_QUARANTINED = text("kind = 'conflict' AND settled_at IS NULL")
 
 
 class Association(Base):
@@ -64,7 +66,10 @@ class InstanceVersion(Stored, Base):
     """Other bytes that came under a known UID: a variant, a correction or a conflict (the last one quarantined)."""
 
     __tablename__ = "instance_version"
-    __table_args__ = (UniqueConstraint("sop_uid", "sha256"),)
+    __table_args__ = (
+        UniqueConstraint("sop_uid", "sha256"),
+        Index("ix_instance_version_open", "id", sqlite_where=_QUARANTINED, postgresql_where=_QUARANTINED),
+    )
 
     id: Mapped[int] = mapped_column(Identity, primary_key=True)
     sop_uid: Mapped[str] = mapped_column(ForeignKey("instance.sop_uid"))

@@ -29,7 +29,11 @@ class Series(Base):
     """A series and when it falls due. State and arrows: `domain.states.SERIES`."""
 
     __tablename__ = "series"
-    __table_args__ = (Index("ix_series_retention", "purged_at", "last_arrival_at"),)
+    __table_args__ = (
+        Index("ix_series_retention", "purged_at", "last_arrival_at"),
+        Index("ix_series_arrival", "last_arrival_at", "uid"),
+        Index("ix_series_sender", "calling_aet", "last_arrival_at"),
+    )
 
     uid: Mapped[str] = mapped_column(primary_key=True)
     study_uid: Mapped[str] = mapped_column(ForeignKey("study.uid"), index=True)

@@ -147,6 +147,24 @@ def _lists() -> None:
     op.create_index("ix_audit_event_kind_id", "audit_event", ["kind", "id"])
     op.create_index("ix_audit_event_actor_id", "audit_event", ["actor", "id"])
     op.drop_index(op.f("ix_audit_event_kind"), table_name="audit_event")
+    _of_the_day()
+
+
+def _of_the_day() -> None:
+    """What came, was made and went out since midnight, and what is open, however old."""
+    op.create_index("ix_series_arrival", "series", ["last_arrival_at", "uid"])
+    op.create_index("ix_series_sender", "series", ["calling_aet", "last_arrival_at"])
+    op.create_index("ix_enhancement_created", "enhancement", ["created_at"])
+    op.create_index("ix_enhancement_pipeline", "enhancement", ["pipeline", "id"])
+    _create_partial("ix_enhancement_finished", "enhancement", "finished_at", "finished_at IS NOT NULL")
+    _create_partial("ix_delivery_finished", "delivery", "finished_at", "finished_at IS NOT NULL")
+    _create_partial("ix_commitment_request_abandoned", "commitment_request", "id", "state = 'abandoned'")
+    _create_partial("ix_instance_version_open", "instance_version", "id", "kind = 'conflict' AND settled_at IS NULL")
+
+
+def _create_partial(name: str, table: str, column: str, condition: str) -> None:
+    where = sa.text(condition)
+    op.create_index(name, table, [column], sqlite_where=where, postgresql_where=where)
 
 
 def _fill_search_text() -> None:
