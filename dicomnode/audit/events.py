@@ -88,6 +88,17 @@ KINDS: Mapping[str, str] = {
     "patient.names_hidden": "somebody had them hidden again before their time was over",
     "patient.viewed": "somebody saw names or identifiers of patients, or looked for them; detail says by which filters",
     "image.viewed": "somebody looked at the pictures of a series",
+    "account.added": "an account was made; detail says with which roles",
+    "account.roles": "an account has other roles; detail says which it had",
+    "account.disabled": "an account was shut; its sessions ended and its tokens are dead",
+    "account.enabled": "an account was opened again, and is not locked any more",
+    "account.password": "an account has a new password; its other sessions ended",
+    "account.locked": "too many wrong passwords in a row: for a while the account takes none",
+    "session.began": "somebody signed in; detail says from where and how",
+    "session.refused": "somebody was not let in; detail says from where and why",
+    "session.ended": "somebody signed out, or a session was ended by somebody",
+    "token.made": "somebody made a token for a program; detail says what it may",
+    "token.revoked": "a token does not let anybody in any more",
     "audit.exported": "the audit log was exported",
 }
 """Every kind of event, in words. `record` refuses others, so the list stays complete."""
