@@ -15,12 +15,12 @@ from dicomnode.domain.condition import (
     Operator,
 )
 from dicomnode.domain.facts import AttributeFacts, Scalar, SeriesFacts
+from dicomnode.route.asked import SHOWN_TEXT, asked, shown, subject_of
 from dicomnode.route.compare import Value, satisfies
 from dicomnode.route.vocabulary import facts_name
 
 SHOWN = 8
 """Distinct values an explanation lists; `distinct` says how many there are."""
-SHOWN_TEXT = 120
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,7 @@ def evaluate(when: Condition, facts: SeriesFacts) -> Explanation:
             return Explanation("not", not child.result, sentence, (child,))
         case AttributeCondition(attribute=attribute, private_creator=creator, every=every):
             found = facts.attributes.get(facts_name(attribute, creator))
-            subject = f"{attribute} ({creator})" if creator else attribute
-            return _test("attribute", subject, when.operator, when.expected, found, every)
+            return _test("attribute", subject_of(when), when.operator, when.expected, found, every)
         case FactCondition(fact=fact):
             return _test("fact", fact, when.operator, when.expected, _fact(facts.computed, fact), False)
 
@@ -128,10 +127,10 @@ def _test(
         fulfilled = [seen.satisfies for seen in judged]
         result = bool(judged) and not absent and all(fulfilled) if every else any(fulfilled)
     # What decided comes first: the satisfying values of a true test, the failing ones of a false one.
-    shown = tuple(sorted(judged, key=lambda seen: (seen.satisfies is not result, -seen.count))[:SHOWN])
-    sentence = _sentence(subject, operator, expected, every, shown, len(values), absent)
+    first = tuple(sorted(judged, key=lambda seen: (seen.satisfies is not result, -seen.count))[:SHOWN])
+    sentence = _sentence(subject, operator, expected, every, first, len(values), absent)
     return Explanation(
-        kind, result, sentence, (), subject, operator, expected, every, shown, distinct=len(values), absent=absent
+        kind, result, sentence, (), subject, operator, expected, every, first, distinct=len(values), absent=absent
     )
 
 
@@ -144,52 +143,23 @@ def _group_sentence(kind: str, children: tuple[Explanation, ...]) -> str:
     return _GROUPS[kind].format(total=len(children), true=sum(child.result for child in children))
 
 
-_WORDS: dict[Operator, str] = {
-    "equals": "equals",
-    "not_equals": "does not equal",
-    "in": "is one of",
-    "contains": "contains",
-    "starts_with": "starts with",
-    "ends_with": "ends with",
-    "lt": "is less than",
-    "le": "is at most",
-    "gt": "is greater than",
-    "ge": "is at least",
-    "between": "is between",
-}
-
-
 def _sentence(
     subject: str,
     operator: Operator,
     expected: Expected,
     every: bool,
-    shown: tuple[Seen, ...],
+    seen: tuple[Seen, ...],
     distinct: int,
     absent: int,
 ) -> str:
     """ "SliceThickness is at most 1.5: seen 1.0 (20 instances), 5.0 (1)" """
-    if operator == "exists":
-        asked = f"{subject} {'exists' if expected else 'is absent'}"
-    elif operator == "between" and isinstance(expected, tuple):
-        asked = f"{subject} is between {_shown(expected[0])} and {_shown(expected[1])}"
-    else:
-        wanted = ", ".join(map(_shown, expected)) if isinstance(expected, tuple) else _shown(expected)
-        asked = f"{subject} {_WORDS[operator]} {wanted}"
-    asked += " on every instance" if every else ""
-    if not shown:
-        return f"{asked}: absent"
-    seen = ", ".join(f"{_shown_value(each.value)}" + (f" ({each.count})" if each.count > 1 else "") for each in shown)
-    more = f" and {distinct - len(shown)} more" if distinct > len(shown) else ""
-    return f"{asked}: seen {seen}{more}" + (f", absent in {absent}" if absent else "")
+    question = f"{subject} {asked(operator, expected, every)}"
+    if not seen:
+        return f"{question}: absent"
+    values = ", ".join(_shown_value(each.value) + (f" ({each.count})" if each.count > 1 else "") for each in seen)
+    more = f" and {distinct - len(seen)} more" if distinct > len(seen) else ""
+    return f"{question}: seen {values}{more}" + (f", absent in {absent}" if absent else "")
 
 
 def _shown_value(value: Value) -> str:
-    return "\\".join(str(part) if len(value) > 1 else _shown(part) for part in value)[:SHOWN_TEXT]
-
-
-def _shown(value: Scalar) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    text = str(value)[:SHOWN_TEXT]
-    return f'"{text}"' if isinstance(value, str) and (" " in text or not text) else text
+    return "\\".join(str(part) if len(value) > 1 else shown(part) for part in value)[:SHOWN_TEXT]
