@@ -9,8 +9,10 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dicomnode import __version__
+from dicomnode.desk import switch
 from dicomnode.desk.person import Person
 from dicomnode.domain.roles import Permission
+from dicomnode.web.running import flow_of
 
 FOLDER = Path(__file__).parent
 _ENVIRONMENT = Environment(
@@ -23,9 +25,17 @@ _ENVIRONMENT = Environment(
 
 
 def page(request: Request, template: str, person: Person | None, status: int = 200, **context: Any) -> Response:
-    """A page (or a part of one, for htmx) from `templates/<template>`, which sees `person`, `may` and `context`."""
+    """A page (or a part of one, for htmx) from `templates/<template>`.
+
+    It sees `person`, `may("permission")`, `stopped()` (who stopped enhancing, if anybody did) and `context`.
+    """
     html = _ENVIRONMENT.get_template(template).render(
-        request=request, person=person, may=_may(person), version=__version__, **context
+        request=request,
+        person=person,
+        may=_may(person),
+        stopped=lambda: switch.stopped(flow_of(request)),
+        version=__version__,
+        **context,
     )
     return HTMLResponse(html, status_code=status)
 
