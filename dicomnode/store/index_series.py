@@ -54,4 +54,5 @@ def series_of(first: Newcomer) -> Mapping[str, Any]:
         "generation": 0,
         "last_arrival_at": first.at,
         "derived_by_node": fields.derived_by_node,
+        "search_text": search_text(fields.series_description),
     }

@@ -62,6 +62,8 @@ class Series(Base):
     """The node that took in what came last: it alone may remember how much of the series is here."""
     purged_at: Mapped[datetime | None]
     """When retention gave up its bytes; null again once an instance of it came after that."""
+    search_text: Mapped[str] = mapped_column(default="")
+    """Its description, folded: what people find it by who do not see patients."""
 
 
 class SeriesFactsRow(Base):

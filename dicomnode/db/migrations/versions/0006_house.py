@@ -143,9 +143,14 @@ def _site() -> None:
 def _lists() -> None:
     with op.batch_alter_table("study", schema=None) as batch_op:
         batch_op.add_column(sa.Column("search_text", sa.Text(), nullable=False, server_default=""))
-    _fill_search_text()
-    op.create_index("ix_audit_event_kind_id", "audit_event", ["kind", "id"])
-    op.create_index("ix_audit_event_actor_id", "audit_event", ["actor", "id"])
+    with op.batch_alter_table("series", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("search_text", sa.Text(), nullable=False, server_default=""))
+    _fill_search_text("study", "patient_name", "patient_id", "accession_number", "description")
+    _fill_search_text("series", "description")
+    op.create_index("ix_audit_event_kind_at", "audit_event", ["kind", "at"])
+    op.create_index("ix_audit_event_actor_at", "audit_event", ["actor", "at"])
+    _create_partial("ix_audit_event_outcome_at", "audit_event", ["outcome", "at"], "outcome <> 'success'")
+    _create_partial("ix_audit_event_subject", "audit_event", ["subject"], "subject IS NOT NULL")
     op.drop_index(op.f("ix_audit_event_kind"), table_name="audit_event")
     _of_the_day()
 
@@ -156,28 +161,27 @@ def _of_the_day() -> None:
     op.create_index("ix_series_sender", "series", ["calling_aet", "last_arrival_at"])
     op.create_index("ix_enhancement_created", "enhancement", ["created_at"])
     op.create_index("ix_enhancement_pipeline", "enhancement", ["pipeline", "id"])
-    _create_partial("ix_enhancement_finished", "enhancement", "finished_at", "finished_at IS NOT NULL")
-    _create_partial("ix_delivery_finished", "delivery", "finished_at", "finished_at IS NOT NULL")
-    _create_partial("ix_commitment_request_abandoned", "commitment_request", "id", "state = 'abandoned'")
-    _create_partial("ix_instance_version_open", "instance_version", "id", "kind = 'conflict' AND settled_at IS NULL")
+    _create_partial("ix_enhancement_finished", "enhancement", ["finished_at"], "finished_at IS NOT NULL")
+    _create_partial("ix_delivery_finished", "delivery", ["finished_at"], "finished_at IS NOT NULL")
+    _create_partial("ix_commitment_request_abandoned", "commitment_request", ["id"], "state = 'abandoned'")
+    _create_partial("ix_instance_version_open", "instance_version", ["id"], "kind = 'conflict' AND settled_at IS NULL")
 
 
-def _create_partial(name: str, table: str, column: str, condition: str) -> None:
+def _create_partial(name: str, table: str, columns: list[str], condition: str) -> None:
     where = sa.text(condition)
-    op.create_index(name, table, [column], sqlite_where=where, postgresql_where=where)
+    op.create_index(name, table, columns, sqlite_where=where, postgresql_where=where)
 
 
-def _fill_search_text() -> None:
+def _fill_search_text(name: str, *fields: str) -> None:
     """Folding is nothing that SQL can do; a hospital has hundreds of thousands of studies, not hundreds of millions."""
     connection = op.get_bind()
-    names = ("uid", "patient_name", "patient_id", "accession_number", "description")
-    study = sa.table("study", *(sa.column(name, sa.Text()) for name in (*names, "search_text")))
+    table = sa.table(name, *(sa.column(field, sa.Text()) for field in ("uid", *fields, "search_text")))
     last = ""
     while True:
-        query = sa.select(*(study.c[name] for name in names)).where(study.c.uid > last)
-        rows = connection.execute(query.order_by(study.c.uid).limit(_AT_ONCE)).all()
+        query = sa.select(*(table.c[field] for field in ("uid", *fields))).where(table.c.uid > last)
+        rows = connection.execute(query.order_by(table.c.uid).limit(_AT_ONCE)).all()
         if not rows:
             return
         last = rows[-1].uid
-        statement = study.update().where(study.c.uid == sa.bindparam("key")).values(search_text=sa.bindparam("text"))
+        statement = table.update().where(table.c.uid == sa.bindparam("key")).values(search_text=sa.bindparam("text"))
         connection.execute(statement, [{"key": row.uid, "text": search_text(*row[1:])} for row in rows])
