@@ -3,18 +3,27 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dicomnode.db.models.base import Base
 from dicomnode.db.types import Identity
+
+UNUSUAL = text("outcome <> 'success'")
+"""What the index of outcomes holds: most events are a success, and an index that nobody needs costs each of them."""
+_HAS_SUBJECT = text("subject IS NOT NULL")
 
 
 class AuditEvent(Base):
     """One event, written in the transaction of the change it tells of, and never updated."""
 
     __tablename__ = "audit_event"
-    __table_args__ = (Index("ix_audit_event_kind_id", "kind", "id"), Index("ix_audit_event_actor_id", "actor", "id"))
+    __table_args__ = (
+        Index("ix_audit_event_kind_at", "kind", "at"),
+        Index("ix_audit_event_actor_at", "actor", "at"),
+        Index("ix_audit_event_outcome_at", "outcome", "at", sqlite_where=UNUSUAL, postgresql_where=UNUSUAL),
+        Index("ix_audit_event_subject", "subject", sqlite_where=_HAS_SUBJECT, postgresql_where=_HAS_SUBJECT),
+    )
 
     id: Mapped[int] = mapped_column(Identity, primary_key=True)
     at: Mapped[datetime] = mapped_column(index=True)

@@ -14,5 +14,10 @@ _LOOKED_BACK = 50
 
 def recent(session: Session, actor: str, kind: str, subject: str, since: datetime) -> Sequence[AuditEvent]:
     """Events of this kind and subject among the last few of `actor`, the newest first."""
-    query = select(AuditEvent).where(AuditEvent.actor == actor).order_by(AuditEvent.id.desc()).limit(_LOOKED_BACK)
+    query = (
+        select(AuditEvent)
+        .where(AuditEvent.actor == actor)
+        .order_by(AuditEvent.at.desc(), AuditEvent.id.desc())
+        .limit(_LOOKED_BACK)
+    )
     return [row for row in session.scalars(query) if row.at >= since and (row.kind, row.subject) == (kind, subject)]
