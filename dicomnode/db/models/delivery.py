@@ -24,6 +24,7 @@ class Delivery(Base):
         _where("state = 'sending'", "ix_delivery_sending", "lease_until"),
         _where("confirm_at IS NOT NULL", "ix_delivery_confirm", "confirm_at"),
         _where("finished_at IS NOT NULL", "ix_delivery_finished", "finished_at"),
+        _where("state = 'failed'", "ix_delivery_failed", "id"),
     )
 
     id: Mapped[int] = mapped_column(Identity, primary_key=True)
