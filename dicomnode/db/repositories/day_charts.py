@@ -40,7 +40,7 @@ def ways(session: Session, since: datetime, limit: int) -> Sequence[tuple[dateti
         .order_by(Delivery.finished_at.desc())
         .limit(limit)
     )
-    return [(row[0], (row[0] - row[1]).total_seconds()) for row in session.execute(query)]
+    return [(at, (at - last).total_seconds()) for at, last in session.execute(query) if at is not None]
 
 
 def _by_minute(session: Session, column: InstrumentedAttribute[Any], where: ColumnElement[bool]) -> dict[datetime, int]:

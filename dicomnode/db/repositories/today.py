@@ -49,7 +49,7 @@ class Sent(NamedTuple):
     destination: str
     derived: bool
     state: str
-    count: int
+    deliveries: int
 
 
 _JOB = select(
@@ -71,7 +71,7 @@ def arrivals(session: Session, since: datetime, limit: int) -> Sequence[Arrival]
     columns = [*(getattr(Series, name) for name in Arrival._fields[:-1]), Study.patient_name]
     query = select(*columns).join(Study, Study.uid == Series.study_uid).where(Series.last_arrival_at >= since)
     order = (Series.last_arrival_at.desc(), Series.uid.desc())
-    return [Arrival(*row) for row in session.execute(query.order_by(*order).limit(limit))]
+    return [Arrival._make(row) for row in session.execute(query.order_by(*order).limit(limit))]
 
 
 def arrived(session: Session, since: datetime) -> int:
@@ -88,13 +88,13 @@ def instance_counts(session: Session, series_uids: Sequence[str]) -> dict[str, i
 def work_of(session: Session, series_uids: Sequence[str]) -> Sequence[Job]:
     """All work on these series, the oldest first."""
     query = _JOB.where(Enhancement.series_uid.in_(series_uids)).order_by(Enhancement.id)
-    return [Job(*row) for row in session.execute(query)]
+    return [Job._make(row) for row in session.execute(query)]
 
 
 def running(session: Session, limit: int) -> Sequence[Job]:
     """What workers are doing now, the longest first."""
     query = _JOB.where(_RUNNING).order_by(Enhancement.started_at, Enhancement.id).limit(limit)
-    return [Job(*row) for row in session.execute(query)]
+    return [Job._make(row) for row in session.execute(query)]
 
 
 def ended(session: Session, since: datetime) -> dict[str, int]:
@@ -107,7 +107,7 @@ def ended(session: Session, since: datetime) -> dict[str, int]:
 def ended_as(session: Session, state: str, since: datetime, limit: int) -> Sequence[Job]:
     """Jobs that ended in this state since then, the newest first."""
     query = _JOB.where(Enhancement.finished_at >= since, Enhancement.state == state)
-    return [Job(*row) for row in session.execute(query.order_by(Enhancement.finished_at.desc()).limit(limit))]
+    return [Job._make(row) for row in session.execute(query.order_by(Enhancement.finished_at.desc()).limit(limit))]
 
 
 def open_jobs(session: Session) -> dict[str, int]:

@@ -163,7 +163,7 @@ def _of_the_day() -> None:
     op.create_index("ix_enhancement_pipeline", "enhancement", ["pipeline", "id"])
     _create_partial("ix_enhancement_finished", "enhancement", ["finished_at"], "finished_at IS NOT NULL")
     _create_partial("ix_delivery_finished", "delivery", ["finished_at"], "finished_at IS NOT NULL")
-    _create_partial("ix_delivery_failed", "delivery", "id", "state = 'failed'")
+    _create_partial("ix_delivery_failed", "delivery", ["id"], "state = 'failed'")
     _create_partial("ix_commitment_request_abandoned", "commitment_request", ["id"], "state = 'abandoned'")
     _create_partial("ix_instance_version_open", "instance_version", ["id"], "kind = 'conflict' AND settled_at IS NULL")
 
