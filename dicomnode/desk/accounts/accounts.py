@@ -1,0 +1,181 @@
+"""Accounts: who may come in, and as what."""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from dicomnode.audit.events import record
+from dicomnode.db.database import now as database_now
+from dicomnode.db.models import Account
+from dicomnode.db.repositories import accounts as rows
+from dicomnode.desk.accounts import passwords, sessions
+from dicomnode.desk.accounts.names import checked, folded
+from dicomnode.desk.accounts.sessions import Visit
+from dicomnode.desk.accounts.throttle import Throttle
+from dicomnode.desk.person import Person
+from dicomnode.desk.refused import Refused
+from dicomnode.domain.roles import Role
+from dicomnode.flow import Flow
+
+
+def checked_roles(roles: Iterable[str]) -> list[str]:
+    """These roles, each once, in the order of `Role`. Raises Refused for none and for what is no role."""
+    wanted = set(roles)
+    if unknown := wanted - set(Role):
+        raise Refused(f"there is no role {', '.join(sorted(unknown))}; there are {', '.join(Role)}")
+    if not wanted:
+        raise Refused(f"an account has at least one role: {', '.join(Role)}")
+    return [role.value for role in Role if role in wanted]
+
+
+def add(flow: Flow, person: Person, name: str, roles: Iterable[str], password: str, display_name: str = "") -> Account:
+    """A new account that comes in by its password. Raises Refused."""
+    name, kept = checked(name), checked_roles(roles)
+    passwords.check(password, name)
+    hashed = passwords.hashed(password)
+    with flow.database.write() as session:
+        account = Account(
+            name=name,
+            folded_name=folded(name),
+            display_name=display_name.strip()[:200],
+            roles=kept,
+            password_hash=hashed,
+            created_at=database_now(session),
+        )
+        enter(session, account)
+        _tell(session, flow, person, account, "added", f"made the account {name}", roles=kept)
+    return account
+
+
+def enter(session: Session, account: Account) -> None:
+    """Insert the row. Raises Refused where the name is taken."""
+    try:
+        with session.begin_nested():
+            session.add(account)
+            session.flush()
+    except IntegrityError:
+        raise Refused(f"there is an account {account.name} already", "conflict") from None
+
+
+def listing(flow: Flow, after: str = "", limit: int = 200) -> Sequence[Account]:
+    """In the order of their names regardless of case, from behind `after` (a folded name)."""
+    with flow.database.read() as session:
+        return rows.listing(session, after, limit)
+
+
+def of_id(flow: Flow, account_id: int) -> Account:
+    """Raises Refused for none."""
+    with flow.database.read() as session:
+        return _found(session.get(Account, account_id))
+
+
+def named(flow: Flow, name: str) -> Account:
+    """Raises Refused for none."""
+    with flow.database.read() as session:
+        return _found(rows.named(session, folded(name)), name)
+
+
+def has_administrator(flow: Flow) -> bool:
+    """Whether anybody can come in who may do everything."""
+    with flow.database.read() as session:
+        return any(Role.ADMIN in account.roles for account in rows.enabled(session))
+
+
+def set_roles(flow: Flow, person: Person, account_id: int, roles: Iterable[str]) -> None:
+    """From its next request on this person may what these roles permit. Raises Refused."""
+    kept = checked_roles(roles)
+    with flow.database.write() as session:
+        account = _alone(session, account_id, keeps_admin=Role.ADMIN in kept)
+        if account.issuer is not None:
+            raise Refused(f"the roles of {account.name} come from groups of the sign-in provider: change them there")
+        if account.roles == kept:
+            return
+        before, account.roles = account.roles, kept
+        words = f"gave {account.name} the roles {', '.join(kept)}"
+        _tell(session, flow, person, account, "roles", words, before=before, roles=kept)
+
+
+def disable(flow: Flow, person: Person, account_id: int) -> None:
+    """End every session now; tokens that this person made are dead. Raises Refused for the last administrator."""
+    with flow.database.write() as session:
+        account = _alone(session, account_id, keeps_admin=False)
+        if account.disabled_at is not None:
+            return
+        account.disabled_at = database_now(session)
+        sessions.end_all(session, flow, person, account)
+        _tell(session, flow, person, account, "disabled", f"disabled {account.name}")
+
+
+def enable(flow: Flow, person: Person, account_id: int) -> None:
+    """Open the account again; a lock is gone as well. Raises Refused for no such account."""
+    with flow.database.write() as session:
+        account = _found(session.get(Account, account_id, with_for_update=True))
+        if account.disabled_at is None and account.locked_until is None and not account.failures:
+            return
+        account.disabled_at = account.locked_until = None
+        account.failures = 0
+        _tell(session, flow, person, account, "enabled", f"enabled {account.name}")
+
+
+def set_password(flow: Flow, person: Person, account_id: int, password: str) -> None:
+    """Give somebody a new password: all their sessions end, and a lock is gone. Raises Refused."""
+    account = of_id(flow, account_id)
+    if account.issuer is not None:
+        raise Refused(f"{account.name} comes in by the sign-in provider and has no password here")
+    passwords.check(password, account.name)
+    _store_password(flow, person, account_id, passwords.hashed(password))
+
+
+def change_own_password(
+    flow: Flow, throttle: Throttle, person: Person, current: str, password: str, visit: Visit
+) -> None:
+    """With the present one in hand: `person`'s other sessions end. Raises Refused."""
+    in_person(person, "change a password")
+    account = of_id(flow, person.account_id or 0)
+    if not account.password_hash:
+        raise Refused("you come in by the sign-in provider: your password is there")
+    passwords.check(password, account.name)
+    if throttle.take(visit.address, account.folded_name):
+        raise Refused("too many attempts: try again later", "conflict")
+    if not passwords.matches(account.password_hash, current):
+        raise Refused("the present password is another one")
+    throttle.give_back(visit.address, account.folded_name)
+    _store_password(flow, person, account.id, passwords.hashed(password))
+
+
+def in_person(person: Person, what: str) -> None:
+    """Raises Refused for a token: who finds one must not make more of it than it is."""
+    if person.via == "token":
+        raise Refused(f"a token cannot {what}: sign in", "conflict")
+
+
+def _store_password(flow: Flow, person: Person, account_id: int, password_hash: str) -> None:
+    with flow.database.write() as session:
+        account = _found(session.get(Account, account_id, with_for_update=True))
+        account.password_hash, account.failures, account.locked_until = password_hash, 0, None
+        ended = sessions.end_all(session, flow, person, account, but=person.session)
+        _tell(session, flow, person, account, "password", f"set a new password of {account.name}", sessions_ended=ended)
+
+
+def _alone(session: Session, account_id: int, *, keeps_admin: bool) -> Account:
+    """The account; all are locked, so that two administrators cannot shut each other out at the same moment."""
+    everybody = rows.all_locked(session)
+    account = _found(next((each for each in everybody if each.id == account_id), None))
+    admins = [each for each in everybody if Role.ADMIN in each.roles and each.disabled_at is None]
+    if not keeps_admin and admins == [account]:
+        raise Refused(f"{account.name} is the last administrator: make another one first", "conflict")
+    return account
+
+
+def _found(account: Account | None, name: str = "") -> Account:
+    if account is None:
+        raise Refused(f"there is no account {name}".strip(), "missing")
+    return account
+
+
+def _tell(
+    session: Session, flow: Flow, person: Person, account: Account, what: str, words: str, **detail: object
+) -> None:
+    message, who = f"{person.name} {words}", person.name
+    record(session, f"account.{what}", message, node=flow.node, actor=who, subject=account.name, detail=detail)
