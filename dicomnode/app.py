@@ -32,6 +32,7 @@ from dicomnode.flow import Flow, complete_due, run_job, take_in
 from dicomnode.flow.comparison import same_pixels
 from dicomnode.flow.confirming import Confirmer
 from dicomnode.flow.estates import Estates
+from dicomnode.flow.gathering import Gathered
 from dicomnode.flow.head_start import HeadStart
 from dicomnode.flow.membership import BEATS_PER_LEASE, CannotEnter, Membership, Superseded
 from dicomnode.flow.rejecting import note_outdated
@@ -111,6 +112,7 @@ class Node:
             died=self._receiver_died,
         )
         self._estates = Estates(self.flow, self.membership)
+        self._gathered = Gathered(self.flow)
         self._reap_from = time.monotonic()
         self._indexer = Indexer(
             settings.store.root,
@@ -241,7 +243,8 @@ class Node:
         if (now := stamp(self.settings.pipelines.path)) != self._pipelines:
             self._pipelines, self.flow.registry = now, load_registry(self.settings)
             log.info("pipelines were read again")
-        completed = complete_due(self.flow)
+        completed = complete_due(self.flow, self._gathered)
+        self._gathered.gather()
         with self.flow.database.read() as session:
             overdue = ledger.anything_to_reap(session, self.flow.node, OTHERS_AFTER)
         if overdue and time.monotonic() > self._reap_from:

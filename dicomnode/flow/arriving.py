@@ -3,10 +3,9 @@
 import time
 from collections.abc import Sequence
 
-from pydicom import Dataset
 from sqlalchemy.orm import Session
 
-from dicomnode.complete.facts import Accumulator, instance_facts
+from dicomnode.complete.facts import Accumulator
 from dicomnode.db.repositories import head_starts, instances
 from dicomnode.db.repositories.head_starts import Arrived, Arriving
 from dicomnode.domain.facts import SeriesFacts
@@ -62,7 +61,12 @@ class ArrivingSeries:
             return None
         self._look_at = 2 * len(self.rows)
         for row in list(self.rows.values())[self._counted :]:
-            self._accumulator.merge(self._facts_of(row, self.images[row.sop_uid].header))
+            self._accumulator.add(
+                self.images[row.sop_uid].header,
+                calling_aet=row.calling_aet,
+                called_aet=self._called_aet,
+                transfer_syntax=row.transfer_syntax_uid,
+            )
         self._counted = len(self.rows)
         self.facts = self._accumulator.facts()
         is_ours = series_is_derived_by_dicomnode(self.facts) or instances.gone(session, self.uid)
@@ -70,14 +74,6 @@ class ArrivingSeries:
         for image in self.images.values() if not recipes else ():
             image.forget()
         return recipes
-
-    def _facts_of(self, row: Arrived, header: Dataset) -> SeriesFacts:
-        return instance_facts(
-            header,
-            calling_aet=row.calling_aet,
-            called_aet=self._called_aet,
-            transfer_syntax=row.transfer_syntax_uid,
-        )
 
     def _wanted(self, session: Session) -> Sequence[Recipe]:
         _, site = self.flow.site.get(session)

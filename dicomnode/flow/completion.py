@@ -13,7 +13,8 @@ from dicomnode.db.repositories import series as series_rows
 from dicomnode.domain.facts import SeriesFacts
 from dicomnode.domain.provenance import series_is_derived_by_dicomnode
 from dicomnode.domain.site import Rule
-from dicomnode.flow.context import Flow, facts_of_all, gone_words
+from dicomnode.flow.context import Flow, gone_words
+from dicomnode.flow.gathering import Gathered
 from dicomnode.flow.outputs import plan_outputs
 from dicomnode.flow.overload import overload
 from dicomnode.flow.rejections import refusal
@@ -22,10 +23,11 @@ from dicomnode.observe import COMPLETED
 from dicomnode.route.rules import RuleExplanation, explain_rules
 
 
-def complete_due(flow: Flow) -> int:
+def complete_due(flow: Flow, gathered: Gathered | None = None) -> int:
     """Complete every series whose time has come. Returns how many. One transaction each; safe to run twice at once.
 
-    A series that fails does not hold the others up: its error is raised when they are done.
+    A series that fails does not hold the others up: its error is raised when they are done. `gathered` has the facts of
+    some of them already.
     """
     with flow.database.read() as session:
         now = database_now(session)
@@ -33,7 +35,7 @@ def complete_due(flow: Flow) -> int:
     completed, failures = 0, []
     for row, ground in due:
         try:
-            completed += _complete(flow, row, ground.reason)
+            completed += _complete(flow, row, ground.reason, gathered or Gathered(flow))
         except Exception as error:
             failures.append(error)
     if failures:
@@ -41,11 +43,11 @@ def complete_due(flow: Flow) -> int:
     return completed
 
 
-def _complete(flow: Flow, seen: Series, reason: str) -> bool:
+def _complete(flow: Flow, seen: Series, reason: str, gathered: Gathered) -> bool:
     """Headers are read before the transaction; an instance that arrives meanwhile makes the update a no-op."""
     with flow.database.read() as session:
         rows = instances.of_series(session, seen.uid)
-    facts = facts_of_all(flow, rows, seen)
+    facts = gathered.take(rows, seen)
     with flow.database.write() as session:
         series_rows.lock(session, [seen.uid])  # what another node's index is taking in just now is counted, or waits
         now = database_now(session)

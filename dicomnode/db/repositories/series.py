@@ -46,6 +46,12 @@ def due(session: Session, now: datetime) -> Sequence[Series]:
     return session.scalars(query).all()
 
 
+def due_between(session: Session, since: datetime, until: datetime) -> Sequence[Series]:
+    """Series whose time comes in between, the nearest first."""
+    query = select(Series).where(Series.state == "receiving", Series.due_at > since, Series.due_at <= until)
+    return session.scalars(query.order_by(Series.due_at)).all()
+
+
 def complete(session: Session, uid: str, seen_arrival: datetime, now: datetime) -> int | None:
     """Make the next generation, if nothing arrived since `seen_arrival`. Returns its number, or None: look again."""
     query = update(Series).where(Series.uid == uid, Series.state == "receiving", Series.last_arrival_at == seen_arrival)
