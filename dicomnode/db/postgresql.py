@@ -15,6 +15,8 @@ from sqlalchemy import Engine, event
 from dicomnode.db.patience import Patience
 
 _RV = TypeVar("_RV")
+_SHORT = {"jit": "off"}
+"""Statements of a node take milliseconds; compiling one that the planner takes for dear costs half a second."""
 _PROBES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 """For connections over which nothing is sent: a host that is gone is noticed within half a minute."""
 
@@ -51,11 +53,11 @@ def bound(engine: Engine, patience: Patience) -> None:
         "connect_timeout": max(1, round(patience.connect)),
         "tcp_user_timeout": _milliseconds(patience.answer),
     }
-    limits = {
+    limits: dict[str, Any] = {
         "statement_timeout": _milliseconds(patience.statement),
         "idle_in_transaction_session_timeout": _milliseconds(patience.silent_transaction),
     }
-    options = " ".join(f"-c {name}={value}" for name, value in limits.items())
+    options = " ".join(f"-c {name}={value}" for name, value in (limits | _SHORT).items())
 
     @event.listens_for(engine, "do_connect")
     def connect(dialect: Any, record: Any, args: Any, parameters: dict[str, Any]) -> BoundedConnection:
