@@ -10,19 +10,22 @@ JOBS   ?= 3
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint data train-ct evaluate-ct faults fuzz clean
+.PHONY: help demo serve test lint screenshots data train-ct evaluate-ct faults fuzz frontend clean
 
 help:           ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  make %-13s %s\n", $$1, $$2}'
 
-demo: $(VENV)/run.stamp data/.heldout.stamp  ## a real chest CT: PACS, node, denoised series, story, picture (KEEP=1 leaves it running)
+demo: $(VENV)/run.stamp frontend data/.heldout.stamp  ## a real chest CT: PACS, node, denoised series, story, picture (KEEP=1 leaves it running)
 	@$(BIN)/python -m dicomnode demo $(if $(KEEP),--keep)
 
-serve: $(VENV)/run.stamp  ## run a node with dicomnode.toml, or with defaults
+serve: $(VENV)/run.stamp frontend  ## run a node with dicomnode.toml, or with defaults
 	@$(BIN)/python -m dicomnode serve
 
 test: $(VENV)/dev.stamp data/.heldout.stamp  ## every test, with real peers (Orthanc and DCMTK are installed when root)
-	@. scripts/peers.sh && $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@. scripts/peers.sh && sh scripts/frontend.sh tests && $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+screenshots: $(VENV)/dev.stamp  ## every page of a node with real data, light and dark, to screenshots/
+	@. scripts/peers.sh && sh scripts/frontend.sh tests && PYTHONPATH=tests $(BIN)/python -m support.screenshots screenshots $(ARGS)
 
 lint: $(VENV)/dev.stamp  ## style, types, import directions
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
@@ -45,8 +48,12 @@ faults: $(VENV)/dev.stamp data/.heldout.stamp  ## the fault tests in their long 
 fuzz: $(VENV)/dev.stamp  ## ten minutes of protocol fuzz (DICOMNODE_FUZZ_SEED=... draws other conversations)
 	@. scripts/peers.sh && $(BIN)/python -m pytest -m long tests/faults/test_faults_fuzz.py $(ARGS)
 
+# Does nothing where it is done already; never fails: see what it says.
+frontend:
+	@sh scripts/frontend.sh
+
 clean:          ## remove what was made here, but not the data
-	rm -rf $(VENV) demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) demo-output screenshots dicomnode/web/frontend/node_modules dicomnode/web/static/vendor .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/venv.stamp:
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh scripts/venv.sh

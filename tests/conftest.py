@@ -1,17 +1,18 @@
-"""Fixtures of all tests, and the one way to leave out those that need real peers or PostgreSQL."""
+"""Fixtures of all tests, and the one way to leave out those that need real peers, PostgreSQL or a browser."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.browser import WITHOUT_BROWSER
 from support.databases import new_database, on
 from support.peers import WITHOUT_PEERS, Orthanc
 from support.postgres import WITHOUT_POSTGRES, PostgreSQL
 
 from dicomnode.db.database import Database
 
-LEAVING_OUT = {"peers": WITHOUT_PEERS, "postgres": WITHOUT_POSTGRES}
+LEAVING_OUT = {"peers": WITHOUT_PEERS, "postgres": WITHOUT_POSTGRES, "browser": WITHOUT_BROWSER}
 """The variable that somebody sets to 1 who has none of these, by the marker of the tests that need them."""
 
 _left_out: list[str] = []
@@ -32,7 +33,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if _left_out:
         asked = ", ".join(f"{variable}=1" for variable in LEAVING_OUT.values() if os.environ.get(variable) == "1")
         terminalreporter.write_line(
-            f"{len(_left_out)} tests with real peers (Orthanc, DCMTK, PostgreSQL) left out: {asked}"
+            f"{len(_left_out)} tests with real peers (Orthanc, DCMTK, PostgreSQL, Chromium) left out: {asked}"
         )
 
 
