@@ -20,9 +20,40 @@ def newest_number(session: Session) -> int:
     return session.scalar(select(func.max(SiteRevision.number))) or 0
 
 
-def add(session: Session, document: Mapping[str, Any], author: str, comment: str, at: datetime) -> int:
+def hold(session: Session) -> SiteRevision | None:
+    """The revision in force; nobody puts another one in force until this transaction ends."""
+    while True:
+        query = select(SiteRevision).order_by(SiteRevision.number.desc()).limit(1)
+        row = session.scalar(query.with_for_update(key_share=True))  # who decides by it meanwhile does not wait
+        if row is None or row.number == newest_number(session):
+            return row
+
+
+def revision(session: Session, number: int) -> SiteRevision | None:
+    """One revision."""
+    return session.get(SiteRevision, number)
+
+
+def revisions(session: Session, before: int | None, limit: int) -> Sequence[SiteRevision]:
+    """The newest revisions, or those before a number; the newest first."""
+    query = select(SiteRevision).order_by(SiteRevision.number.desc()).limit(limit)
+    return session.scalars(query if before is None else query.where(SiteRevision.number < before)).all()
+
+
+def add(
+    session: Session,
+    document: Mapping[str, Any],
+    author: str,
+    comment: str,
+    at: datetime,
+    *,
+    origin: str = "import",
+    replay_id: int | None = None,
+    restores: int | None = None,
+) -> int:
     """Add a revision, which is in force from the commit on. Returns its number."""
-    row = SiteRevision(created_at=at, author=author, comment=comment, document=dict(document))
+    row = SiteRevision(created_at=at, author=author, comment=comment, document=dict(document), origin=origin)
+    row.replay_id, row.restores = replay_id, restores
     session.add(row)
     session.flush()
     return row.number

@@ -1,0 +1,1 @@
+"""Rules and destinations at the desk: written as a draft, tried on the past, published, rolled back, explained."""

@@ -1,0 +1,40 @@
+"""A document as this node takes it: validated as a whole, or refused with every finding."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from dicomnode.desk.refused import Refused
+from dicomnode.domain.recipe import canonical_json
+from dicomnode.domain.site import Site
+from dicomnode.flow import Flow
+from dicomnode.route.site_document import SiteRefused, check_site, read_site
+
+
+def validated(flow: Flow, document: Mapping[str, Any] | str, below: str = "") -> Site:
+    """The site of a plain document or a YAML text, held against the pipelines and TLS identities of this node.
+
+    Raises Refused with a problem for each finding. `below`: findings within this place, for instance `rules[2]`, are
+    told relative to it: what is edited alone is refused in its own words.
+    """
+    pipelines, broken, identities = flow.registry.params_models(), flow.registry.broken(), flow.settings.tls
+    try:
+        if isinstance(document, str):
+            return read_site(document, pipelines, broken, identities)
+        return check_site(document, pipelines, broken, identities)
+    except SiteRefused as refused:
+        listed = "\n".join(f"  {problem}" for problem in refused.problems)
+        problems = [problem.to_json() for problem in refused.problems]
+        for problem in problems:
+            problem["path"] = _relative(str(problem["path"]), below)
+        raise Refused(f"the document is refused, nothing was changed:\n{listed}", "invalid", tuple(problems)) from None
+
+
+def digest_of(site: Site) -> str:
+    """SHA-256 (hex) of the document's canonical JSON: two sites with one digest are the same document."""
+    return hashlib.sha256(canonical_json(site.to_document()).encode()).hexdigest()
+
+
+def _relative(path: str, below: str) -> str:
+    inside = bool(below) and (path == below or path.startswith((f"{below}.", f"{below}[")))
+    return path[len(below) :].lstrip(".") if inside else path
