@@ -10,8 +10,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dicomnode import __version__
-from dicomnode.audit import chain
+from dicomnode.audit.anchors import AnchorFile
 from dicomnode.audit.events import record
+from dicomnode.audit.sealer import Sealer
 from dicomnode.complete.facts import instance_facts
 from dicomnode.db import migrate
 from dicomnode.db.database import Database
@@ -23,6 +24,7 @@ from dicomnode.deliver.destination import Destination, Timeouts
 from dicomnode.deliver.dispatcher import Dispatcher
 from dicomnode.deliver.sender import Sender
 from dicomnode.deliver.takeover import release_own
+from dicomnode.desk.live import Live, LoopState, ReceiverState
 from dicomnode.domain.tls import TlsUnusable
 from dicomnode.enhance.decode import Decoder
 from dicomnode.enhance.folder_stamp import stamp
@@ -126,7 +128,8 @@ class Node:
         self._alive_loop = Loop("alive", settings.node.lease_seconds / BEATS_PER_LEASE, self._give_sign_of_life)
         self._index_loop = Loop("index", 0.1, self._index)
         self._sweep_loop = Loop("sweep", 0.1, self._sweep)
-        self._seal_loop = Loop("seal", settings.audit.seal_seconds, self._seal)
+        self._sealer = sealer_of(settings, self.flow.database)
+        self._seal_loop = Loop("seal", settings.audit.seal_seconds, self._sealer.turn)
         self._others = [
             Loop("retention", RETENTION_SECONDS, lambda: retain(self.flow).series > 0),
             Loop("vouch", 1.0, lambda: vouch_due(self.flow)),
@@ -142,6 +145,20 @@ class Node:
     def listening(self) -> bool:
         """Whether every receiving process takes associations."""
         return self._receivers.serving and not self._draining
+
+    def live(self) -> Live:
+        """Its processes and threads at this moment."""
+        loops = (self._alive_loop, self._index_loop, self._sweep_loop, self._seal_loop, *self._others)
+        return Live(
+            listening=self.listening,
+            listens_on=str(self._addresses),
+            receivers=[ReceiverState(number, *state) for number, state in enumerate(self._receivers.states, 1)],
+            loops=[LoopState(loop.name, loop.is_alive(), loop.trouble) for loop in loops],
+            workers=self._workers.names,
+            workers_alive=self._workers.alive(),
+            backlog=self._receivers.backlog.size,
+            refusal=self._receivers.backlog.refusal() or "",
+        )
 
     def start(self) -> None:
         """Migrate, take over what an earlier life left, then listen.
@@ -177,8 +194,8 @@ class Node:
         for loop in (*self._others, self._index_loop, self._sweep_loop):
             loop.stop()
         self._alive_loop.stop()
-        self._last_words()
         self._seal_loop.stop()
+        self._last_words()
         self.decoder.close()
         self.flow.database.close()
         self._lock.release()
@@ -202,7 +219,7 @@ class Node:
             with self.flow.database.write() as session:
                 self._note(session, "node.stopped", "told to stop; drained")
                 self.membership.leave(session)
-            chain.seal(self.flow.database)
+            self._sealer.finish()
         except Exception as error:  # the database may be the reason for stopping; containers keep what it lacks
             log.warning("stopped without the database", error=f"{type(error).__name__}: {error}")
 
@@ -253,9 +270,6 @@ class Node:
             for name in hanging:
                 self._workers.kill(name)
         return bool(completed)
-
-    def _seal(self) -> bool:
-        return chain.seal(self.flow.database) >= chain.BATCH
 
     def _receivers_changed(self) -> None:
         self._receivers.backlog.progressed()
@@ -323,6 +337,13 @@ def build_worker(settings: Settings, device: str, name: str) -> Worker:
 def devices_of(settings: Settings) -> list[str]:
     """The device slots of this node. "auto" is one worker, which takes the first CUDA device or the CPU."""
     return ["auto"] if settings.engine.devices == "auto" else list(settings.engine.devices)
+
+
+def sealer_of(settings: Settings, database: Database) -> Sealer:
+    """Who seals this node's audit log, with its anchors where the settings want them."""
+    folder = settings.audit.folder(settings.store.root)
+    anchors = AnchorFile(folder, settings.node.name) if folder else None
+    return Sealer(database, settings.node.name, anchors, settings.audit.anchor_seconds)
 
 
 def retry_policy(settings: Settings) -> RetryPolicy:

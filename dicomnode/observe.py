@@ -112,6 +112,8 @@ class Loop(threading.Thread):
         self._seconds, self._turn = seconds, turn
         self._bell = threading.Event()
         self._stopping = threading.Event()
+        self.trouble = ""
+        """What the last turn failed with, in one line; empty if it did not."""
 
     def ring(self) -> None:
         """There is something to do."""
@@ -129,7 +131,9 @@ class Loop(threading.Thread):
             try:
                 with TICK_SECONDS.labels(self.name).time():
                     again = self._turn()
+                self.trouble = ""
             except Exception as error:
+                self.trouble = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
                 log.warning("will try again", loop=self.name, error=f"{type(error).__name__}: {error}")
                 again = self._stopping.wait(1.0)
             if not again:

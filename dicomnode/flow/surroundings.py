@@ -27,20 +27,24 @@ _LET_GO_ON = {
 _PATIENCE = Timeouts(connect=5.0, acse=5.0, dimse=5.0)
 
 
-def surroundings(flow: Flow, *, running: bool, site: bool = True, peers: bool = False) -> Iterator[Finding]:
+def surroundings(
+    flow: Flow, *, running: bool, site: bool = True, peers: bool = False, devices: bool = True
+) -> Iterator[Finding]:
     """Findings about everything but the stored instances.
 
     `site`: the database can be asked for destinations and rules. `peers`: ask every enabled destination for a C-ECHO.
+    `devices`: open what the settings name to compute on, which loads torch into this process.
     """
     yield from folder(flow.settings.store)
     yield from _clock(flow)
     yield from _pipelines(flow)
-    yield from _devices(flow)
+    if devices:
+        yield from _devices(flow)
     if running:
         yield from _port(flow.settings.dicom)
     if site:
-        yield from _nodes(flow)
-        yield from _rules(flow)
+        yield from nodes_that_fell_silent(flow)
+        yield from rules_without_pipeline(flow)
         yield from _held(flow)
     if site and peers:
         yield from _destinations(flow)
@@ -87,7 +91,7 @@ def _clock(flow: Flow) -> Iterator[Finding]:
         yield Finding("clock", "database", Severity.WARNING, message, "keep both by NTP: due times are compared")
 
 
-def _nodes(flow: Flow) -> Iterator[Finding]:
+def nodes_that_fell_silent(flow: Flow) -> Iterator[Finding]:
     """Nodes on this database that fell silent; one that said goodbye is none of them."""
     with flow.database.read() as session:
         dead = nodes.dead(session, flow.settings.node.lease_seconds)
@@ -106,7 +110,8 @@ def _pipelines(flow: Flow) -> Iterator[Finding]:
         )
 
 
-def _rules(flow: Flow) -> Iterator[Finding]:
+def rules_without_pipeline(flow: Flow) -> Iterator[Finding]:
+    """Live rules whose pipeline cannot be used: their series get originals alone."""
     with flow.database.read() as session:
         _, site = flow.site.get(session)
     for rule in site.rules:

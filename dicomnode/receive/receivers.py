@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from dicomnode.observe import REGISTRY
-from dicomnode.receive.board import Board
+from dicomnode.receive.board import ENDED, Board, State
 from dicomnode.receive.launch import Launch
 from dicomnode.receive.metrics import ReceiverMetrics
 from dicomnode.receive.ports import Addresses, Ports
@@ -93,6 +93,13 @@ class Receivers:
     def serving(self) -> bool:
         """Whether every process takes associations now."""
         return self._supervisor is not None and self._supervisor.serving
+
+    @property
+    def states(self) -> list[tuple[str, int]]:
+        """What each receiving process says of itself, and how many associations it has open."""
+        rows = self._board.rows()
+        opened = [row.get("opened") - sum(row.get(outcome) for outcome in ENDED) for row in rows]
+        return [(State(row.get("state")).name.lower(), max(0, count)) for row, count in zip(rows, opened, strict=True)]
 
     def trusted(self, container: str) -> bool:
         """Whether a container was written in this run by a process that is alive or ended in order."""

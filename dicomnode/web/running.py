@@ -4,6 +4,7 @@ from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
+from dicomnode.desk.live import Live
 from dicomnode.flow import Flow
 
 
@@ -15,6 +16,9 @@ class Running(Protocol):
     @property
     def listening(self) -> bool:
         """Whether associations are taken."""
+
+    def live(self) -> Live:
+        """Its processes and threads at this moment."""
 
 
 def running_of(request: Request) -> Running:

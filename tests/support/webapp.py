@@ -12,6 +12,7 @@ from dicomnode.app import build_flow
 from dicomnode.db import migrate
 from dicomnode.db.database import now as database_now
 from dicomnode.db.models import Account, WebSession
+from dicomnode.desk.live import Live
 from dicomnode.flow import Flow
 from dicomnode.settings import Settings
 from dicomnode.web.access.identify import COOKIE
@@ -26,6 +27,11 @@ class Headless:
 
     flow: Flow
     listening: bool = True
+    processes: Live | None = None
+
+    def live(self) -> Live:
+        """What `processes` says; without, a node that listens and has no worker."""
+        return self.processes or Live(listening=self.listening)
 
 
 def headless(folder: Path, url: str = "", **sections: object) -> Headless:

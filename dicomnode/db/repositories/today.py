@@ -138,13 +138,14 @@ def waiting(session: Session) -> dict[str, int]:
 
 
 def marks(session: Session) -> tuple[object, ...]:
-    """What differs once anything happened that these pages show: three looks at the end of an index.
+    """What differs once anything happened that these pages show: looks at the ends of two indexes.
 
-    Every change has its audit event; instances that arrive and stages that workers reach have none.
+    Every change has its audit event; instances that arrive have none.
     """
-    stages = select(Enhancement.id, Enhancement.attempt, Enhancement.stage).where(_RUNNING).order_by(Enhancement.id)
-    return (
-        session.scalar(select(func.max(AuditEvent.id))),
-        session.scalar(select(func.max(Series.last_arrival_at))),
-        *(tuple(row) for row in session.execute(stages)),
-    )
+    return session.scalar(select(func.max(AuditEvent.id))), session.scalar(select(func.max(Series.last_arrival_at)))
+
+
+def stages(session: Session) -> Sequence[tuple[int, int, str]]:
+    """(job, attempt, stage) of the jobs that run: what workers reach has no audit event."""
+    query = select(Enhancement.id, Enhancement.attempt, Enhancement.stage).where(_RUNNING).order_by(Enhancement.id)
+    return [(row[0], row[1], row[2]) for row in session.execute(query)]
