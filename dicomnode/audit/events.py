@@ -76,6 +76,7 @@ KINDS: Mapping[str, str] = {
     "destination.up": "it answers again",
     "destination.paused": "an operator lets nothing be sent to it",
     "destination.resumed": "an operator lets it be sent to again",
+    "destination.asked": "somebody had the node ask it in the browser, by C-ECHO or what it takes",
     "availability.noted": "an Instance Availability Notification came",
     "commitment.requested": "a modality asked this node to keep instances for good",
     "commitment.heard": "a report came of what somebody keeps, asked for or not",
@@ -105,7 +106,12 @@ KINDS: Mapping[str, str] = {
     "session.ended": "somebody signed out, or a session was ended by somebody",
     "token.made": "somebody made a token for a program; detail says what it may",
     "token.revoked": "a token does not let anybody in any more",
-    "audit.exported": "the audit log was exported",
+    "audit.viewed": "somebody searched the audit log; detail has the filters",
+    "audit.verified": "the chain and its anchors were checked; detail has the result",
+    "audit.exported": "the audit log was exported; detail has the filters and the count",
+    "audit.contradicted": "the chain is not what an anchor noted of it: verify the log",
+    "settings.changed": "the node started with other settings than the last time; detail names them",
+    "model.imported": "weights were put beside the shipped ones",
 }
 """Every kind of event, in words. `record` refuses others, so the list stays complete."""
 

@@ -3,7 +3,8 @@
 import getpass
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -15,6 +16,7 @@ from rich.table import Table
 from dicomnode.app import build_flow
 from dicomnode.db import migrate
 from dicomnode.desk.person import Person
+from dicomnode.desk.refused import Refused
 from dicomnode.flow import Flow
 from dicomnode.observe import configure_logging
 from dicomnode.settings import Settings, load_settings
@@ -61,6 +63,15 @@ def actor() -> str:
 def who() -> Person:
     """Who types, as the desk knows people: whoever has the machine may do everything."""
     return Person(actor(), (), "command line")
+
+
+@contextmanager
+def in_a_sentence() -> Iterator[None]:
+    """What the desk refuses meanwhile ends the command with the sentence that says why."""
+    try:
+        yield
+    except Refused as refused:
+        raise CommandFailed(str(refused)) from refused
 
 
 def plain(value: Any) -> Any:

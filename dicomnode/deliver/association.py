@@ -12,6 +12,7 @@ the socket, so no response can be lost on our side of it.
 import struct
 import threading
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 from pynetdicom import build_context
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ, A_RELEASE_RP, A_RELEASE_RQ
@@ -41,6 +42,18 @@ _ASSOCIATE_AC, _ASSOCIATE_RJ, _P_DATA_TF, _RELEASE_RQ, _RELEASE_RP, _ABORT = 0x0
 _ABORT_BY_USER = bytes((_ABORT, 0, 0, 0, 0, 4, 0, 0, 0, 0))
 
 
+@dataclass(frozen=True)
+class Answered:
+    """What a peer said of itself in its A-ASSOCIATE-AC (PS3.7 D.3.3.2, PS3.8 D.1); empty where it said nothing.
+
+    `max_pdu` is in bytes, 0: it sets no limit.
+    """
+
+    max_pdu: int = 0
+    implementation_class_uid: str = ""
+    implementation_version: str = ""
+
+
 class Association:
     """An established association. Every method raises AssociationFailed; after that the association is over.
 
@@ -50,7 +63,7 @@ class Association:
 
     def __init__(self, wire: Wire, destination: Destination, timeouts: Timeouts) -> None:
         self._wire, self._destination, self._timeouts = wire, destination, timeouts
-        self._peer_limit = 0
+        self.answered = Answered()
         self._assembly = Assembly()
         self.contexts: dict[Syntax, int] = {}
         self.refused: dict[Syntax, int] = {}
@@ -100,7 +113,7 @@ class Association:
 
     def write(self, context_id: int, command_set: bytes, data_set: DataSet | None) -> None:
         """Send one DIMSE message, a request or a response."""
-        self._wire.write_message(context_id, command_set, data_set, self._peer_limit, self._timeouts.dimse)
+        self._wire.write_message(context_id, command_set, data_set, self.answered.max_pdu, self._timeouts.dimse)
 
     def receive(self, timeout: float) -> Message:
         """The next DIMSE message of the peer; no wait inside it, nor for it, is longer than `timeout` seconds."""
@@ -153,7 +166,7 @@ class Association:
             acceptance.decode(_whole(pdu_type, content))
             answer = acceptance.to_primitive()
             results = {context.context_id: context for context in answer.presentation_context_definition_results_list}
-            self._peer_limit = answer.maximum_length_received or 0
+            self.answered = _answered(answer)
         except Exception as error:  # pynetdicom raises whatever the malformed bytes make it raise
             raise _broken("the answer to the association request is malformed") from error
         if not results:
@@ -194,6 +207,17 @@ def _associate_rq(
     except (TypeError, ValueError) as error:
         reason = f"configuration error: {destination} cannot be asked for an association: {error}"
         raise AssociationFailed(FailureKind.CONFIGURATION, reason, transient=False) from error
+
+
+def _answered(answer: A_ASSOCIATE) -> Answered:
+    """By item: the properties of these names raise where a peer sends an item that is empty."""
+    implementation_class_uid = implementation_version = ""
+    for item in answer.user_information:
+        if isinstance(item, ImplementationClassUIDNotification):
+            implementation_class_uid = str(item.implementation_class_uid or "")
+        elif isinstance(item, ImplementationVersionNameNotification):
+            implementation_version = str(item.implementation_version_name or "")
+    return Answered(answer.maximum_length_received or 0, implementation_class_uid, implementation_version)
 
 
 def _whole(pdu_type: int, content: bytes) -> bytes:

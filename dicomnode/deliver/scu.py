@@ -8,12 +8,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from dicomnode.deliver.association import Association, Syntax
-from dicomnode.deliver.command import c_echo_rq, c_store_rq
+from dicomnode.deliver.command import c_store_rq
 from dicomnode.deliver.content import BUFFER_BYTES, Content, DataSet, InMemory
 from dicomnode.deliver.destination import Destination, Timeouts
 from dicomnode.deliver.outcome import (
     AssociationFailed,
-    FailureKind,
     Outcome,
     Response,
     from_status,
@@ -22,10 +21,9 @@ from dicomnode.deliver.outcome import (
 )
 from dicomnode.deliver.outgoing import NATIVE_SYNTAXES, Outgoing, batches, proposals
 from dicomnode.deliver.transcode import LONGEST, CannotTranscode, Transcode
+from dicomnode.deliver.verification import verify
 
 __all__ = ["Outgoing", "StoreSession", "batches", "echo", "open_association"]
-
-_VERIFICATION: Syntax = ("1.2.840.10008.1.1", "1.2.840.10008.1.2")
 
 
 class StoreSession:
@@ -120,13 +118,4 @@ def open_association(
 
 def echo(destination: Destination, calling_aet: str, *, timeouts: Timeouts = Timeouts()) -> int:
     """C-ECHO: the status of the response, 0x0000 where all is well. Raises AssociationFailed."""
-    association = Association.request(destination, calling_aet, [_VERIFICATION], timeouts, threading.Event())
-    try:
-        if _VERIFICATION not in association.contexts:
-            reason = refused_context(destination.ae_title, *_VERIFICATION, association.refused[_VERIFICATION]).detail
-            raise AssociationFailed(FailureKind.REJECTED, reason, transient=False)
-        status = association.exchange(_VERIFICATION, 1, c_echo_rq(1), None)
-        association.release()
-        return status
-    finally:
-        association.abort()
+    return verify(destination, calling_aet, timeouts=timeouts).status

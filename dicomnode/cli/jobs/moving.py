@@ -1,29 +1,23 @@
 """`jobs retry|cancel|reroute`: one job, several, or all that fit."""
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
-from sqlalchemy.orm import Session
 
-from dicomnode.cli.bulk import each, given, parted
-from dicomnode.cli.common import ConfigOption, JsonOption, actor, fail, flow_of, print_json
+from dicomnode.cli.bulk import end, fail_if_one_is_refused, refused_rows, require_one_way
+from dicomnode.cli.common import ConfigOption, JsonOption, flow_of, in_a_sentence, print_json, who
 from dicomnode.cli.pipelines import params_of
-from dicomnode.db.database import now as database_now
-from dicomnode.db.models import Enhancement
-from dicomnode.db.repositories import enhancements
-from dicomnode.flow import Flow
-from dicomnode.flow.rerouting import REROUTABLE
-from dicomnode.flow.rerouting import reroute as send_elsewhere
-from dicomnode.jobs.operators import CANCELLABLE, RETRIABLE, operator_moves
+from dicomnode.db.repositories.job_list import JobFilter
+from dicomnode.desk import jobs
+from dicomnode.desk.bulk import Result
 
 Ids = Annotated[list[int] | None, typer.Argument(help="Numbers of the jobs.", metavar="ID...")]
 StateOption = Annotated[list[str] | None, typer.Option("--state", help="All of this state; may be repeated.")]
 PipelineOption = Annotated[str, typer.Option("--pipeline", help="All of this pipeline.")]
 SeriesOption = Annotated[str, typer.Option("--series", help="All of this series (UID).")]
 AllOption = Annotated[bool, typer.Option("--all", help="All of them.")]
-Act = Callable[[Session, Enhancement, datetime], Any]
+WHICH = "say which jobs: by their numbers, or by --state, --pipeline and --series, or --all of them"
 
 
 def retry(
@@ -36,13 +30,10 @@ def retry(
     as_json: JsonOption = False,
 ) -> None:
     """Run jobs again that failed; by --state also those that are withheld, expired or cancelled."""
-    flow, by = flow_of(config), actor()
-    chosen = _chosen(flow, ids, state or [], pipeline, series, everything, usual=("failed",), possible=RETRIABLE)
-
-    def act(session: Session, row: Enhancement, now: datetime) -> None:
-        operator_moves(session, row, "ready", by, flow.node, now)
-
-    _tell(_each(flow, chosen, act), "ready", as_json, one=len(ids or []) == 1)
+    flow, which = flow_of(config), _which(ids, state, pipeline, series, everything)
+    with in_a_sentence():
+        result = jobs.retry(flow, who(), which)
+    _tell(result, "ready", ids or (), as_json)
 
 
 def cancel(
@@ -55,13 +46,10 @@ def cancel(
     as_json: JsonOption = False,
 ) -> None:
     """Stop jobs that wait or run: originals only."""
-    flow, by = flow_of(config), actor()
-    chosen = _chosen(flow, ids, state or [], pipeline, series, everything, usual=CANCELLABLE, possible=CANCELLABLE)
-
-    def act(session: Session, row: Enhancement, now: datetime) -> None:
-        operator_moves(session, row, "cancelled", by, flow.node, now)
-
-    _tell(_each(flow, chosen, act), "cancelled", as_json, one=len(ids or []) == 1)
+    flow, which = flow_of(config), _which(ids, state, pipeline, series, everything)
+    with in_a_sentence():
+        result = jobs.cancel(flow, who(), which)
+    _tell(result, "cancelled", ids or (), as_json)
 
 
 def reroute(
@@ -76,66 +64,27 @@ def reroute(
     as_json: JsonOption = False,
 ) -> None:
     """Have another pipeline do jobs that wait; by number or --state also others whose derived series is not out."""
-    flow, by, params = flow_of(config), actor(), params_of(param or [])
-    chosen = _chosen(flow, ids, state or [], pipeline, series, everything, usual=("ready",), possible=REROUTABLE)
-
-    def act(session: Session, row: Enhancement, now: datetime) -> dict[str, Any]:
-        return {"to": send_elsewhere(flow, session, row, to, params, by, now).id}
-
-    _tell(_each(flow, chosen, act), "rerouted", as_json, one=len(ids or []) == 1)
+    flow, params = flow_of(config), params_of(param or [])
+    which = _which(ids, state, pipeline, series, everything)
+    with in_a_sentence():
+        result = jobs.reroute(flow, who(), which, to, params)
+    _tell(result, "rerouted", ids or (), as_json)
 
 
-def _chosen(
-    flow: Flow,
-    ids: Sequence[int] | None,
-    states: Sequence[str],
-    pipeline: str,
-    series: str,
-    everything: bool,
-    *,
-    usual: Sequence[str],
-    possible: Sequence[str],
-) -> Sequence[int]:
-    """The numbers that were given, or those of all jobs that fit and can be moved."""
-    numbers = given(
-        ids or (),
-        states,
-        fitting=bool(states or pipeline or series),
-        everything=everything,
-        which="say which jobs: by their numbers, or by --state, --pipeline and --series, or --all of them",
-        noun="job",
-        possible=possible,
-    )
-    if numbers is not None:
-        return numbers
-    with flow.database.read() as session:
-        return enhancements.chosen(session, tuple(states) or usual, pipeline, series)
+def _which(ids: list[int] | None, states: list[str] | None, pipeline: str, series: str, everything: bool) -> jobs.Which:
+    require_one_way(WHICH, ids or (), (states, pipeline, series), everything)
+    return ids or JobFilter(tuple(states or ()), pipeline, series)
 
 
-def _each(flow: Flow, ids: Sequence[int], act: Act) -> list[dict[str, Any]]:
-    def one(session: Session, id: int) -> dict[str, Any]:
-        row = enhancements.find(session, id)
-        if row is None:
-            raise ValueError(f"there is no job {id}")
-        return act(session, row, database_now(session)) or {}
-
-    return each(flow, ids, one)
-
-
-def _tell(rows: Sequence[dict[str, Any]], what: str, as_json: bool, *, one: bool) -> None:
-    """Exit 1 if nothing could be done though something was asked for."""
-    moved, refused = parted(rows)
-    if one and refused:
-        fail(refused[0]["reason"])
+def _tell(result: Result, what: str, ids: Sequence[int], as_json: bool) -> None:
+    fail_if_one_is_refused(result, ids)
+    moved = list(result.done)
     if as_json:
-        document = {"state": what, "count": len(moved), "jobs": [row["id"] for row in moved], "refused": refused}
-        document |= {"to": {row["id"]: row["to"] for row in moved}} if what == "rerouted" else {}
-        print_json(document | {"id": rows[0]["id"]} if one else document)
-    elif one:
-        print(f"job {rows[0]['id']} is {what}" + (f" to job {rows[0]['to']}" if "to" in rows[0] else ""))
+        document = {"state": what, "count": len(moved), "jobs": moved, "refused": refused_rows(result)}
+        document |= {"to": dict(result.done)} if what == "rerouted" else {}
+        print_json(document | {"id": moved[0]} if len(ids) == 1 else document)
+    elif len(ids) == 1:
+        print(f"job {moved[0]} is {what}" + (f" to job {result.done[moved[0]]}" if what == "rerouted" else ""))
     else:
         print(f"{len(moved)} jobs are {what}")
-        for left in refused:
-            print(f"  not job {left['id']}: {left['reason']}")
-    if refused and not moved:
-        raise typer.Exit(1)
+    end(result, "job", as_json)

@@ -4,10 +4,8 @@ from typing import Annotated
 
 import typer
 
-from dicomnode.cli.common import ConfigOption, JsonOption, actor, flow_of, print_json
-from dicomnode.db.repositories import holds
-from dicomnode.db.repositories.holds import JOBS
-from dicomnode.jobs import switches
+from dicomnode.cli.common import ConfigOption, JsonOption, flow_of, print_json, who
+from dicomnode.desk import jobs
 
 PipelineOption = Annotated[str, typer.Option("--pipeline", help="Of this pipeline alone.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; others will read it.")]
@@ -17,18 +15,12 @@ def pause(
     config: ConfigOption = None, pipeline: PipelineOption = "", reason: ReasonOption = "", as_json: JsonOption = False
 ) -> None:
     """Start nothing more, on any node; what runs goes on."""
-    flow = flow_of(config)
-    with flow.database.write() as session:
-        changed = switches.pause(session, pipeline, actor(), reason, flow.node)
-    _told(pipeline, "paused", changed, as_json)
+    _told(pipeline, "paused", jobs.pause(flow_of(config), who(), pipeline, reason), as_json)
 
 
 def resume(config: ConfigOption = None, pipeline: PipelineOption = "", as_json: JsonOption = False) -> None:
     """Start jobs again."""
-    flow = flow_of(config)
-    with flow.database.write() as session:
-        changed = switches.resume(session, pipeline, actor(), flow.node)
-        still = bool(pipeline) and holds.held(session, JOBS) is not None
+    changed, still = jobs.resume(flow_of(config), who(), pipeline)
     _told(pipeline, "resumed; all jobs are still paused" if still else "resumed", changed, as_json)
 
 

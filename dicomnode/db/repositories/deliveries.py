@@ -1,6 +1,6 @@
 """Deliveries and their instances."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, func, insert, literal_column, select, update
@@ -56,16 +56,6 @@ def lock(session: Session, id: int) -> Delivery | None:
     """The row as it is now, of this transaction until it ends."""
     query = select(Delivery).where(Delivery.id == id)
     return session.scalar(query.with_for_update().execution_options(populate_existing=True))
-
-
-def chosen(session: Session, states: Collection[str], destination: str = "", series_uid: str = "") -> Sequence[int]:
-    """Numbers of the deliveries in these states, to one destination and of one series where those are given."""
-    query = select(Delivery.id).where(Delivery.state.in_(states)).order_by(Delivery.id)
-    if destination:
-        query = query.where(Delivery.destination == destination)
-    if series_uid:
-        query = query.where(Delivery.series_uid == series_uid)
-    return session.scalars(query).all()
 
 
 def by_subject(session: Session, destination: str, subject: str) -> Delivery | None:

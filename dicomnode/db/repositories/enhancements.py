@@ -187,17 +187,6 @@ def listing(session: Session, limit: int, state: str | None = None) -> Sequence[
     return session.scalars(query).all()
 
 
-def chosen(session: Session, states: Sequence[str], pipeline: str = "", series_uid: str = "") -> Sequence[int]:
-    """The numbers of the work in one of these states, of this pipeline and series where they are named."""
-    parts = []
-    for state in states:
-        of_state = {"ready": _READY, "running": _RUNNING}.get(state, (Enhancement.state == state) & _OVER)
-        query = select(Enhancement.id).where(of_state)
-        query = query.where(Enhancement.pipeline == pipeline) if pipeline else query
-        parts.append(query.where(Enhancement.series_uid == series_uid) if series_uid else query)
-    return sorted(id for part in parts for id in session.scalars(part))
-
-
 def derived_series(session: Session, enhancement_id: int) -> DerivedSeriesRow | None:
     return session.get(DerivedSeriesRow, enhancement_id)
 

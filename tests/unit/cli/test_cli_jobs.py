@@ -104,7 +104,7 @@ def test_a_state_to_which_it_cannot_be_done_is_refused(run: Callable[..., Any], 
 def test_many_jobs_are_moved_in_several_transactions(
     database: Database, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dicomnode.cli.bulk.AT_ONCE", 2)
+    monkeypatch.setattr("dicomnode.desk.bulk.AT_ONCE", 2)
     with database.write() as session:
         for number in range(100, 105):
             ledger.enter(session, work(number), "n", NOW)

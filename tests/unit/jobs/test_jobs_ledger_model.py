@@ -13,7 +13,8 @@ from support.ledger import NOW, with_series, work
 
 from dicomnode.db.database import Database
 from dicomnode.db.models import AuditEvent, Enhancement, Hold
-from dicomnode.db.repositories import enhancements, holds
+from dicomnode.db.repositories import enhancements, holds, job_list
+from dicomnode.db.repositories.job_list import JobFilter
 from dicomnode.jobs import ledger, switches
 from dicomnode.jobs.ledger import Claim, EnhancingStopped, RetryPolicy, StaleAttempt
 from dicomnode.jobs.operators import operator_moves
@@ -276,11 +277,14 @@ class LedgerAgainstModel(RuleBasedStateMachine):
         with pytest.raises(ValueError, match="cannot become"):
             self.move(id, wanted)
 
-    @rule(wanted=sampled_from(["ready", "cancelled"]), states=sets(sampled_from(sorted(RETRIABLE | CANCELLABLE))))
+    @rule(
+        wanted=sampled_from(["ready", "cancelled"]),
+        states=sets(sampled_from(sorted(RETRIABLE | CANCELLABLE)), min_size=1),
+    )
     def operator_moves_all(self, wanted: str, states: set[str]) -> None:
         possible = sorted(states & (RETRIABLE if wanted == "ready" else CANCELLABLE))
         with self.database.read() as session:
-            chosen = enhancements.chosen(session, possible, pipeline="p")
+            chosen = job_list.numbers(session, JobFilter(tuple(possible), "p")) if possible else []
         assert chosen == sorted(id for id, job in self.jobs.items() if job.state in possible)
         for id in chosen:
             self.operator_moves(id, wanted)
