@@ -11,13 +11,12 @@ from dicomnode.db.models import Enhancement, RuleDecision, Series
 from dicomnode.db.repositories import instances, outdatings
 from dicomnode.db.repositories import series as series_rows
 from dicomnode.domain.facts import SeriesFacts
-from dicomnode.domain.provenance import series_is_derived_by_dicomnode
 from dicomnode.domain.site import Rule
-from dicomnode.flow.context import Flow, gone_words
+from dicomnode.flow.context import Flow
+from dicomnode.flow.deciding import Circumstances, decide
 from dicomnode.flow.gathering import Gathered
 from dicomnode.flow.outputs import plan_outputs
 from dicomnode.flow.overload import overload
-from dicomnode.flow.rejections import refusal
 from dicomnode.jobs.ledger import PRIORITIES, SHADOW_PRIORITY, Work, enter
 from dicomnode.observe import COMPLETED
 from dicomnode.route.rules import RuleExplanation, explain_rules
@@ -57,7 +56,10 @@ def _complete(flow: Flow, seen: Series, reason: str, gathered: Gathered) -> bool
         if generation is None:
             return False
         instances.join_generation(session, (row.sop_uid for row in rows), generation)
-        series_rows.add_facts(session, seen.uid, generation, facts, reason=reason, count=len(rows), at=now)
+        around = _circumstances(session, seen)
+        series_rows.add_facts(
+            session, seen.uid, generation, facts, around.to_json(), reason=reason, count=len(rows), at=now
+        )
         record(
             session,
             "series.complete",
@@ -67,25 +69,32 @@ def _complete(flow: Flow, seen: Series, reason: str, gathered: Gathered) -> bool
             series_uid=seen.uid,
             detail={"generation": generation, "instances": len(rows), "reason": reason},
         )
-        _route(flow, session, seen, generation, facts, now)
+        _route(flow, session, seen, generation, facts, around, now)
     COMPLETED.inc()
     return True
 
 
-def _route(flow: Flow, session: Session, series: Series, generation: int, facts: SeriesFacts, now: datetime) -> None:
+def _route(
+    flow: Flow,
+    session: Session,
+    series: Series,
+    generation: int,
+    facts: SeriesFacts,
+    circumstances: Circumstances,
+    now: datetime,
+) -> None:
     """Ask every rule; all live ones that match act, and equal work is shared. What each said is kept."""
     revision, site = flow.site.get(session)
     outcomes: dict[str, str] = {}
     for answer in explain_rules(site, facts):
         if answer.rule.enhance is None or answer.rule.state == "draft":
             continue
-        refusal = _refusal(flow, session, series, answer, facts)
-        work = None if refusal else _work(flow, series, generation, answer.rule, now)
+        decided = decide(answer, facts, circumstances, flow.registry)
+        outcome = decided.outcome
+        work = _work(flow, series, generation, answer.rule, now) if decided.acts else None
         if work is not None and (why := overload(flow, session, answer.rule, work)):
-            refusal, work = f"matches, but overloaded: originals only, because {why}", None
+            outcome, work = f"matches, but overloaded: originals only, because {why}", None
         row = enter(session, work, flow.node, now) if work else None
-        words = "matches as a shadow, nothing is sent" if answer.rule.state == "shadow" else "matches"
-        outcome = refusal or f"{words}: {answer.rule.enhance.pipeline}"
         outcomes[answer.rule.name] = outcome
         session.add(_decision(series, generation, revision, answer, outcome, row, now))
         session.flush()
@@ -102,23 +111,9 @@ def _route(flow: Flow, session: Session, series: Series, generation: int, facts:
     )
 
 
-def _refusal(flow: Flow, session: Session, series: Series, answer: RuleExplanation, facts: SeriesFacts) -> str:
-    """Why this rule's answer leads to no work, in words for an administrator; empty when it does."""
-    assert answer.rule.enhance is not None
-    if not answer.matched:
-        return f"does not match: {answer.reason}"
-    if series.derived_by_node or series_is_derived_by_dicomnode(facts):
-        return "matches, but a dicomnode made this series: never enhanced again"
-    if gone := instances.gone(session, series.uid):
-        return f"matches, but the series is not whole: {gone_words(gone)}"
-    if codes := outdatings.rejected(session, series.uid):
-        return f"matches, but {sum(codes.values())} of its instances were rejected: {refusal(codes)}"
-    name = answer.rule.enhance.pipeline
-    entry = flow.registry.get(name)
-    if entry is None or not entry.usable:
-        return f"matches, but pipeline {name} cannot be used: {entry.error if entry else 'it is not installed'}"
-    acceptance = entry.accepts(facts)
-    return "" if acceptance.accepted else f"matches, but {name} declines: {acceptance.reason}"
+def _circumstances(session: Session, series: Series) -> Circumstances:
+    gone, rejected = instances.gone(session, series.uid), outdatings.rejected(session, series.uid)
+    return Circumstances(series.derived_by_node, gone, rejected)
 
 
 def _work(flow: Flow, series: Series, generation: int, rule: Rule, now: datetime) -> Work:

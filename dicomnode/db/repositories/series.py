@@ -71,9 +71,17 @@ def returned(session: Session, row: Series) -> None:
 
 
 def add_facts(
-    session: Session, uid: str, generation: int, facts: SeriesFacts, *, reason: str, count: int, at: datetime
+    session: Session,
+    uid: str,
+    generation: int,
+    facts: SeriesFacts,
+    circumstances: Mapping[str, Any],
+    *,
+    reason: str,
+    count: int,
+    at: datetime,
 ) -> None:
-    """Keep the facts of a generation; they outlive the files."""
+    """Keep the facts of a generation, and the circumstances under which it was decided on; they outlive the files."""
     session.add(
         SeriesFactsRow(
             series_uid=uid,
@@ -82,6 +90,7 @@ def add_facts(
             reason=reason,
             instance_count=count,
             facts=facts.to_json(),
+            circumstances=dict(circumstances),
         )
     )
 

@@ -1,0 +1,120 @@
+"""What one rule's answer leads to, for one generation of a series: the same for completion and for replay.
+
+A pure function of what is known: the rule's answer, the facts, the circumstances and the pipelines. Whether there is
+more work than can be done in time is not part of it (`overload`): that is a matter of the moment.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
+
+from dicomnode.domain.facts import SeriesFacts
+from dicomnode.domain.provenance import series_is_derived_by_dicomnode
+from dicomnode.domain.site import Rule
+from dicomnode.enhance.registry import Registry
+from dicomnode.flow.context import gone_words
+from dicomnode.flow.rejections import refusal
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What a decision rests on beside the facts, as it was when the generation completed.
+
+    `gone`: instances whose bytes are no longer here, by what became of them; `rejected`: instances that somebody
+    rejected, by the code of the title.
+    """
+
+    derived_by_node: bool = False
+    gone: Mapping[str, int] = field(default_factory=dict)
+    rejected: Mapping[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"derived_by_node": self.derived_by_node, "gone": dict(self.gone), "rejected": dict(self.rejected)}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Of an empty document, which generations have that completed before circumstances were kept: none known."""
+        return cls(
+            bool(document.get("derived_by_node")), dict(document.get("gone", {})), dict(document.get("rejected", {}))
+        )
+
+
+class Answer(Protocol):
+    """What a rule says of the facts; `route.rules.RuleExplanation` is one."""
+
+    @property
+    def rule(self) -> Rule: ...
+
+    @property
+    def matched(self) -> bool: ...
+
+    @property
+    def reason(self) -> str:
+        """Why it does not match, where it does not."""
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What follows from a rule that enhances. `refusal`: why a match leads to no work; empty where it does."""
+
+    answer: Answer
+    refusal: str
+
+    @property
+    def rule(self) -> Rule:
+        return self.answer.rule
+
+    @property
+    def acts(self) -> bool:
+        """Whether work is asked for: by a live rule for its destinations, by a shadow to be measured."""
+        return self.answer.matched and not self.refusal and self.rule.state != "draft"
+
+    @property
+    def shadow(self) -> bool:
+        return self.rule.state == "shadow"
+
+    @property
+    def pipeline(self) -> str:
+        return self.rule.enhance.pipeline if self.rule.enhance else ""
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """As the rule gives them; the pipeline has defaults for the others."""
+        return self.rule.enhance.params if self.rule.enhance else {}
+
+    @property
+    def deliver_to(self) -> tuple[str, ...]:
+        """Where the result goes; nowhere while nothing is done, or only measured."""
+        return self.rule.deliver_to if self.acts and not self.shadow else ()
+
+    @property
+    def outcome(self) -> str:
+        """In words for an administrator."""
+        if not self.answer.matched:
+            return f"does not match: {self.answer.reason}"
+        if self.refusal:
+            return f"matches, but {self.refusal}"
+        words = "matches as a shadow, nothing is sent" if self.shadow else "matches"
+        return f"{words}: {self.pipeline}"
+
+
+def decide(answer: Answer, facts: SeriesFacts, circumstances: Circumstances, registry: Registry) -> Decided:
+    """What follows from the answer of a rule that enhances."""
+    assert answer.rule.enhance is not None
+    pipeline = answer.rule.enhance.pipeline
+    return Decided(answer, why_not(pipeline, facts, circumstances, registry) if answer.matched else "")
+
+
+def why_not(pipeline: str, facts: SeriesFacts, circumstances: Circumstances, registry: Registry) -> str:
+    """Why this pipeline does nothing for a series that a rule chose for it; empty if it does."""
+    if circumstances.derived_by_node or series_is_derived_by_dicomnode(facts):
+        return "a dicomnode made this series: never enhanced again"
+    if circumstances.gone:
+        return f"the series is not whole: {gone_words(circumstances.gone)}"
+    if codes := circumstances.rejected:
+        return f"{sum(codes.values())} of its instances were rejected: {refusal(codes)}"
+    entry = registry.get(pipeline)
+    if entry is None or not entry.usable:
+        return f"pipeline {pipeline} cannot be used: {entry.error if entry else 'it is not installed'}"
+    acceptance = entry.accepts(facts)
+    return "" if acceptance.accepted else f"{pipeline} declines: {acceptance.reason}"
