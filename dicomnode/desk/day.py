@@ -7,7 +7,9 @@ from statistics import median
 
 from sqlalchemy.orm import Session
 
+from dicomnode.db.database import now as database_now
 from dicomnode.db.repositories import day_charts, today
+from dicomnode.flow import Flow
 
 STEP = timedelta(minutes=15)
 """Between two points of the queue's chart."""
@@ -23,6 +25,11 @@ class Point:
 
     at: datetime
     value: float | None
+
+    @property
+    def rounded(self) -> float | None:
+        """To a tenth, for reading."""
+        return None if self.value is None else round(self.value, 1)
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,12 @@ def midnight(now: datetime) -> datetime:
     """When the day of `now` began on this machine's wall."""
     begin = now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None, fold=0)
     return begin.astimezone(now.tzinfo)
+
+
+def charts_of(flow: Flow) -> Charts:
+    """The charts of the day so far, in one consistent view. Raises database errors."""
+    with flow.database.read() as session:
+        return charts(session, database_now(session))
 
 
 def charts(session: Session, now: datetime) -> Charts:

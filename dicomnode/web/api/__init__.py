@@ -2,6 +2,6 @@
 
 from fastapi import APIRouter
 
-from dicomnode.web.api import health, schema
+from dicomnode.web.api import accounts, health, me, schema, today
 
-ROUTERS: tuple[APIRouter, ...] = (health.router, schema.router)
+ROUTERS: tuple[APIRouter, ...] = (health.router, schema.router, accounts.router, me.router, today.router)
