@@ -1,13 +1,12 @@
-"""`series list|show|complete|export|keep|release`."""
+"""`series list|show|complete|export|keep|release|run`."""
 
-from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
-from sqlalchemy.orm import Session
 
 from dicomnode.cli.common import (
     ConfigOption,
@@ -16,19 +15,18 @@ from dicomnode.cli.common import (
     actor,
     fail,
     flow_of,
+    in_a_sentence,
     plain,
     print_json,
     print_table,
+    who,
 )
-from dicomnode.complete.schedule import command
-from dicomnode.db.database import now as database_now
-from dicomnode.db.models import Delivery, DerivedSeriesRow, Enhancement, Outdating, RuleDecision, Series, Study
-from dicomnode.db.repositories import audit as audit_rows
-from dicomnode.db.repositories import deliveries, enhancements, instances, outdatings
-from dicomnode.db.repositories import series as series_rows
-from dicomnode.db.repositories import site as site_rows
-from dicomnode.domain.rejection import TITLES
-from dicomnode.flow import Flow, retention
+from dicomnode.cli.pipelines import params_of
+from dicomnode.db.repositories.series_search import Wanted
+from dicomnode.desk.series import acting, finding
+from dicomnode.desk.series.document import document as known_of
+from dicomnode.desk.series.finding import Row
+from dicomnode.flow.asked import Asked
 from dicomnode.flow.export import CannotExport
 from dicomnode.flow.export import export as write_files
 
@@ -45,9 +43,8 @@ def list_(
 ) -> None:
     """The series that arrived, the newest first."""
     flow = flow_of(config)
-    with flow.database.read() as session:
-        rows = [_row(*found) for found in series_rows.listing(session, limit, study)]
-    columns = ("uid", "modality", "description", "instances", "state", "generation", "calling_aet", "last_arrival_at")
+    rows = [_listed(row) for row in finding.listed(flow, who(), Wanted(study_uid=study or ""), limit)]
+    columns = ("uid", "modality", "description", "instances", "status", "generation", "calling_aet", "last_arrival_at")
     print_table(rows, as_json, "no series has arrived yet", columns)
 
 
@@ -55,7 +52,8 @@ def list_(
 def show(uid: Uid, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Everything known of a series: its instances, decisions, enhancements, deliveries and its story."""
     flow = flow_of(config)
-    document = _document(flow, uid)
+    with in_a_sentence():
+        document = known_of(flow, uid)
     if as_json:
         print_json(document)
         return
@@ -74,12 +72,8 @@ def show(uid: Uid, config: ConfigOption = None, as_json: JsonOption = False) -> 
 def complete(uid: Uid, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Say that a series is complete, now, without waiting for evidence or quiet time."""
     flow = flow_of(config)
-    with flow.database.write() as session:
-        series = _found(series_rows.find(session, uid), uid)
-        try:
-            command(series, actor(), database_now(session))
-        except ValueError as error:
-            fail(str(error))
+    with in_a_sentence():
+        acting.complete(flow, who(), uid)
     print_json({"uid": uid, "ok": True}) if as_json else print("it will be completed within a second by the node")
 
 
@@ -115,8 +109,8 @@ def export(
 def keep(uid: Uid, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Keep a series from retention, until it is released."""
     flow = flow_of(config)
-    with flow.database.write() as session:
-        retention.keep(flow, session, _found(series_rows.find(session, uid), uid), actor())
+    with in_a_sentence():
+        acting.keep(flow, who(), uid)
     print_json({"uid": uid, "kept": True}) if as_json else print("retention leaves it alone from now on")
 
 
@@ -131,10 +125,9 @@ def release(
 ) -> None:
     """Leave a series to retention: it is kept no longer, and its quarantined conflicts have been looked at."""
     flow = flow_of(config)
-    with flow.database.write() as session:
-        series = _found(series_rows.find(session, uid), uid)
-        settled = retention.release(flow, session, series, actor(), promise=promise)
-        kept_for = series.kept_for
+    with in_a_sentence():
+        released = acting.release(flow, who(), uid, promise=promise)
+    kept_for, settled = released.kept_for, released.conflicts
     if as_json:
         print_json({"uid": uid, "kept": bool(kept_for), "conflicts": settled})
     else:
@@ -144,109 +137,29 @@ def release(
         print(words + (f"; {settled} conflicts are settled" if settled else ""))
 
 
-def _document(flow: Flow, uid: str) -> dict[str, Any]:
-    with flow.database.read() as session:
-        series = _found(series_rows.find(session, uid), uid)
-        study = session.get_one(Study, series.study_uid)
-        facts = series_rows.facts(session, uid)
-        work = enhancements.of_series(session, uid)
-        gone = instances.gone(session, uid)
-        named = {row.id: enhancements.derived_series(session, row.id) for row in work}
-        return {
-            **_row(series, study, instances.count(session, uid) + sum(gone.values())),
-            **{why: gone.get(why, 0) for why in ("purged", "missing", "damaged")},
-            "kept_by": series.kept_by,
-            "kept_for": series.kept_for,
-            "due_at": series.due_at,
-            "completed_at": series.completed_at,
-            "reason": facts.reason if facts else series.due_reason,
-            "derived_by_node": series.derived_by_node,
-            "decisions": [_decision(row, work) for row in site_rows.decisions(session, uid)],
-            "enhancements": [_enhancement(session, row, named[row.id]) for row in work],
-            "outdated": [_outdated(row, named[row.enhancement_id]) for row in outdatings.of_series(session, uid)],
-            "rejected": [
-                {"title": TITLES[code], "instances": count} for code, count in outdatings.rejected(session, uid).items()
-            ],
-            "deliveries": [_delivery(session, row) for row in deliveries.of_series(session, uid)],
-            "versions": [
-                {
-                    "sop_uid": row.sop_uid,
-                    "kind": row.kind,
-                    "settled_at": row.settled_at,
-                    "received_at": row.received_at,
-                    "differences": row.differences,
-                }
-                for row in instances.versions(session, uid)
-            ],
-            "story": [
-                {"at": row.at, "kind": row.kind, "outcome": row.outcome, "message": row.message}
-                for row in audit_rows.listing(session, limit=500, series_uid=uid)
-            ],
-        }
+@app.command("run")
+def run(
+    uid: Uid,
+    pipeline: Annotated[str, typer.Option("--pipeline", help="What is to be run on it.")],
+    param: Annotated[list[str] | None, typer.Option("--param", help="name=value; may be repeated.")] = None,
+    to: Annotated[
+        list[str] | None, typer.Option("--to", help="Destination of the result; may be repeated. Without: none.")
+    ] = None,
+    priority: Annotated[str, typer.Option(help="stat, normal or off-peak.")] = "normal",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Have a pipeline run on a series by hand, whatever the rules say of it."""
+    flow = flow_of(config)
+    asked = Asked(pipeline, params_of(param or []), tuple(to or ()), priority)
+    with in_a_sentence():
+        entered = acting.run(flow, who(), uid, asked)
+    if as_json:
+        print_json({"uid": uid, "job": entered.job, "state": entered.state, "deliver_to": list(entered.destinations)})
+    else:
+        where = f"goes to {', '.join(entered.destinations)}" if entered.destinations else "is sent nowhere"
+        print(f"job {entered.job} is {entered.state}; the result {where}")
 
 
-def _decision(row: RuleDecision, work: Sequence[Enhancement]) -> dict[str, Any]:
-    columns = ("generation", "revision", "rule", "matched", "outcome")
-    return {**{name: getattr(row, name) for name in columns}, "became": _became(row, work)}
-
-
-def _enhancement(session: Session, row: Enhancement, derived: DerivedSeriesRow | None) -> dict[str, Any]:
-    outputs = enhancements.outputs(session, row.id)
-    return {
-        **{name: getattr(row, name) for name in ("id", "pipeline", "version", "state", "verdict", "reason")},
-        "derived_series_uid": derived.uid if derived else None,
-        "outputs": len(outputs),
-        "outputs_purged": sum(output.gone == "purged" for output in outputs),
-    }
-
-
-def _outdated(row: Outdating, derived: DerivedSeriesRow | None) -> dict[str, Any]:
-    return {
-        "enhancement": row.enhancement_id,
-        "derived_series_uid": derived.uid if derived else None,
-        "since": row.outdated_at,
-        "reason": row.reason,
-        "title": TITLES[row.code],
-        "rejection_note": row.note_uid or None,
-    }
-
-
-def _delivery(session: Session, row: Delivery) -> dict[str, Any]:
-    return {
-        **{name: getattr(row, name) for name in ("id", "destination", "subject", "state")},
-        "instances": deliveries.counts(session, row.id),
-        "reason": row.reason,
-        "confirmation": row.confirmation,
-    }
-
-
-def _became(decision: RuleDecision, work: Sequence[Enhancement]) -> str:
-    """What came of a rule's answer until now."""
-    for row in work:
-        if row.id == decision.enhancement_id:
-            return f"{row.state}: {row.reason}" if row.reason else row.state
-    return "originals only" if decision.matched else ""
-
-
-def _row(series: Series, study: Study, count: int) -> dict[str, Any]:
-    return {
-        "uid": series.uid,
-        "study_uid": series.study_uid,
-        "patient_id": study.patient_id,
-        "patient_name": study.patient_name,
-        "accession_number": study.accession_number,
-        "modality": series.modality,
-        "description": series.description,
-        "instances": count,
-        "state": series.state,
-        "generation": series.generation,
-        "calling_aet": series.calling_aet,
-        "last_arrival_at": series.last_arrival_at,
-        "purged_at": series.purged_at,
-    }
-
-
-def _found(series: Series | None, uid: str) -> Series:
-    if series is None:
-        fail(f"no instance of series {uid} has arrived")
-    return series
+def _listed(row: Row) -> dict[str, Any]:
+    return {name: value for name, value in asdict(row).items() if name not in ("study_description", "derived_by_node")}

@@ -4,11 +4,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from dicomnode.db.models import Instance, Manifest, Series, SeriesFactsRow, Study
+from dicomnode.db.models import Manifest, Series, SeriesFactsRow, Study
 from dicomnode.domain.facts import SeriesFacts
 
 
@@ -101,23 +101,6 @@ def facts(session: Session, uid: str, generation: int | None = None) -> SeriesFa
     if generation is not None:
         query = query.where(SeriesFactsRow.generation == generation)
     return session.scalar(query.order_by(SeriesFactsRow.generation.desc()).limit(1))
-
-
-def listing(session: Session, limit: int, study_uid: str | None = None) -> Sequence[tuple[Series, Study, int]]:
-    """The newest series with their study and their number of instances."""
-    counts = (
-        select(Instance.series_uid, func.count().label("instances")).group_by(Instance.series_uid).subquery("counts")
-    )
-    query = (
-        select(Series, Study, func.coalesce(counts.c.instances, 0))
-        .join(Study, Study.uid == Series.study_uid)
-        .outerjoin(counts, counts.c.series_uid == Series.uid)
-        .order_by(Series.last_arrival_at.desc())
-        .limit(limit)
-    )
-    if study_uid:
-        query = query.where(Series.study_uid == study_uid)
-    return session.execute(query).all()
 
 
 def add_manifest(session: Session, source: str, series_uid: str, calling_aet: str, sop_uids: Iterable[str]) -> None:

@@ -1,0 +1,152 @@
+"""Searching series: by words, UID, modality, sender, status and time, page by page, the newest arrival first."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Select, func, or_, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from dicomnode.db.models import (
+    DerivedSeriesRow,
+    Enhancement,
+    Instance,
+    Outdating,
+    Output,
+    Series,
+    Study,
+)
+from dicomnode.db.repositories import series_status
+from dicomnode.domain.search_text import folded
+
+MOST_WORDS = 8
+"""Words of a search that count: each costs a pass over the studies."""
+
+_UID = re.compile(r"[0-9]+(\.[0-9]+){3,}")
+"""What is typed in full as a UID (PS3.5 9.1, and those with leading zeros that are about)."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is looked for; empty fields say nothing.
+
+    `patients`: whether names and identifiers are searched as well as descriptions; who may not see them may not find
+    out by guessing either. `made`: `derived` (a dicomnode made it), `outdated` (what was derived from it is).
+    """
+
+    text: str = ""
+    patients: bool = False
+    modality: str = ""
+    calling_aet: str = ""
+    status: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    made: str = ""
+    study_uid: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A series of the list, with what is counted for the rows shown alone."""
+
+    series: Series
+    study: Study
+    instances: int
+    status: str
+
+
+def search(session: Session, wanted: Wanted, limit: int, after: tuple[datetime, str] | None = None) -> Sequence[Found]:
+    """At most `limit` series, by (last arrival, UID) descending; `after` is that of the last one of the page before."""
+    query = _wanted(select(Series, Study).join(Study, Study.uid == Series.study_uid), wanted)
+    if after is not None:
+        query = query.where(tuple_(Series.last_arrival_at, Series.uid) < tuple_(*after))
+    query = query.order_by(Series.last_arrival_at.desc(), Series.uid.desc()).limit(limit)
+    rows = session.execute(query).all()
+    uids = [series.uid for series, _ in rows]
+    counts, statuses = known_instances(session, uids), series_status.of(session, uids)
+    return [Found(series, study, counts.get(series.uid, 0), statuses[series.uid]) for series, study in rows]
+
+
+def known_instances(session: Session, uids: Sequence[str]) -> dict[str, int]:
+    """Number of instances of each of these series, those included whose bytes are given up."""
+    query = select(Instance.series_uid, func.count()).where(Instance.series_uid.in_(uids))
+    return dict(session.execute(query.group_by(Instance.series_uid)).all())
+
+
+def modalities(session: Session) -> Sequence[str]:
+    """Those of the series here, in order: a step of the index for each, however many series there are."""
+    return _steps(session, Series.modality)
+
+
+def senders(session: Session) -> Sequence[str]:
+    """Calling AE titles of the series here, in order."""
+    return _steps(session, Series.calling_aet)
+
+
+def _steps(session: Session, column: InstrumentedAttribute[str]) -> Sequence[str]:
+    found: list[str] = []
+    last = ""
+    while True:
+        last = session.scalar(select(func.min(column)).where(column > last)) or ""
+        if not last:
+            return found
+        found.append(last)
+
+
+def _wanted(query: Select[Series, Study], wanted: Wanted) -> Select[Series, Study]:
+    for condition in _conditions(wanted):
+        query = query.where(condition)
+    return query
+
+
+def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+    if wanted.text.strip():
+        yield from _text(wanted.text, wanted.patients)
+    if wanted.modality:
+        yield Series.modality == wanted.modality
+    if wanted.calling_aet:
+        yield Series.calling_aet == wanted.calling_aet
+    if wanted.study_uid:
+        yield Series.study_uid == wanted.study_uid
+    if wanted.since is not None:
+        yield Series.last_arrival_at >= wanted.since
+    if wanted.until is not None:
+        yield Series.last_arrival_at < wanted.until
+    if wanted.status:
+        yield series_status.is_of(wanted.status)
+    if wanted.made == "derived":
+        yield Series.derived_by_node.is_(True)
+    if wanted.made == "outdated":
+        of_enhancement = select(Enhancement.series_uid).join(Outdating, Outdating.enhancement_id == Enhancement.id)
+        yield Series.uid.in_(of_enhancement)
+
+
+def _text(text: str, patients: bool) -> Iterator[ColumnElement[bool]]:
+    """Every word must be found somewhere; a whole UID finds the series that it names, holds it, or gave rise to it."""
+    if _UID.fullmatch(text.strip()):
+        yield _holding(text.strip())
+        return
+    for word in folded(text).split()[:MOST_WORDS]:
+        yield or_(*_places(word, patients))
+
+
+def _places(word: str, patients: bool) -> Iterator[ColumnElement[bool]]:
+    yield Series.search_text.contains(word, autoescape=True)
+    if patients:
+        yield Study.search_text.contains(word, autoescape=True)
+        if not word.isascii():  # family and given name in one, as names are typed that are written so
+            yield func.replace(Study.search_text, " ", "").contains(word, autoescape=True)
+
+
+def _holding(uid: str) -> ColumnElement[bool]:
+    of_enhancement = select(Enhancement.series_uid)
+    derived = of_enhancement.join(DerivedSeriesRow, DerivedSeriesRow.enhancement_id == Enhancement.id)
+    output = of_enhancement.join(Output, Output.enhancement_id == Enhancement.id)
+    holders = (
+        select(Series.uid).where(or_(Series.uid == uid, Series.study_uid == uid)),
+        select(Instance.series_uid).where(Instance.sop_uid == uid),
+        derived.where(DerivedSeriesRow.uid == uid),
+        output.where(Output.sop_uid == uid),
+    )
+    return Series.uid.in_(holders[0].union_all(*holders[1:]))
