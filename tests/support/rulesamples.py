@@ -119,7 +119,7 @@ NAMES = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_
 def rules(draw: st.DrawFn) -> dict[str, Any]:
     """A rule's plain document as a node writes it."""
     names = [each["name"] for each in DESTINATIONS]
-    enhance = {"pipeline": draw(st.sampled_from(["denoise", "plain"]))}
+    enhance: dict[str, Any] = {"pipeline": draw(st.sampled_from(["denoise", "plain"]))}
     if enhance["pipeline"] == "denoise":
         enhance["params"] = draw(PARAMS)
     document = {

@@ -2,6 +2,6 @@
 
 from fastapi import APIRouter
 
-from dicomnode.web.pages import me, names, sign_in, today, users
+from dicomnode.web.pages import me, names, rules, sign_in, today, users
 
-ROUTERS: tuple[APIRouter, ...] = (today.router, names.router, sign_in.router, me.router, users.router)
+ROUTERS: tuple[APIRouter, ...] = (today.router, names.router, sign_in.router, me.router, users.router, *rules.ROUTERS)

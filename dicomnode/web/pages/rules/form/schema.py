@@ -29,6 +29,15 @@ class Widget:
     highest: float | int | None = None
     choices: tuple[str, ...] = ()
 
+    @property
+    def inner(self) -> bool:
+        """Whether it lies within another parameter, `top`."""
+        return len(self.path) > 1
+
+    @property
+    def top(self) -> str:
+        return self.path[0]
+
     def name(self, prefix: str) -> str:
         """Of the field."""
         return ".".join((prefix, *self.path))
@@ -72,7 +81,7 @@ def _widgets(root: Schema, schema: Schema, path: tuple[str, ...], defaults: Mapp
             yield Widget(
                 (*path, name),
                 kind,
-                " ".join((*path, name)).replace("_", " "),
+                " ".join((*path[1:], name)).replace("_", " "),
                 each.get("description", ""),
                 "" if default is None or default == [] else _text(default),
                 each.get("minimum", each.get("exclusiveMinimum")),

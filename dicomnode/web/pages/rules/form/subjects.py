@@ -16,7 +16,11 @@ Kind = Literal["number", "text", "date", "truth value", "any"]
 ABSENT = "absent"
 """The form's word for `exists: false`."""
 
-WORDS: Mapping[str, str] = {**OPERATOR_WORDS, "exists": "exists", ABSENT: "is absent"}
+WORDS: Mapping[str, str] = {
+    **{str(name): words for name, words in OPERATOR_WORDS.items()},
+    "exists": "exists",
+    ABSENT: "is absent",
+}
 
 _ORDERED = ("lt", "le", "gt", "ge", "between")
 TEXTUAL = ("contains", "starts_with", "ends_with")
@@ -63,5 +67,5 @@ def fitting(subject: str, chosen: str = "") -> list[tuple[str, str]]:
 
 def _vr(step: str) -> str:
     match = re.fullmatch(r"([0-9A-Fa-f]{4}),([0-9A-Fa-f]{4})", step)
-    tag = int(match[1] + match[2], 16) if match else tag_for_keyword(step)
+    tag = int(match[1] + match[2], 16) if match else tag_for_keyword(step) if step else None
     return dictionary_VR(tag) if tag is not None and dictionary_has_tag(tag) else ""

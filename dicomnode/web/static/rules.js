@@ -1,0 +1,188 @@
+// The rule editor: round trips without a new page, and a search while one types. Every button posts by itself without.
+"use strict";
+
+(() => {
+  document.documentElement.classList.add("scripted");
+  const editor = () => document.getElementById("editor");
+  const state = (form, button) => {
+    const fields = new FormData(form);
+    if (button) fields.append("action", button);
+    return new URLSearchParams(fields);
+  };
+
+  // One round trip at a time; what somebody typed meanwhile is sent again, so that nothing is lost.
+  let busy = false;
+  let next = null;
+
+  async function trip(action) {
+    if (busy) {
+      next = action;
+      return;
+    }
+    busy = true;
+    try {
+      for (let again = true; again; ) {
+        const form = editor();
+        const sent = state(form, action);
+        const answer = await fetch(form.action, { method: "POST", body: sent });
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        const fresh = page.getElementById("editor");
+        if (!fresh) {
+          window.location.reload();
+          return;
+        }
+        again = state(editor(), action).toString() !== sent.toString();
+        if (!again) replace(fresh, action);
+      }
+    } catch {
+      document.getElementById("told").textContent = "The node does not answer. What you wrote is still here.";
+    } finally {
+      busy = false;
+      if (next) {
+        const onward = next;
+        next = null;
+        trip(onward);
+      }
+    }
+  }
+
+  function replace(fresh, action) {
+    const before = document.activeElement?.id;
+    const caret = document.activeElement?.selectionStart;
+    const open = new Set([...editor().querySelectorAll("details[id][open]")].map((each) => each.id));
+    editor().replaceWith(document.adoptNode(fresh));
+    for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+    prepare();
+    const wanted = action === "check" ? document.getElementById("findings") : document.getElementById(fresh.dataset.focus);
+    const goal = wanted ?? (before && document.getElementById(before)) ?? null;
+    goal?.focus();
+    if (goal?.id === before && typeof caret === "number" && goal.setSelectionRange) goal.setSelectionRange(caret, caret);
+    const done = { add: "Condition added.", group: "Group added.", remove: "Removed.", up: "Moved up.", down: "Moved down.", wrap: "Grouped.", unwrap: "Ungrouped." };
+    document.getElementById("told").textContent = done[action.split(":")[0]] ?? "";
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("#editor button[data-live]");
+    if (!button) return;
+    event.preventDefault();
+    trip(button.value);
+  });
+
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("#editor [data-refresh]")) trip("refresh");
+  });
+
+  // Typing into the last of several values makes room for another.
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("#editor [data-another]") && event.target.value.trim()) trip("refresh");
+  });
+
+  // The search: a combobox with a list box, after the ARIA Authoring Practices (editable, list autocomplete, manual).
+  function combobox(input) {
+    const list = document.createElement("ul");
+    list.id = `${input.id}-options`;
+    list.className = "listbox";
+    list.setAttribute("role", "listbox");
+    list.setAttribute("aria-label", "Attributes and facts");
+    list.hidden = true;
+    input.after(list);
+    input.removeAttribute("list");
+    input.setAttribute("role", "combobox");
+    input.setAttribute("aria-autocomplete", "list");
+    input.setAttribute("aria-expanded", "false");
+    input.setAttribute("aria-controls", list.id);
+    let chosen = -1;
+    let asked = 0;
+    let timer = 0;
+    const known = input.value;
+
+    const close = () => {
+      clearTimeout(timer);
+      asked += 1;
+      list.hidden = true;
+      chosen = -1;
+      input.setAttribute("aria-expanded", "false");
+      input.removeAttribute("aria-activedescendant");
+    };
+
+    const mark = (index) => {
+      chosen = index;
+      [...list.children].forEach((each, at) => each.setAttribute("aria-selected", String(at === index)));
+      const option = list.children[index];
+      if (!option) return input.removeAttribute("aria-activedescendant");
+      input.setAttribute("aria-activedescendant", option.id);
+      option.scrollIntoView({ block: "nearest" });
+    };
+
+    const take = (option) => {
+      input.value = option.dataset.value;
+      close();
+      trip("refresh");
+    };
+
+    async function search() {
+      const mine = ++asked;
+      let found;
+      try {
+        const answer = await fetch(`${input.dataset.search}?q=${encodeURIComponent(input.value)}`);
+        found = answer.ok ? await answer.json() : [];
+      } catch {
+        return;
+      }
+      if (mine !== asked || document.activeElement !== input) return;
+      list.replaceChildren(...found.map((each, at) => {
+        const option = document.createElement("li");
+        option.id = `${list.id}-${at}`;
+        option.dataset.value = each.name;
+        option.setAttribute("role", "option");
+        const words = document.createElement("span");
+        words.textContent = each.words;
+        option.append(each.name, words);
+        return option;
+      }));
+      list.hidden = found.length === 0;
+      input.setAttribute("aria-expanded", String(found.length > 0));
+      mark(-1);
+    }
+
+    input.addEventListener("input", () => {
+      clearTimeout(timer);
+      timer = setTimeout(search, 120);
+    });
+    input.addEventListener("keydown", async (event) => {
+      const open = !list.hidden;
+      const last = list.children.length - 1;
+      if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+        event.preventDefault();
+        if (!open) await search();
+        else mark(event.key === "ArrowDown" ? (chosen === last ? 0 : chosen + 1) : chosen <= 0 ? last : chosen - 1);
+      } else if (event.key === "Escape" && open) {
+        event.preventDefault();
+        close();
+      } else if (event.key === "Enter" && open && chosen >= 0) {
+        event.preventDefault();
+        take(list.children[chosen]);
+      } else if (event.key === "Tab") {
+        if (open && chosen >= 0) input.value = list.children[chosen].dataset.value;
+        close();
+      }
+    });
+    input.addEventListener("blur", () => {
+      close();
+      if (input.isConnected && input.value !== known) setTimeout(() => trip("refresh"));
+    });
+    list.addEventListener("mousedown", (event) => {
+      event.preventDefault();
+      const option = event.target.closest("li");
+      if (option) take(option);
+    });
+  }
+
+  function prepare() {
+    for (const input of editor()?.querySelectorAll("input[data-search]") ?? []) combobox(input);
+  }
+
+  prepare();
+  const first = editor()?.dataset.focus;
+  if (first) document.getElementById(first)?.focus();
+})();
