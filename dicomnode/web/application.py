@@ -5,7 +5,9 @@ from fastapi.staticfiles import StaticFiles
 
 from dicomnode import __version__
 from dicomnode.web import api, pages, problem
+from dicomnode.web.access.barrier import Barrier
 from dicomnode.web.access.gate import gates
+from dicomnode.web.access.sign_ins import throttle
 from dicomnode.web.rendering import FOLDER
 from dicomnode.web.running import Running
 
@@ -16,7 +18,9 @@ def create_app(node: Running) -> FastAPI:
         title="dicomnode", version=__version__, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     app.state.node = node
+    app.state.throttle = throttle(node.flow.settings.web)
     problem.install(app)
+    app.add_middleware(Barrier, web=node.flow.settings.web)
     for router in (*api.ROUTERS, *pages.ROUTERS):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")

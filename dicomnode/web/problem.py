@@ -1,6 +1,7 @@
 """Errors of the API as problem+json (RFC 9457), those of pages as a page in plain words."""
 
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -34,7 +35,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
 
 
-def _answer(request: Request, status: int, title: str, detail: str = "", **more: Any) -> Response:
+def answer(request: Request, status: int, title: str, detail: str = "", **more: Any) -> Response:
+    """What went wrong: a problem document for a program, a page for a person."""
     if is_api(request):
         return problem(status, title, detail, **more)
     person = getattr(request.state, "person", None)
@@ -50,26 +52,26 @@ def _not_signed_in(request: Request, error: Exception) -> Response:
     if request.headers.get("HX-Request") == "true":
         return Response(status_code=401, headers={"HX-Redirect": target})
     if request.method == "GET" and request.url.path != "/":
-        target += f"?next={request.url.path}"
+        target += f"?next={quote(request.url.path)}"
     return RedirectResponse(target, 303)
 
 
 def _not_permitted(request: Request, error: Exception) -> Response:
     assert isinstance(error, NotPermitted)
     request.state.person = error.person
-    return _answer(request, 403, "not permitted", str(error))
+    return answer(request, 403, "not permitted", str(error))
 
 
 def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
     more = {"problems": list(error.problems)} if error.problems else {}
-    return _answer(request, STATUS[error.kind], "refused", str(error), **more)
+    return answer(request, STATUS[error.kind], "refused", str(error), **more)
 
 
 def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found = [{"path": ".".join(map(str, each["loc"])), "message": each["msg"]} for each in error.errors()]
-    return _answer(
+    return answer(
         request,
         422,
         "the request is not valid",
@@ -80,4 +82,4 @@ def _invalid(request: Request, error: Exception) -> Response:
 
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _answer(request, error.status_code, str(error.detail).lower())
+    return answer(request, error.status_code, str(error.detail).lower())

@@ -18,6 +18,8 @@ from dicomnode.desk.refused import Refused
 from dicomnode.domain.roles import Role
 from dicomnode.flow import Flow
 
+LONGEST_DISPLAY_NAME = 200
+
 
 def checked_roles(roles: Iterable[str]) -> list[str]:
     """These roles, each once, in the order of `Role`. Raises Refused for none and for what is no role."""
@@ -32,13 +34,16 @@ def checked_roles(roles: Iterable[str]) -> list[str]:
 def add(flow: Flow, person: Person, name: str, roles: Iterable[str], password: str, display_name: str = "") -> Account:
     """A new account that comes in by its password. Raises Refused."""
     name, kept = checked(name), checked_roles(roles)
+    display_name = display_name.strip()
+    if len(display_name) > LONGEST_DISPLAY_NAME or not display_name.isprintable():
+        raise Refused(f"a full name has at most {LONGEST_DISPLAY_NAME} printable characters")
     passwords.check(password, name)
     hashed = passwords.hashed(password)
     with flow.database.write() as session:
         account = Account(
             name=name,
             folded_name=folded(name),
-            display_name=display_name.strip()[:200],
+            display_name=display_name,
             roles=kept,
             password_hash=hashed,
             created_at=database_now(session),
@@ -61,7 +66,7 @@ def enter(session: Session, account: Account) -> None:
 def listing(flow: Flow, after: str = "", limit: int = 200) -> Sequence[Account]:
     """In the order of their names regardless of case, from behind `after` (a folded name)."""
     with flow.database.read() as session:
-        return rows.listing(session, after, limit)
+        return rows.listing(session, folded(after), limit)
 
 
 def of_id(flow: Flow, account_id: int) -> Account:
@@ -80,6 +85,12 @@ def has_administrator(flow: Flow) -> bool:
     """Whether anybody can come in who may do everything."""
     with flow.database.read() as session:
         return any(Role.ADMIN in account.roles for account in rows.enabled(session))
+
+
+def is_locked(flow: Flow, account: Account) -> bool:
+    """Whether the account takes no password for a while, after too many wrong ones."""
+    with flow.database.read() as session:
+        return account.locked_until is not None and account.locked_until > database_now(session)
 
 
 def set_roles(flow: Flow, person: Person, account_id: int, roles: Iterable[str]) -> None:

@@ -22,5 +22,6 @@ def checked(name: str) -> str:
 
 
 def folded(name: str) -> str:
-    """What is the same in names that only look different."""
-    return unicodedata.normalize("NFKC", name[: 4 * LONGEST]).strip().casefold()
+    """What is the same in names that only look different; whatever was typed, a database takes it."""
+    plain = unicodedata.normalize("NFKC", name[: 4 * LONGEST]).strip().casefold()
+    return "".join(each for each in plain if each.isprintable())

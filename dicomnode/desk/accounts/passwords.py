@@ -36,14 +36,15 @@ def check(password: str, name: str) -> None:
 def hashed(password: str) -> str:
     """What is stored in place of the password."""
     with _places:
-        return _HASHER.hash(_plain(password))
+        return _HASHER.hash(_plain(password).encode("utf-8", "surrogatepass"))
 
 
 def matches(password_hash: str, password: str) -> bool:
     """Whether it is that password. Without a hash the same work is done for nothing, so that time tells no names."""
     with _places:
         try:
-            return _HASHER.verify(password_hash or _of_nobody(), _plain(password)) and bool(password_hash)
+            plain = _plain(password).encode("utf-8", "surrogatepass")
+            return _HASHER.verify(password_hash or _of_nobody(), plain) and bool(password_hash)
         except (VerificationError, InvalidHashError):
             return False
 

@@ -1,0 +1,48 @@
+"""What sign-ins share: the throttle of this process, and where they lead to."""
+
+import re
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.responses import RedirectResponse
+
+from dicomnode.desk.accounts import sessions
+from dicomnode.desk.accounts.throttle import Throttle
+from dicomnode.settings.web import WebSettings
+from dicomnode.web.access import cookies
+from dicomnode.web.access.identify import identify
+from dicomnode.web.running import flow_of
+
+_OWN = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
+LONGEST = 500
+
+
+def throttle(web: WebSettings) -> Throttle:
+    """The brake on wrong sign-ins, by the settings."""
+    return Throttle(web.lockout_failures, web.lockout_minutes * 60.0)
+
+
+def _throttle_of(request: Request) -> Throttle:
+    found: Throttle = request.app.state.throttle
+    return found
+
+
+TheThrottle = Annotated[Throttle, Depends(_throttle_of)]
+
+
+def own_path(text: str) -> str:
+    """The path, where it is one of this node, else `/`: a sign-in sends nobody to another site.
+
+    Browsers take `//` and `/\\` for the beginning of a host, and drop control characters before they look.
+    """
+    return text if len(text) <= LONGEST and _OWN.fullmatch(text) and not text.startswith("/sign-") else "/"
+
+
+def signed_in(request: Request, secret: str, target: str) -> RedirectResponse:
+    """Go on as the person of the new session. One that this browser had before is over."""
+    before = identify(request)
+    if before is not None:
+        sessions.sign_out(flow_of(request), before)
+    response = RedirectResponse(own_path(target), 303)
+    cookies.put(request, response, cookies.SESSION, secret)
+    return response
