@@ -133,6 +133,11 @@
   const isPoll = (config) => !config?.triggeringEvent && config?.verb === "get";
   let seen = new Date();
 
+  // What the page asks by itself is nobody's activity: a session ends by idleness in spite of it.
+  document.addEventListener("htmx:configRequest", (event) => {
+    if (!event.detail.triggeringEvent && event.detail.verb === "get") event.detail.headers["X-Background"] = "1";
+  });
+
   document.addEventListener("htmx:beforeRequest", (event) => {
     if (document.hidden && isPoll(event.detail.requestConfig)) event.preventDefault();
   });

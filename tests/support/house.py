@@ -1,0 +1,200 @@
+"""A node after a busy day, filled through its real flow: received, completed, enhanced, withheld, delivered, refused.
+
+`lively(root)` has it running with its peers; `built(root)` leaves its folder for others, who copy it with `copy_of`
+and serve its pages in their own process. Names of patients are those of `housefiles`.
+"""
+
+import contextlib
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from support.housefiles import ADAMS, HONG, LJUBOV, MUELLER, QABBANI, YAMADA, Patient, Sent, Worklist, contradiction
+from support.mainflow import IS_ANYTHING, IS_CT, add_pipeline, destination, send_as_is
+from support.modality import Modality, Rejected
+from support.nodeproc import Node
+from support.peers import StoreScp, free_port
+from support.scriptedpacs import ScriptedPacs
+from support.webapp import Headless
+
+from dicomnode.app import build_flow
+from dicomnode.desk.accounts import accounts
+from dicomnode.desk.person import Person
+from dicomnode.flow import Flow
+from dicomnode.settings import load_settings
+
+IS_MR = {"attribute": "Modality", "equals": "MR"}
+NARROW = '''
+from dicomnode.enhance.api import Acceptance, Envelope, Pipeline
+
+
+class Narrow(Pipeline):
+    """Knows thin tubes alone: withholds what it has not been made for."""
+
+    name, version, title, precision = "narrow", "2.1.0", "low-kV smoothing", "float32"
+    envelope = Envelope(number={"KVP": (70, 100)})
+
+    def accepts(self, series):
+        return Acceptance.yes() if series.only("Modality") == "CT" else Acceptance.no("only CT")
+
+    def enhance(self, slices, params):
+        return slices[:, 0]
+'''
+BROKEN = "from dicomnode.enhance.api import Pipelines\n"
+SCRIPT = "<script>window.ran=1</script>"
+IMAGE = '"><img src=x onerror="window.ran=1">'
+"""What would run in a page that shows it as it is."""
+WICKED = Patient(f"{SCRIPT}^{IMAGE}", f"W{SCRIPT}", "<b>7</b>", "M")
+PASSWORD = "quiet lantern over the harbour"
+PEOPLE = {
+    "amelie": ("admin",),
+    "otto": ("operator",),
+    "ruth": ("radiologist",),
+    "vera": ("viewer",),
+    "Ida Ünal": ("auditor",),
+}
+OVER = ("done", "withheld", "failed", "expired", "cancelled", "outdated")
+
+
+def site_of(pacs: int, research: int, archive: int) -> dict[str, Any]:
+    """Its destinations and rules; `archive` is a port on which nobody listens."""
+    when_thin = {"all": [IS_CT, {"attribute": "SeriesDescription", "contains": "thin"}]}
+    return {
+        "destinations": [
+            destination("pacs", "PACS", pacs),
+            destination("research", "RESEARCH", research),
+            destination("archive", "ARCHIVE", archive),
+            destination("teleradiology", "TELERAD", pacs),
+        ],
+        "rules": [
+            _rule("chest CT", "live", IS_CT, "soften", ["pacs"], priority="stat", deadline_minutes=60),
+            _rule("brain MR", "live", IS_MR, "soften", ["pacs", "research"]),
+            _rule("thin slices", "live", when_thin, "narrow", ["pacs"]),
+            _rule("try the model on CT", "shadow", IS_CT, "soften", []),
+            {"name": "everything", "state": "live", "when": IS_ANYTHING, "forward_original_to": ["pacs"]},
+            {"name": "to the archive", "state": "live", "when": IS_CT, "forward_original_to": ["archive"]},
+            {"name": "to the home office", "state": "live", "when": IS_MR, "forward_original_to": ["teleradiology"]},
+            {"name": "ultrasound elsewhere", "state": "draft", "when": {"attribute": "Modality", "equals": "US"},
+             "forward_original_to": ["teleradiology"]},
+        ],
+    }  # fmt: skip
+
+
+def _rule(name: str, state: str, when: Any, pipeline: str, deliver_to: list[str], **more: Any) -> dict[str, Any]:
+    return {"name": name, "state": state, "when": when, "enhance": {"pipeline": pipeline}, **more} | (
+        {"deliver_to": deliver_to} if deliver_to else {}
+    )
+
+
+def day(folder: Path) -> list[Sent]:
+    """What is sent, in order."""
+    has = Worklist(folder)
+    return [
+        has.series("693_UNCI.dcm", MUELLER, "CT1", "Thorax 5.0 B30f", 4),
+        has.series("693_UNCI.dcm", MUELLER, "CT1", "Thorax thin 1.0 B60f", 3, KVP="120"),
+        has.series("CT_small.dcm", YAMADA, "CT2", "Abdomen 3.0", 5),
+        has.series("MR_small.dcm", LJUBOV, "MR1", "t1 se tra", 4),
+        has.series("examples_overlay.dcm", LJUBOV, "MR1", "t2 tse sag", 2),
+        has.series("US1_J2KR.dcm", QABBANI, "US1", "Abdomen", 1),
+        has.series("reportsi.dcm", ADAMS, "RIS", "Structured Report", 1),
+        has.series("CT_small.dcm", HONG, "CT2", "Topogramm", 1, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]),
+        has.series("SC_rgb.dcm", ADAMS, "WS1", "Screenshot <b>von Station 1</b>", 1),
+    ]
+
+
+def wicked_day(folder: Path) -> list[Sent]:
+    """Series whose every text is a script."""
+    has = Worklist(folder)
+    texts = {"StudyDescription": IMAGE, "ProtocolName": SCRIPT, "Manufacturer": IMAGE, "BodyPartExamined": "<SCRIPT>"}
+    return [has.series("CT_small.dcm", WICKED, "<i onclick=x()>", SCRIPT, 2, **texts)]
+
+
+def wicked_rules() -> list[dict[str, Any]]:
+    """A live rule and a draft that are called by scripts."""
+    enhance = _rule(f"rule {SCRIPT}", "live", IS_CT, "soften", ["pacs"])
+    when = {"attribute": "StudyDescription", "equals": IMAGE}
+    return [enhance, {"name": IMAGE, "state": "draft", "when": when, "forward_original_to": ["archive"]}]
+
+
+@contextmanager
+def lively(root: Path, *, wicked: bool = False) -> Iterator[Node]:
+    """The node, running, with the day behind it; its peers run too. `wicked`: scripts in names are part of the day."""
+    research = ScriptedPacs(ae_title="RESEARCH")
+    with StoreScp(root / "pacs", "-aet", "PACS", "+xa") as pacs, research:
+        research.always = 0xA900
+        site = site_of(pacs.port, research.port, free_port())
+        if wicked:
+            site["rules"] += wicked_rules()
+            site["destinations"].append(destination("wicked", "<b>PACS</b>", free_port()))
+        node = Node(root / "node", site_yaml=json.dumps(site), **_settings())
+        add_pipeline(node)
+        for name, text in (("narrow", NARROW), ("broken", BROKEN)):
+            (node.root / "pipelines" / f"{name}.py").write_text(text, encoding="utf-8")
+        with node:
+            fill(node, root / "files", wicked=wicked)
+            yield node
+
+
+def fill(node: Node, files: Path, *, wicked: bool) -> None:
+    """Live through the day, and wait until nothing moves."""
+    node.cli("destinations", "pause", "teleradiology", "--reason", "the line is being mended")
+    sent = day(files / "day") + (wicked_day(files / "wicked") if wicked else [])
+    for series in sent:
+        send_as_is(node, series.files, series.calling)
+    with contextlib.suppress(Rejected):
+        Modality(node.dicom_port, "ELSEWHERE", "CT9")
+    flow = build_flow(load_settings(node.config))
+    people(flow)
+    flow.database.close()
+    node.wait_until(lambda: _settled(node, len(sent)), 90.0, "the day's work to be over")
+    send_as_is(node, [contradiction(sent[0], files / "again")], "CT1")
+    node.wait_until(lambda: _outdated(node), 30.0, "the conflict to be known")
+
+
+def people(flow: Flow) -> None:
+    """Everybody who works here; one has left."""
+    root = Person("root", (), "command line")
+    for name, roles in PEOPLE.items():
+        accounts.add(
+            flow, root, name, roles, PASSWORD, display_name=f"{name.title()} {SCRIPT if name == 'vera' else ''}"
+        )
+    gone = accounts.add(flow, root, "emil", ["operator"], PASSWORD)
+    accounts.disable(flow, root, gone.id)
+
+
+def _settled(node: Node, series: int) -> bool:
+    complete = [row for row in node.cli("series", "list") if row["state"] == "complete"]
+    return len(complete) >= series and all(job["state"] in OVER for job in node.cli("jobs", "list"))
+
+
+def _outdated(node: Node) -> bool:
+    return any(job["state"] == "outdated" for job in node.cli("jobs", "list"))
+
+
+def _settings() -> dict[str, dict[str, Any]]:
+    return {"completion": {"quiet_seconds": 1.0, "grace_seconds": 0.1}, "node": {"name": "ward-3"}}
+
+
+def built(shared: Path) -> Path:
+    """The house's folder under `shared`, built by whoever comes first: several test processes may ask at once."""
+    shared.mkdir(parents=True, exist_ok=True)
+    root = shared / "house"
+    with (shared / "house.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (root / "built").exists():
+            shutil.rmtree(root, ignore_errors=True)
+            with lively(root, wicked=True):
+                pass
+            (root / "built").touch()
+    return root / "node"
+
+
+def copy_of(house: Path, root: Path) -> Headless:
+    """A copy of the house without its node's processes: what pages see of it."""
+    folder = Path(shutil.copytree(house, root / "house"))
+    flow = build_flow(load_settings(folder / "dicomnode.toml"))
+    return Headless(flow)
