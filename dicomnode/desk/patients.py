@@ -1,5 +1,6 @@
 """What a person sees of patients: nothing until asked for, and every look at it in the audit log."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -41,6 +42,16 @@ def shown_name(person: Person, name: str) -> str:
 def shown_id(person: Person, text: str) -> str:
     """An identifier (patient ID, accession number) or another word about a patient, masked as names are."""
     return text if sees(person) else HIDDEN if text else ""
+
+
+def masked(person: Person, text: str, *known: str) -> str:
+    """`text` that may quote a patient, such as why a rule did not match, without what is known of that patient."""
+    if sees(person):
+        return text
+    for words in sorted({*known, *(group for each in known for group in each.split("="))}, key=len, reverse=True):
+        if words.strip():
+            text = re.sub(rf"(?<!\w){re.escape(words)}(?!\w)", HIDDEN, text)
+    return text
 
 
 def with_names(person: Person) -> Person:

@@ -12,6 +12,7 @@ from dicomnode.db.models import (
     DerivedSeriesRow,
     Enhancement,
     Instance,
+    InstanceVersion,
     Outdating,
     Output,
     SeriesFactsRow,
@@ -93,3 +94,18 @@ def source_of(session: Session, derived_uid: str) -> str | None:
     """The series that a derived one was made from, if this node made it."""
     query = select(Enhancement.series_uid).join(DerivedSeriesRow, DerivedSeriesRow.enhancement_id == Enhancement.id)
     return session.scalar(query.where(DerivedSeriesRow.uid == derived_uid))
+
+
+def arrival(session: Session, series_uid: str) -> tuple[int, datetime, datetime, int]:
+    """(number of instances, first and last arrival, number of associations) of a series that is here."""
+    columns = (func.count(), func.min(Instance.received_at), func.max(Instance.received_at))
+    query = select(*columns, func.count(Instance.association.distinct())).where(Instance.series_uid == series_uid)
+    count, first, last, associations = session.execute(query).one()
+    return count, first, last, associations
+
+
+def open_conflicts(session: Session, series_uid: str) -> int:
+    """Number of quarantined conflicts that nobody has said to have looked at."""
+    query = select(func.count()).join(Instance, Instance.sop_uid == InstanceVersion.sop_uid)
+    is_open = (InstanceVersion.kind == "conflict") & InstanceVersion.settled_at.is_(None)
+    return session.scalar(query.where(Instance.series_uid == series_uid, is_open)) or 0
