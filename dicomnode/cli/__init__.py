@@ -25,8 +25,10 @@ from dicomnode.cli import (
     series,
     serve,
     site,
+    users,
 )
 from dicomnode.cli.common import CommandFailed
+from dicomnode.desk.refused import Refused
 from dicomnode.domain.tls import TlsUnusable
 from dicomnode.settings import SettingsError
 
@@ -56,6 +58,7 @@ for name, noun in {
     "pipelines": pipelines,
     "models": models,
     "audit": audit,
+    "users": users,
     "bench": bench,
 }.items():
     app.add_typer(noun.app, name=name)
@@ -76,7 +79,7 @@ def main() -> None:
     """Run a command; exit 1 with one plain sentence on stderr when it cannot do what was asked."""
     try:
         app()
-    except (CommandFailed, SettingsError, TlsUnusable) as error:
+    except (CommandFailed, Refused, SettingsError, TlsUnusable) as error:
         _fail(str(error))
     except DBAPIError as error:
         _fail(f"the database does not answer: {str(error.orig).partition(chr(10))[0]}")  # libpq adds lines of advice
