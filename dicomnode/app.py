@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dicomnode import __version__
-from dicomnode.audit.anchors import AnchorFile
+from dicomnode.audit.boot import note_start
 from dicomnode.audit.events import record
 from dicomnode.audit.sealer import Sealer
 from dicomnode.complete.facts import instance_facts
@@ -25,6 +25,8 @@ from dicomnode.deliver.dispatcher import Dispatcher
 from dicomnode.deliver.sender import Sender
 from dicomnode.deliver.takeover import release_own
 from dicomnode.desk.live import Live, LoopState, ReceiverState
+from dicomnode.desk.accounts import sweep as accounts_sweep
+from dicomnode.desk.accounts.accounts import why_not_open
 from dicomnode.domain.tls import TlsUnusable
 from dicomnode.enhance.decode import Decoder
 from dicomnode.enhance.folder_stamp import stamp
@@ -128,7 +130,7 @@ class Node:
         self._alive_loop = Loop("alive", settings.node.lease_seconds / BEATS_PER_LEASE, self._give_sign_of_life)
         self._index_loop = Loop("index", 0.1, self._index)
         self._sweep_loop = Loop("sweep", 0.1, self._sweep)
-        self._sealer = sealer_of(settings, self.flow.database)
+        self._sealer = Sealer.of(settings, self.flow.database)
         self._seal_loop = Loop("seal", settings.audit.seal_seconds, self._sealer.turn)
         self._others = [
             Loop("retention", RETENTION_SECONDS, lambda: retain(self.flow).series > 0),
@@ -136,6 +138,7 @@ class Node:
             Loop("reject", 1.0, lambda: note_outdated(self.flow)),
             Confirmer(self.flow),
             Loop("timers", TIMERS_SECONDS, lambda: mend_timers(self.flow)),
+            Loop("accounts", accounts_sweep.SECONDS, lambda: accounts_sweep.sweep(self.flow)),
         ]
         """Loops that anything may be added to: each turn is a transaction, or several, that any node may make."""
         self._dispatcher = Dispatcher(self._destinations, self._sender)
@@ -166,6 +169,8 @@ class Node:
         Raises CannotStart, CannotListen and database errors.
         """
         migrate.upgrade(self.flow.database)
+        if problem := why_not_open(self.flow):
+            raise CannotStart(problem)
         try:
             self.membership.enter(self._lock.earlier)
             self._lock.settle()
@@ -180,7 +185,7 @@ class Node:
         self._workers.start()
         self._dispatcher.start()
         with self.flow.database.write() as session:
-            self._note(session, "node.started", f"dicomnode {__version__} listens on {self._addresses}")
+            note_start(session, self.settings, f"dicomnode {__version__} listens on {self._addresses}", __version__)
         log.info("listening", ae_title=self.settings.dicom.ae_title, where=str(self._addresses))
 
     def stop(self) -> None:
@@ -337,13 +342,6 @@ def build_worker(settings: Settings, device: str, name: str) -> Worker:
 def devices_of(settings: Settings) -> list[str]:
     """The device slots of this node. "auto" is one worker, which takes the first CUDA device or the CPU."""
     return ["auto"] if settings.engine.devices == "auto" else list(settings.engine.devices)
-
-
-def sealer_of(settings: Settings, database: Database) -> Sealer:
-    """Who seals this node's audit log, with its anchors where the settings want them."""
-    folder = settings.audit.folder(settings.store.root)
-    anchors = AnchorFile(folder, settings.node.name) if folder else None
-    return Sealer(database, settings.node.name, anchors, settings.audit.anchor_seconds)
 
 
 def retry_policy(settings: Settings) -> RetryPolicy:

@@ -13,10 +13,10 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy.engine import make_url
 
+from dicomnode.settings.audit import AuditSettings
 from dicomnode.settings.confirmation import ConfirmationSettings
 from dicomnode.settings.network import DicomSettings, PeerSettings, TlsIdentitySettings, TlsPortSettings
 from dicomnode.settings.node import (
-    AuditSettings,
     DatabaseSettings,
     LogSettings,
     NodeSettings,
@@ -141,6 +141,7 @@ def _resolve(settings: Settings, base: Path) -> Settings:
             "tls": {name: _based(identity, base) for name, identity in settings.tls.items()},
             "database": settings.database.model_copy(update={"url": url.render_as_string(hide_password=False)}),
             "store": settings.store.model_copy(update={"root": base / settings.store.root}),
+            "audit": settings.audit.model_copy(update=_anchors(settings.audit, base)),
             "pipelines": settings.pipelines.model_copy(update={"path": base / settings.pipelines.path}),
             "web": settings.web.model_copy(update={"oidc": _based(settings.web.oidc, base)}),
         }
@@ -153,3 +154,7 @@ def _based(files: BaseModel | None, base: Path) -> BaseModel | None:
         return None
     paths = {name: getattr(files, name, None) for name in ("ca", "cert", "key", "client_secret_file")}
     return files.model_copy(update={name: base / path for name, path in paths.items() if path is not None})
+
+
+def _anchors(audit: AuditSettings, base: Path) -> dict[str, Path]:
+    return {"anchors": base / audit.anchors} if audit.anchors else {}

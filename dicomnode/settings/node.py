@@ -1,4 +1,4 @@
-"""Settings of the node itself: its name, database, store, audit and log."""
+"""Settings of the node itself: its name, database, store and log."""
 
 import platform
 import re
@@ -51,14 +51,6 @@ class StoreSettings(Section):
         if 0 < self.keep_free_gb <= self.min_free_gb:
             raise ValueError("keep_free_gb must be above min_free_gb: below that nothing is received any more")
         return self
-
-
-class AuditSettings(Section):
-    """The audit log. Events are sealed into the chain this often."""
-
-    seal_seconds: float = Field(1.0, gt=0)
-    syslog: Literal[""] = ""
-    """Where events are copied to; not in this version."""
 
 
 class LogSettings(Section):

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from dicomnode.audit import chain
+from dicomnode.audit.verification import verify
 from dicomnode.cli.common import fail
 from dicomnode.cli.demo.node import RULE
 from dicomnode.db.database import Database
@@ -89,7 +90,7 @@ class Story:
 
 def read_story(database: Database, series_uid: str) -> Story:
     """Tell what happened to the series. Raises CommandFailed where the node never completed it."""
-    verified = chain.verify(database)
+    verified = verify(database)
     with database.read() as session:
         row, facts = series_rows.find(session, series_uid), series_rows.facts(session, series_uid)
         decision = next((one for one in site_rows.decisions(session, series_uid) if one.rule == RULE), None)

@@ -6,6 +6,7 @@ import pytest
 
 from dicomnode.audit import chain
 from dicomnode.audit.events import record
+from dicomnode.audit.verification import verify
 from dicomnode.db import migrate
 from dicomnode.db.database import Database
 
@@ -20,19 +21,10 @@ def database(tmp_path: Path) -> Database:
     return database
 
 
-def tamper(database: Database, statement: str) -> None:
-    """Change the tables behind the program's back, constraints or not."""
-    with database.engine.connect() as connection:
-        raw = connection.connection.dbapi_connection
-        assert raw is not None
-        raw.execute("PRAGMA foreign_keys=OFF")
-        raw.execute(statement)
-        raw.execute("PRAGMA foreign_keys=ON")
-
-
 def test_an_untouched_log_holds(database: Database) -> None:
-    assert chain.verify(database) == chain.Verification(ok=True, first_bad=None, sealed=10)
-    assert chain.verify(database) == chain.Verification(ok=True, first_bad=None, sealed=0)
+    first, second = verify(database), verify(database)
+    assert (first.ok, first.first_bad, first.sealed, first.checked) == (True, None, 10, 10)
+    assert (second.ok, second.first_bad, second.sealed, second.checked) == (True, None, 0, 10)
 
 
 def test_events_that_come_later_are_sealed_behind_the_others(database: Database) -> None:
@@ -42,26 +34,7 @@ def test_events_that_come_later_are_sealed_behind_the_others(database: Database)
     assert chain.seal(database) == 1
     with database.read() as session:
         assert chain.length(session) == 11
-    assert chain.verify(database).ok
-
-
-@pytest.mark.parametrize(
-    ("statement", "first_bad", "reason"),
-    [
-        ("UPDATE audit_event SET message = 'nothing happened' WHERE id = 4", 4, "does not match"),
-        ("UPDATE audit_event SET detail = '{\"number\": 99}' WHERE id = 7", 7, "does not match"),
-        ("UPDATE audit_event SET at = '2020-01-01 00:00:00.000000' WHERE id = 1", 1, "does not match"),
-        ("UPDATE audit_chain SET hash = 'x' || substr(hash, 2) WHERE seq = 5", 5, "does not match"),
-        ("DELETE FROM audit_chain WHERE seq = 6", 6, "missing"),
-        ("UPDATE audit_chain SET event_id = 99 WHERE seq = 3", 3, "deleted"),
-    ],
-)
-def test_a_change_behind_the_seal_is_found(database: Database, statement: str, first_bad: int, reason: str) -> None:
-    chain.seal(database)
-    tamper(database, statement)
-    found = chain.verify(database)
-    assert (found.ok, found.first_bad) == (False, first_bad)
-    assert reason in found.reason
+    assert verify(database).ok
 
 
 def test_an_event_exists_exactly_when_its_change_does(database: Database) -> None:
@@ -73,7 +46,7 @@ def test_an_event_exists_exactly_when_its_change_does(database: Database) -> Non
 
     with pytest.raises(RuntimeError):
         change_and_fail()
-    assert chain.verify(database).sealed == 10
+    assert verify(database).sealed == 10
 
 
 def test_a_kind_that_nobody_described_is_refused(database: Database) -> None:
