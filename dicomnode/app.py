@@ -24,9 +24,9 @@ from dicomnode.deliver.destination import Destination, Timeouts
 from dicomnode.deliver.dispatcher import Dispatcher
 from dicomnode.deliver.sender import Sender
 from dicomnode.deliver.takeover import release_own
-from dicomnode.desk.live import Live, LoopState, ReceiverState
 from dicomnode.desk.accounts import sweep as accounts_sweep
 from dicomnode.desk.accounts.accounts import why_not_open
+from dicomnode.desk.live import Live, LoopState, ReceiverState
 from dicomnode.domain.tls import TlsUnusable
 from dicomnode.enhance.decode import Decoder
 from dicomnode.enhance.folder_stamp import stamp

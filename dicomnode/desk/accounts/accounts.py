@@ -87,6 +87,20 @@ def has_administrator(flow: Flow) -> bool:
         return any(Role.ADMIN in account.roles for account in rows.enabled(session))
 
 
+def why_not_open(flow: Flow) -> str:
+    """Why the pages may not listen where the settings say, with the way out; empty: they may.
+
+    Who comes first to an open door without a lock would be the administrator; so the first one is made at the machine.
+    """
+    web = flow.settings.web
+    if not web.beyond_loopback or has_administrator(flow):
+        return ""
+    return (
+        f"web.host is {web.host}, which other machines reach, and there is no administrator yet:"
+        " make one with `dicomnode users add NAME --role admin`, or set web.host to 127.0.0.1"
+    )
+
+
 def is_locked(flow: Flow, account: Account) -> bool:
     """Whether the account takes no password for a while, after too many wrong ones."""
     with flow.database.read() as session:
