@@ -3,8 +3,8 @@
 import typer
 
 from dicomnode.app import build_flow
-from dicomnode.cli.certificates import own_certificates
 from dicomnode.cli.common import ConfigOption, JsonOption, print_json, settings_of
+from dicomnode.desk.certificates import own_certificates
 from dicomnode.enhance.codecs import missing_codecs
 from dicomnode.settings import DicomSettings
 

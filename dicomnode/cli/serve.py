@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from dicomnode.app import CannotStart, Node, build_worker
-from dicomnode.cli.certificates import own_certificates
 from dicomnode.cli.common import ConfigOption, fail, settings_of
+from dicomnode.desk.certificates import own_certificates
 from dicomnode.enhance.codecs import missing_codecs
 from dicomnode.enhance.errors import EnhanceError
 from dicomnode.jobs.victim import go_first

@@ -7,9 +7,8 @@ import typer
 from dicomnode.app import build_flow
 from dicomnode.cli.common import ConfigOption, JsonOption, flow_of, print_json, print_table, settings_of
 from dicomnode.db.repositories import drift as drift_rows
-from dicomnode.enhance.errors import EnhanceError
+from dicomnode.desk.weights import state_of
 from dicomnode.enhance.registry import Entry
-from dicomnode.enhance.weights import verify
 from dicomnode.flow.drift import summary
 
 app = typer.Typer(help="Trained weights and their model cards.", no_args_is_help=True)
@@ -47,18 +46,10 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 
 def _verified(entry: Entry) -> dict[str, Any]:
-    reason = entry.error
-    if not reason:
-        try:
-            verify(entry)
-        except EnhanceError as error:
-            reason = str(error)
-    return {
-        "pipeline": entry.name,
-        "file": entry.weights.name if entry.weights else None,
-        "ok": not reason,
-        "reason": reason,
-    }
+    state = state_of(entry)
+    reason = state.reason if state else ""
+    file = entry.weights.name if entry.weights else None
+    return {"pipeline": entry.name, "file": file, "ok": not reason, "reason": reason}
 
 
 @app.command()

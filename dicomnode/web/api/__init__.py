@@ -2,6 +2,13 @@
 
 from fastapi import APIRouter
 
-from dicomnode.web.api import accounts, health, me, schema, today
+from dicomnode.web.api import accounts, health, me, pipelines, schema, today
 
-ROUTERS: tuple[APIRouter, ...] = (health.router, schema.router, accounts.router, me.router, today.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    health.router,
+    schema.router,
+    accounts.router,
+    me.router,
+    today.router,
+    pipelines.router,
+)

@@ -2,6 +2,14 @@
 
 from fastapi import APIRouter
 
-from dicomnode.web.pages import me, names, rules, sign_in, today, users
+from dicomnode.web.pages import me, names, pipelines, rules, sign_in, today, users
 
-ROUTERS: tuple[APIRouter, ...] = (today.router, names.router, sign_in.router, me.router, users.router, *rules.ROUTERS)
+ROUTERS: tuple[APIRouter, ...] = (
+    today.router,
+    pipelines.router,
+    names.router,
+    sign_in.router,
+    me.router,
+    users.router,
+    *rules.ROUTERS,
+)

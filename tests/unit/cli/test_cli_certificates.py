@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.certificates import Authority, Identity, openssl
 
-from dicomnode.cli.certificates import own_certificates
+from dicomnode.desk.certificates import own_certificates
 from dicomnode.domain.certificate import valid_until
 from dicomnode.domain.tls import TlsUnusable
 from dicomnode.settings import Settings, load_settings

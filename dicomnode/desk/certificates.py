@@ -1,4 +1,4 @@
-"""The node's own certificates: do their files work, and until when. Looked at by `serve` and by `config check`."""
+"""The node's own certificates: do their files work, and until when. Told by `serve`, `config check` and the pages."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
