@@ -59,7 +59,7 @@ def _processes(session: Session, live: Live) -> Iterator[Trouble]:
             why = loop.trouble or "it has ended"
             message = f"The background loop {loop.name} does not get on: {sentence(why)} It tries again every second."
             yield Trouble(
-                "loop", "failure", message, "Look whether the database answers.", f"/system#{quote(loop.name)}"
+                "loop", "failure", message, "Look whether the database answers.", f"/system#loop-{quote(loop.name)}"
             )
 
 

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from dicomnode.web.api import accounts, health, me, pipelines, schema, today
+from dicomnode.web.api import accounts, health, me, pipelines, schema, system, today
 
 ROUTERS: tuple[APIRouter, ...] = (
     health.router,
@@ -11,4 +11,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     me.router,
     today.router,
     pipelines.router,
+    system.router,
 )

@@ -2,11 +2,12 @@
 
 from fastapi import APIRouter
 
-from dicomnode.web.pages import me, names, pipelines, rules, sign_in, today, users
+from dicomnode.web.pages import me, names, pipelines, rules, sign_in, system, today, users
 
 ROUTERS: tuple[APIRouter, ...] = (
     today.router,
     pipelines.router,
+    system.router,
     names.router,
     sign_in.router,
     me.router,
