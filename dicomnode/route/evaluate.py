@@ -1,6 +1,6 @@
 """Evaluating a condition on facts: the answer comes with every value that led to it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +103,26 @@ def evaluate(when: Condition, facts: SeriesFacts) -> Explanation:
             return _test("fact", fact, when.operator, when.expected, _fact(facts.computed, fact), False)
 
 
+def tester(when: Condition) -> Callable[[SeriesFacts], bool]:
+    """A function that gives the result of `evaluate` without its explanation: for who asks of very many series."""
+    match when:
+        case AllOf(all=conditions):
+            tests = [tester(condition) for condition in conditions]
+            return lambda facts: all(test(facts) for test in tests)
+        case AnyOf(any=conditions):
+            tests = [tester(condition) for condition in conditions]
+            return lambda facts: any(test(facts) for test in tests)
+        case Not(not_=condition):
+            test = tester(condition)
+            return lambda facts: not test(facts)
+        case AttributeCondition(attribute=attribute, private_creator=creator, every=every):
+            name, operator, expected = facts_name(attribute, creator), when.operator, when.expected
+            return lambda facts: _judge(operator, expected, facts.attributes.get(name), every)[1]
+        case FactCondition(fact=fact):
+            operator, expected = when.operator, when.expected
+            return lambda facts: _judge(operator, expected, _fact(facts.computed, fact), False)[1]
+
+
 def _fact(computed: Mapping[str, Scalar | None], name: str) -> AttributeFacts | None:
     """A computed fact in the shape of an attribute: a text may hold several values, separated by a backslash."""
     value = computed.get(name)
@@ -115,23 +135,30 @@ def _fact(computed: Mapping[str, Scalar | None], name: str) -> AttributeFacts | 
 def _test(
     kind: str, subject: str, operator: Operator, expected: Expected, found: AttributeFacts | None, every: bool
 ) -> Explanation:
-    values = dict(found.values) if found else {}
-    absent = found.absent if found else 0
-    if operator == "exists":
-        present = bool(values) and not (every and expected and absent)
-        judged = [Seen(value, count, bool(expected)) for value, count in values.items()]
-        result = present is expected
-    else:
-        vr = found.vr if found else ""
-        judged = [Seen(value, count, satisfies(value, operator, expected, vr)) for value, count in values.items()]
-        fulfilled = [seen.satisfies for seen in judged]
-        result = bool(judged) and not absent and all(fulfilled) if every else any(fulfilled)
+    values = found.values if found else {}
+    fulfilled, result = _judge(operator, expected, found, every)
+    judged = [Seen(value, count, fits) for (value, count), fits in zip(values.items(), fulfilled, strict=True)]
     # What decided comes first: the satisfying values of a true test, the failing ones of a false one.
     first = tuple(sorted(judged, key=lambda seen: (seen.satisfies is not result, -seen.count))[:SHOWN])
+    absent = found.absent if found else 0
     sentence = _sentence(subject, operator, expected, every, first, len(values), absent)
     return Explanation(
         kind, result, sentence, (), subject, operator, expected, every, first, distinct=len(values), absent=absent
     )
+
+
+def _judge(
+    operator: Operator, expected: Expected, found: AttributeFacts | None, every: bool
+) -> tuple[list[bool], bool]:
+    """Whether each distinct value satisfies the test, and the test's result."""
+    if found is None:
+        return [], operator == "exists" and expected is False
+    if operator == "exists":
+        present = bool(found.values) and not (every and expected and found.absent)
+        return [bool(expected)] * len(found.values), present is expected
+    fulfilled = [satisfies(value, operator, expected, found.vr) for value in found.values]
+    result = bool(fulfilled) and not found.absent and all(fulfilled) if every else any(fulfilled)
+    return fulfilled, result
 
 
 _GROUPS = {"all": "all of {total}: {true} true", "any": "any of {total}: {true} true"}
