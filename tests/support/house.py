@@ -8,13 +8,15 @@ import contextlib
 import fcntl
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from support.housefiles import ADAMS, HONG, LJUBOV, MUELLER, QABBANI, YAMADA, Patient, Sent, Worklist, contradiction
-from support.mainflow import IS_ANYTHING, IS_CT, add_pipeline, destination, send_as_is
+from support.mainflow import IS_ANYTHING, IS_CT, add_pipeline, destination, send_as_is, series_uid
 from support.modality import Modality, Rejected
 from support.nodeproc import Node
 from support.peers import StoreScp, free_port
@@ -27,6 +29,8 @@ from dicomnode.desk.person import Person
 from dicomnode.flow import Flow
 from dicomnode.settings import load_settings
 
+LOW_DOSE = {"all": [IS_CT, {"attribute": "SeriesDescription", "contains": "low dose"}]}
+REPOSITORY = Path(__file__).resolve().parents[2]
 IS_MR = {"attribute": "Modality", "equals": "MR"}
 NARROW = '''
 from dicomnode.enhance.api import Acceptance, Envelope, Pipeline
@@ -71,7 +75,8 @@ def site_of(pacs: int, research: int, archive: int) -> dict[str, Any]:
             destination("teleradiology", "TELERAD", pacs),
         ],
         "rules": [
-            _rule("chest CT", "live", IS_CT, "soften", ["pacs"], priority="stat", deadline_minutes=60),
+            _rule("low-dose chest CT", "live", LOW_DOSE, "ct-denoise", ["pacs"], deadline_minutes=60),
+            _rule("CT of the ward", "live", {"all": [IS_CT, {"not": LOW_DOSE}]}, "soften", ["pacs"], priority="stat"),
             _rule("brain MR", "live", IS_MR, "soften", ["pacs", "research"]),
             _rule("thin slices", "live", when_thin, "narrow", ["pacs"]),
             _rule("try the model on CT", "shadow", IS_CT, "soften", []),
@@ -113,6 +118,14 @@ def wicked_day(folder: Path) -> list[Sent]:
     return [has.series("CT_small.dcm", WICKED, "<i onclick=x()>", SCRIPT, 2, **texts)]
 
 
+def chest_ct(folder: Path) -> Sent:
+    """Slices of the held-out chest CT at a quarter of the dose, as the demo sends them."""
+    command = [sys.executable, "-m", "pipelines.demo_series", "--out", str(folder), "--slices", "9"]
+    subprocess.run([*command, "--data", str(REPOSITORY / "data")], cwd=REPOSITORY, check=True, capture_output=True)
+    files = sorted((folder / "low-dose").iterdir())
+    return Sent("CT1", tuple(files), series_uid(files[0]))
+
+
 def wicked_rules() -> list[dict[str, Any]]:
     """A live rule and a draft that are called by scripts."""
     enhance = _rule(f"rule {SCRIPT}", "live", IS_CT, "soften", ["pacs"])
@@ -121,8 +134,11 @@ def wicked_rules() -> list[dict[str, Any]]:
 
 
 @contextmanager
-def lively(root: Path, *, wicked: bool = False) -> Iterator[Node]:
-    """The node, running, with the day behind it; its peers run too. `wicked`: scripts in names are part of the day."""
+def lively(root: Path, *, wicked: bool = False, chest: bool = False) -> Iterator[Node]:
+    """The node, running, with the day behind it; its peers run too.
+
+    `wicked`: scripts in names are part of the day; `chest`: a real chest CT too, which takes half a minute.
+    """
     research = ScriptedPacs(ae_title="RESEARCH")
     with StoreScp(root / "pacs", "-aet", "PACS", "+xa") as pacs, research:
         research.always = 0xA900
@@ -135,14 +151,15 @@ def lively(root: Path, *, wicked: bool = False) -> Iterator[Node]:
         for name, text in (("narrow", NARROW), ("broken", BROKEN)):
             (node.root / "pipelines" / f"{name}.py").write_text(text, encoding="utf-8")
         with node:
-            fill(node, root / "files", wicked=wicked)
+            more = [chest_ct(root / "files/chest")] if chest else []
+            fill(node, root / "files", more + (wicked_day(root / "files/wicked") if wicked else []))
             yield node
 
 
-def fill(node: Node, files: Path, *, wicked: bool) -> None:
+def fill(node: Node, files: Path, more: list[Sent]) -> None:
     """Live through the day, and wait until nothing moves."""
     node.cli("destinations", "pause", "teleradiology", "--reason", "the line is being mended")
-    sent = day(files / "day") + (wicked_day(files / "wicked") if wicked else [])
+    sent = day(files / "day") + more
     for series in sent:
         send_as_is(node, series.files, series.calling)
     with contextlib.suppress(Rejected):
@@ -150,7 +167,7 @@ def fill(node: Node, files: Path, *, wicked: bool) -> None:
     flow = build_flow(load_settings(node.config))
     people(flow)
     flow.database.close()
-    node.wait_until(lambda: _settled(node, len(sent)), 90.0, "the day's work to be over")
+    node.wait_until(lambda: _settled(node, len(sent)), 120.0, "the day's work to be over")
     send_as_is(node, [contradiction(sent[0], files / "again")], "CT1")
     node.wait_until(lambda: _outdated(node), 30.0, "the conflict to be known")
 

@@ -1,0 +1,67 @@
+"""`python -m support.screenshots FOLDER`: every page of a running node with a day behind it, as pictures.
+
+Light and dark at 1280, dark at 1920 as well, and what a page asks before it does something. Open them.
+"""
+
+import argparse
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from support.browser import NARROW, WIDE, Theme, chromium, visiting
+from support.house import lively
+from support.nodeproc import Node
+from support.pages import find_pages
+from support.webapp import Headless, client, session_of
+
+from dicomnode.app import build_flow
+from dicomnode.desk.accounts import accounts
+from dicomnode.settings import load_settings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+LOOKS: tuple[tuple[Theme, tuple[int, int]], ...] = (("light", NARROW), ("dark", NARROW), ("dark", WIDE))
+PERSON = "amelie"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", default="", help="pages whose address matches this expression")
+    parser.add_argument("--chest", action="store_true", help="with a real chest CT, enhanced by the bundled model")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory() as root,
+        lively(Path(root), chest=arguments.chest) as node,
+        chromium() as browser,
+    ):
+        take(browser, node, arguments.folder, re.compile(arguments.only))
+
+
+def take(browser: "Browser", node: Node, folder: Path, only: re.Pattern[str]) -> None:
+    """One picture for each page and look, named after the page's address."""
+    flow = build_flow(load_settings(node.config))
+    secret = session_of(flow, accounts.named(flow, PERSON), names_shown=True)
+    visitor = client(Headless(flow), "admin", name="crawler", names_shown=True)
+    found = [path for path in find_pages(visitor).pages if only.search(path)]
+    for theme, size in LOOKS:
+        with visiting(browser, node.url, secret=secret, theme=theme, size=size) as visit:
+            for path in found:
+                visit.open(path)
+                visit.page.screenshot(path=folder / f"{_slug(path)}.{theme}-{size[0]}.png", full_page=True)
+    with visiting(browser, node.url) as visit:
+        visit.open("/sign-in").screenshot(path=folder / "sign-in.light-1280.png")
+    print(f"{len(found)} pages, {len(LOOKS)} looks: {folder}")
+    flow.database.close()
+
+
+def _slug(path: str) -> str:
+    text = re.sub(r"\d(?:[\d.]{20,})", lambda uid: f"uid{uid[0][-6:]}", path)
+    return re.sub(r"[^\w.-]+", "-", text).strip("-")[:80] or "today"
+
+
+if __name__ == "__main__":
+    main()
