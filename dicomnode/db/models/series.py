@@ -70,6 +70,7 @@ class SeriesFactsRow(Base):
     """Facts of one generation, and why it counted as complete."""
 
     __tablename__ = "series_facts"
+    __table_args__ = (Index("ix_series_facts_completed", "completed_at", "series_uid", "generation"),)
 
     series_uid: Mapped[str] = mapped_column(ForeignKey("series.uid"), primary_key=True)
     generation: Mapped[int] = mapped_column(primary_key=True)

@@ -1,17 +1,18 @@
 """Replays of a document on the series of the past, and what they found."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import ColumnElement, Text, cast, insert, literal, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
 from dicomnode.db.models import Replay, ReplayChange, SeriesFactsRow
+from dicomnode.db.types import UtcTime
 from dicomnode.domain.states import REPLAY
 
-Key = tuple[str, int]
-"""Series Instance UID and generation."""
+Place = tuple[datetime, str]
+"""When a generation was completed, and of which series: where it stands in the order in which replays look at them."""
 
 
 def find(session: Session, replay_id: int) -> Replay | None:
@@ -79,29 +80,42 @@ def changes(
     return session.scalars(query.order_by(ReplayChange.id).limit(limit)).all()
 
 
-def series_count(session: Session, since: datetime, until: datetime) -> int:
-    """How many series have a generation that was completed in this period."""
-    period = SeriesFactsRow.completed_at.between(since, until)
-    return session.scalar(select(func.count(SeriesFactsRow.series_uid.distinct())).where(period)) or 0
+def periods(session: Session, since: datetime, until: datetime, size: int) -> Iterator[tuple[Place, Place, int]]:
+    """The series with a generation completed in this period, in parts of `size`: (behind which, up to which, count)."""
+    query = select(_ROW.completed_at, _ROW.series_uid).where(*_newest(since, until)).order_by(*_ORDER)
+    before: Place = (since, "")
+    last, count = before, 0
+    for completed_at, series_uid in session.execute(query.execution_options(yield_per=size)):
+        last, count = (completed_at, series_uid), count + 1
+        if count == size:
+            yield before, last, count
+            before, count = last, 0
+    if count:
+        yield before, last, count
 
 
-def series_keys(
-    session: Session, since: datetime, until: datetime, after: tuple[datetime, Key] | None, limit: int
-) -> Sequence[tuple[datetime, str, int]]:
-    """The newest generation within the period of each series, in the order of completion, behind `after`."""
-    row, newer = SeriesFactsRow, aliased(SeriesFactsRow)
-    newest = ~(
-        select(newer.series_uid)
-        .where(newer.series_uid == row.series_uid, newer.generation > row.generation, newer.completed_at <= until)
-        .exists()
+def stored_facts(session: Session, behind: Place, up_to: Place, until: datetime) -> Sequence[tuple[str, int, str, str]]:
+    """One part: (series, generation, facts, circumstances) of each, the last two as JSON text that nobody has read."""
+    place: Any = tuple_(*_ORDER)
+    query = (
+        select(_ROW.series_uid, _ROW.generation, cast(_ROW.facts, Text), cast(_ROW.circumstances, Text))
+        .where(*_newest(behind[0], up_to[0], until))
+        .where(place > _bound(behind), place <= _bound(up_to))
+        .order_by(*_ORDER)
     )
-    query = select(row.completed_at, row.series_uid, row.generation).where(row.completed_at.between(since, until))
-    if after is not None:
-        query = query.where(_behind(after))
-    return session.execute(query.where(newest).order_by(row.completed_at, row.series_uid).limit(limit)).all()
+    return session.execute(query).all()
 
 
-def _behind(after: tuple[datetime, Key]) -> Any:
-    at, (series_uid, _) = after
-    row = SeriesFactsRow
-    return (row.completed_at > at) | ((row.completed_at == at) & (row.series_uid > series_uid))
+_ROW, _NEWER = SeriesFactsRow, aliased(SeriesFactsRow)
+_ORDER = (_ROW.completed_at, _ROW.series_uid)
+
+
+def _bound(place: Place) -> Any:
+    return tuple_(literal(place[0], UtcTime()), literal(place[1], Text()))
+
+
+def _newest(since: datetime, last: datetime, until: datetime | None = None) -> tuple[ColumnElement[bool], ...]:
+    """Completed from `since` to `last`, and no later generation until `until` (`last`, unless it is given)."""
+    of_it = (_NEWER.series_uid == _ROW.series_uid) & (_NEWER.generation > _ROW.generation)
+    newer = select(_NEWER.series_uid).where(of_it, _NEWER.completed_at <= (until or last)).exists()
+    return _ROW.completed_at.between(since, last), ~newer

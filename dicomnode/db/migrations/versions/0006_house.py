@@ -138,6 +138,7 @@ def _site() -> None:
     op.create_index("ix_rule_decision_rule", "rule_decision", ["rule", "rule_state", "matched", "id"])
     with op.batch_alter_table("series_facts", schema=None) as batch_op:
         batch_op.add_column(sa.Column("circumstances", Document, nullable=False, server_default="{}"))
+    op.create_index("ix_series_facts_completed", "series_facts", ["completed_at", "series_uid", "generation"])
 
 
 def _lists() -> None:
