@@ -15,6 +15,7 @@ from dicomnode.db.repositories import site as site_rows
 from dicomnode.desk.person import Person
 from dicomnode.desk.refused import Refused
 from dicomnode.desk.rules.diff import SiteDiff, diff_sites
+from dicomnode.desk.rules.reach import check_hosts
 from dicomnode.desk.rules.validation import digest_of, validated
 from dicomnode.domain.site import Site
 from dicomnode.flow import Flow
@@ -83,9 +84,12 @@ def locked_draft(flow: Flow, session: Session, version: int) -> Draft:
 def save_draft(flow: Flow, person: Person, document: Mapping[str, Any] | str, version: int) -> Draft:
     """Put a whole document (plain, or YAML text) in the draft's place.
 
-    Raises Refused: `invalid` with a problem for each finding, `conflict` if `version` is not the one there is now.
+    Raises Refused: `invalid` with a problem for each finding, or for a host that the browser may not lead the node to;
+    `conflict` if `version` is not the one there is now.
     """
     site = validated(flow, document)
+    draft = read_draft(flow)
+    check_hosts(flow, person, (destination.host for destination in site.destinations), [draft.site, draft.before])
     with flow.database.write() as session:
         return store(flow, session, person, locked_draft(flow, session, version), site)
 

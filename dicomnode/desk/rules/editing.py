@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from dicomnode.desk.person import Person
 from dicomnode.desk.refused import Refused
-from dicomnode.desk.rules.draft import Draft, locked_draft, store
+from dicomnode.desk.rules.draft import Draft, locked_draft, read_draft, store
+from dicomnode.desk.rules.reach import check_hosts
 from dicomnode.desk.rules.validation import validated
 from dicomnode.flow import Flow
 
@@ -50,8 +51,11 @@ def put_destination(
 ) -> Draft:
     """Put a destination in the place of the one called `name`; without a name, add it.
 
-    Rules that named it by its former name name it by the new one. Raises Refused as `put_rule`.
+    Rules that named it by its former name name it by the new one. Raises Refused as `put_rule`, and for a host that
+    the browser may not lead the node to.
     """
+    draft = read_draft(flow)
+    check_hosts(flow, person, [destination.get("host")], [draft.site, draft.before])
     return _put(flow, person, "destinations", destination, version, name, None)
 
 

@@ -1,0 +1,83 @@
+"""The rules that act now, each with what keeps it from acting and how often it matched of late."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from dicomnode.db.database import now as database_now
+from dicomnode.db.models import SiteRevision
+from dicomnode.db.repositories import site as site_rows
+from dicomnode.db.repositories.rule_matches import matches_since
+from dicomnode.desk.rules.conditions import words_of
+from dicomnode.desk.weights import state_of
+from dicomnode.domain.site import Rule, Site
+from dicomnode.enhance.errors import EnhanceError
+from dicomnode.flow import Flow
+
+OF_LATE = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class RuleNow:
+    """A rule, what is wrong with its pipeline if anything is, and how many series fitted it in the last `OF_LATE`."""
+
+    rule: Rule
+    problem: str
+    matches: int
+
+    @property
+    def condition(self) -> str:
+        """On which series it acts, in words."""
+        return words_of(self.rule.when)
+
+    @property
+    def does(self) -> str:
+        """What it does to them, in words."""
+        return effect_of(self.rule)
+
+
+@dataclass(frozen=True)
+class InForceNow:
+    """`revision` is None before the first one."""
+
+    number: int
+    revision: SiteRevision | None
+    site: Site
+    rules: tuple[RuleNow, ...]
+
+
+def rules_in_force(flow: Flow) -> InForceNow:
+    """The revision in force and its rules, in their order."""
+    with flow.database.read() as session:
+        number, site = flow.site.get(session)
+        revision = site_rows.revision(session, number)
+        counts = matches_since(session, [rule.name for rule in site.rules], database_now(session) - OF_LATE)
+    rules = (
+        RuleNow(rule, problem_of(flow, rule), sum(count for (name, _), count in counts.items() if name == rule.name))
+        for rule in site.rules
+    )
+    return InForceNow(number, revision, site, tuple(rules))
+
+
+def effect_of(rule: Rule) -> str:
+    """ "enhances with ct-denoise, delivers to pacs; forwards originals to archive" """
+    parts = []
+    if rule.enhance is not None:
+        given = ", ".join(f"{name} {value}" for name, value in sorted(rule.enhance.params.items()))
+        parts.append(f"enhances with {rule.enhance.pipeline}" + (f" ({given})" if given else ""))
+    if rule.enhance is not None and rule.deliver_to:
+        parts[-1] += f", delivers to {', '.join(rule.deliver_to)}"
+    if rule.forward_original_to:
+        parts.append(f"forwards originals to {', '.join(rule.forward_original_to)}")
+    return "; ".join(parts) or "does nothing yet"
+
+
+def problem_of(flow: Flow, rule: Rule) -> str:
+    """Why the rule's pipeline would be refused: not installed, broken, or weights that are not those of its card."""
+    if rule.enhance is None:
+        return ""
+    try:
+        entry = flow.registry.usable(rule.enhance.pipeline)
+    except EnhanceError as error:
+        return str(error)
+    weights = state_of(entry)
+    return weights.reason if weights else ""
