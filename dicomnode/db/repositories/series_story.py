@@ -106,6 +106,6 @@ def arrival(session: Session, series_uid: str) -> tuple[int, datetime, datetime,
 
 def open_conflicts(session: Session, series_uid: str) -> int:
     """Number of quarantined conflicts that nobody has said to have looked at."""
-    query = select(func.count()).join(Instance, Instance.sop_uid == InstanceVersion.sop_uid)
+    query = select(func.count(InstanceVersion.id)).join(Instance, Instance.sop_uid == InstanceVersion.sop_uid)
     is_open = (InstanceVersion.kind == "conflict") & InstanceVersion.settled_at.is_(None)
     return session.scalar(query.where(Instance.series_uid == series_uid, is_open)) or 0

@@ -94,11 +94,10 @@ class Gallery:
             count = series_slices.count(session, uid, job)
             number = (count + 1) // 2 if number is None else number
             found = series_slices.at(session, uid, job, number - 1) if 0 < number <= count else None
+        if not count:
+            raise Refused(f"job {job} made no images" if job else "the series has no images", "missing")
         if found is None:
-            what = f"job {job} made" if job else "the series has"
-            raise Refused(
-                f"there is no slice {number}: {what} {count or 'none'}" + " that can be shown" * (not count), "missing"
-            )
+            raise Refused(f"there is no slice {number}: there are {count}", "missing")
         viewed(
             self._flow,
             person,

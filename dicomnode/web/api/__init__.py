@@ -2,10 +2,11 @@
 
 from fastapi import APIRouter
 
-from dicomnode.web.api import accounts, health, me, pipelines, schema, system, today
+from dicomnode.web.api import accounts, health, me, pipelines, schema, series, system, today
 
 ROUTERS: tuple[APIRouter, ...] = (
     health.router,
+    series.router,
     schema.router,
     accounts.router,
     me.router,

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from dicomnode.web.pages import me, names, pipelines, rules, sign_in, system, today, users
+from dicomnode.web.pages import me, names, pipelines, rules, series, sign_in, system, today, users
 
 ROUTERS: tuple[APIRouter, ...] = (
     today.router,
@@ -13,4 +13,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     me.router,
     users.router,
     *rules.ROUTERS,
+    *series.ROUTERS,
 )
