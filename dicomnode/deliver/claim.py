@@ -11,6 +11,9 @@ from dicomnode.deliver.outcome import DUPLICATE, Outcome, Response
 from dicomnode.deliver.outgoing import Outgoing, batches
 from dicomnode.deliver.parallel import Share
 
+WORTH = 25
+"""So many instances must be left for each association before one more is opened: for fewer it would not pay."""
+
 
 class Ending(StrEnum):
     """What kept a claim from its last instance."""
@@ -61,7 +64,7 @@ class Claim:
     def has_room(self) -> bool:
         """Whether one more association has something to do here: not before one stands, so that none knocks in vain."""
         is_going_on = self.is_established and not self.is_closed and not self.is_left
-        return is_going_on and self.left > self.lanes
+        return is_going_on and self.left > self.lanes * WORTH
 
     def may_send(self) -> bool:
         """Whether one more instance may go out; asked right before each."""

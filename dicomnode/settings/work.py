@@ -70,8 +70,10 @@ class DeliverySettings(Section):
     how long, at most, until a destination that refused the association for good is asked again.
     """
 
-    associations: int = Field(1, ge=1, le=32)
-    """Open to one destination at a time, unless its entry in the site data says otherwise. One keeps the order."""
+    associations: int = Field(4, ge=1, le=32)
+    """Open to one destination at a time, at most, unless its entry in the site data says otherwise: for long series and
+    for several deliveries at once. One keeps the order.
+    """
     backoff_first: float = Field(1.0, gt=0)
     backoff_cap: float = Field(30.0, gt=0)
     connect_timeout: float = Field(10.0, gt=0)

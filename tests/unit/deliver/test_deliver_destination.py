@@ -18,7 +18,7 @@ def destination(setting: int, **entry: object) -> Destination:
 @pytest.mark.parametrize(("entry", "setting", "expected"), [({}, 1, 1), ({}, 4, 4), ({"associations": 2}, 4, 2)])
 def test_the_entry_wins_over_the_setting(entry: dict[str, object], setting: int, expected: int) -> None:
     assert destination(setting, **entry).associations == expected
-    assert DeliverySettings().associations == 1
+    assert DeliverySettings().associations == 4
 
 
 def test_a_changed_number_is_another_destination() -> None:

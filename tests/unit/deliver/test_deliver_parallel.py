@@ -184,6 +184,22 @@ def test_a_peer_that_takes_fewer_associations_gets_everything_over_those(bench: 
     assert bench.events("delivery.retry") == []
 
 
+@pytest.mark.parametrize(("copies", "expected"), [(25, 1), (45, 2), (200, 4)])
+def test_another_association_has_to_pay(bench: SendingBench, peer: Peer, copies: int, expected: int) -> None:
+    """One for each 25 instances that nobody has taken when it would be opened; the first has taken some by then."""
+    uids = bench.plan([FILE], copies=copies)
+
+    def very_slowly(event: Any) -> int:
+        time.sleep(0.04)
+        return 0
+
+    peer.answer = very_slowly
+    with sending(bench, peer.port, associations=4):
+        until(all_sent(bench), "the series to be sent")
+    assert peer.uids() == Counter(uids)
+    assert peer.most_open == expected
+
+
 def test_out_of_resources_stops_all_associations_until_the_back_off_ends(bench: SendingBench, peer: Peer) -> None:
     uids = bench.plan([FILE], copies=60)
     refused: list[float] = []
