@@ -25,7 +25,7 @@ def latency(
     pace: Annotated[float, typer.Option(min=0, help="Slices/s at which those are sent; 0: as fast as they go.")] = 20,
     ct_size: CtSize = 512,
     associations: Annotated[str, typer.Option(help="Numbers of associations into the PACS alone.")] = "1,2,4",
-    to_pacs: Annotated[int, typer.Option(min=1, max=32, help="Associations to the PACS of one more node.")] = 2,
+    to_pacs: Annotated[int, typer.Option(min=1, max=32, help="Associations to the PACS of one more node.")] = 1,
     slow_router: Annotated[bool, typer.Option(help="Once: Orthanc as the router with its default StableAge.")] = True,
     ways: Annotated[str, typer.Option(help="Keys of the ways to measure, with commas; all by default.")] = "",
     repeats: Repeats = 5,
@@ -42,7 +42,7 @@ def latency(
     """
     # Imported here: what measures is needed by no other command.
     from dicomnode.cli.bench.latency_peers import Node, Pacs, Router
-    from dicomnode.cli.bench.latency_rows import DENOISE, PASSTHROUGH, SEVERAL, WITH, WITHOUT, rows
+    from dicomnode.cli.bench.latency_rows import DENOISE, PASSTHROUGH, CHOSEN, WITH, WITHOUT, rows
     from dicomnode.cli.bench.latency_run import LatencyBench
     from dicomnode.cli.bench.latency_series import Slices
     from dicomnode.cli.bench.network import orthanc
@@ -63,7 +63,7 @@ def latency(
             *(Router(1, pacs), Router(60, pacs)),
             Node(WITH, pacs, pipelines, engine="head_start = true"),
             Node(WITHOUT, pacs, pipelines, engine="head_start = false"),
-            Node(SEVERAL, pacs, pipelines, engine="head_start = true", delivery=f"associations = {to_pacs}"),
+            Node(CHOSEN, pacs, pipelines, engine="head_start = true", delivery=f"associations = {to_pacs}"),
         ]
 
     with working_folder(directory, allow_tmpfs) as (folder, file_system):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 PACS = "pacs"
 ROUTER, DEFAULT_ROUTER = "router-1", "router-60"
-WITH, WITHOUT, SEVERAL = "node-head-start", "node", "node-several"
+WITH, WITHOUT, CHOSEN = "node-head-start", "node", "node-chosen"
 PASSTHROUGH, DENOISE = "passthrough", "ct-denoise"
 
 
@@ -31,7 +31,7 @@ def rows(
 ) -> Sequence[Row]:
     """All rows; those with `ct-denoise` have `denoise` slices (0: none), sent at `pace`.
 
-    `associations` are those into the PACS alone; `to_pacs` those of one node that sends over more than it would.
+    `associations` are those into the PACS alone; `to_pacs` those of one node that is told how many.
     """
     found = [
         Row(f"pacs-{count}", f"the PACS alone, {_associations(count)}", PACS, slices, count) for count in associations
@@ -45,8 +45,8 @@ def rows(
             if count:
                 title = f"dicomnode, {pipeline}, {how}"
                 found.append(Row(f"{pipeline}-{peer}", title, peer, count, pipeline=pipeline, pace=speed))
-    title = f"dicomnode, {PASSTHROUGH}, with head start, {_associations(to_pacs)} to the PACS"
-    return [*found, Row(f"{PASSTHROUGH}-{SEVERAL}", title, SEVERAL, slices)]
+    title = f"dicomnode, {PASSTHROUGH}, with head start, {_associations(to_pacs)} to the PACS at most"
+    return [*found, Row(f"{PASSTHROUGH}-{CHOSEN}", title, CHOSEN, slices)]
 
 
 def _associations(count: int) -> str:
