@@ -42,7 +42,7 @@ def latency(
     """
     # Imported here: what measures is needed by no other command.
     from dicomnode.cli.bench.latency_peers import Node, Pacs, Router
-    from dicomnode.cli.bench.latency_rows import DENOISE, PASSTHROUGH, CHOSEN, WITH, WITHOUT, rows
+    from dicomnode.cli.bench.latency_rows import CHOSEN, DENOISE, PASSTHROUGH, WITH, WITHOUT, rows
     from dicomnode.cli.bench.latency_run import LatencyBench
     from dicomnode.cli.bench.latency_series import Slices
     from dicomnode.cli.bench.network import orthanc
