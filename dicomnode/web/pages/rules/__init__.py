@@ -2,6 +2,14 @@
 
 from fastapi import APIRouter
 
-from dicomnode.web.pages.rules import editor
+from dicomnode.web.pages.rules import drafting, editor, overview, revisions
+from dicomnode.web.pages.site import destination
 
-ROUTERS: tuple[APIRouter, ...] = (editor.router,)
+ROUTERS: tuple[APIRouter, ...] = (
+    overview.router,
+    editor.router,
+    drafting.router,
+    revisions.router,
+    destination.router,
+)
+"""That of destinations' editor comes before the one of their pages: `/destinations/{name}` would take `new`."""

@@ -1,0 +1,1 @@
+"""Site data beside the rules: the editor of destinations."""
