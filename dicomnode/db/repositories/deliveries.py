@@ -144,6 +144,13 @@ def of_series(session: Session, series_uid: str) -> Sequence[Delivery]:
     return session.scalars(select(Delivery).where(Delivery.series_uid == series_uid).order_by(Delivery.id)).all()
 
 
+def by_enhancement(session: Session, enhancement_id: int) -> Sequence[Delivery]:
+    """What is sent of one derived series, its rejection notes included; for reading."""
+    return session.scalars(
+        select(Delivery).where(Delivery.enhancement_id == enhancement_id).order_by(Delivery.id)
+    ).all()
+
+
 def of_enhancement(session: Session, enhancement_id: int) -> Sequence[Delivery]:
     """The deliveries of one derived series, locked."""
     query = select(Delivery).where(Delivery.subject == f"enhancement:{enhancement_id}").order_by(Delivery.id)

@@ -2,7 +2,21 @@
 
 from fastapi import APIRouter
 
-from dicomnode.web.api import accounts, health, me, pipelines, schema, series, system, today
+from dicomnode.web.api import (
+    accounts,
+    audit,
+    commitments,
+    deliveries,
+    destinations,
+    health,
+    jobs,
+    me,
+    pipelines,
+    schema,
+    series,
+    system,
+    today,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     health.router,
@@ -10,7 +24,12 @@ ROUTERS: tuple[APIRouter, ...] = (
     schema.router,
     accounts.router,
     me.router,
+    audit.router,
     today.router,
     pipelines.router,
     system.router,
+    jobs.router,
+    deliveries.router,
+    commitments.router,
+    destinations.router,
 )

@@ -2,7 +2,21 @@
 
 from fastapi import APIRouter
 
-from dicomnode.web.pages import me, names, pipelines, rules, series, sign_in, system, today, users
+from dicomnode.web.pages import (
+    audit,
+    destinations,
+    me,
+    names,
+    pipelines,
+    provider,
+    queue,
+    rules,
+    series,
+    sign_in,
+    system,
+    today,
+    users,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     today.router,
@@ -10,8 +24,12 @@ ROUTERS: tuple[APIRouter, ...] = (
     system.router,
     names.router,
     sign_in.router,
+    provider.router,
     me.router,
+    audit.router,
     users.router,
     *rules.ROUTERS,
     *series.ROUTERS,
+    *queue.ROUTERS,
+    destinations.router,  # after those that edit one: /destinations/{name} would take /destinations/new
 )
