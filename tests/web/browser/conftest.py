@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fastapi.testclient import TestClient
 from support.browser import Visit, chromium, visiting
-from support.house import built, copy_of
+from support.house import copy_of
 from support.peers import free_port
 from support.webapp import Headless, account, client, session_of
 
@@ -38,13 +38,6 @@ class Served:
 def browser() -> Iterator["Browser"]:
     with chromium() as running:
         yield running
-
-
-@pytest.fixture(scope="session")
-def house_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """The house, built once for all test processes."""
-    base = tmp_path_factory.getbasetemp()
-    return built((base if worker_id == "master" else base.parent) / "shared")
 
 
 @pytest.fixture(scope="module")
