@@ -27,6 +27,7 @@ from dicomnode.deliver.takeover import release_own
 from dicomnode.desk.accounts import sweep as accounts_sweep
 from dicomnode.desk.accounts.accounts import why_not_open
 from dicomnode.desk.live import Live, LoopState, ReceiverState
+from dicomnode.desk.rules.replaying.loop import Replayer
 from dicomnode.domain.tls import TlsUnusable
 from dicomnode.enhance.decode import Decoder
 from dicomnode.enhance.folder_stamp import stamp
@@ -138,6 +139,7 @@ class Node:
             Loop("reject", 1.0, lambda: note_outdated(self.flow)),
             Confirmer(self.flow),
             Loop("timers", TIMERS_SECONDS, lambda: mend_timers(self.flow)),
+            Replayer(self.flow),
             Loop("accounts", accounts_sweep.SECONDS, lambda: accounts_sweep.sweep(self.flow)),
         ]
         """Loops that anything may be added to: each turn is a transaction, or several, that any node may make."""

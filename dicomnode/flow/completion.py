@@ -13,7 +13,7 @@ from dicomnode.db.repositories import series as series_rows
 from dicomnode.domain.facts import SeriesFacts
 from dicomnode.domain.site import Rule
 from dicomnode.flow.context import Flow
-from dicomnode.flow.deciding import Circumstances, decide
+from dicomnode.flow.deciding import Circumstances, Deciding
 from dicomnode.flow.gathering import Gathered
 from dicomnode.flow.outputs import plan_outputs
 from dicomnode.flow.overload import overload
@@ -85,11 +85,12 @@ def _route(
 ) -> None:
     """Ask every rule; all live ones that match act, and equal work is shared. What each said is kept."""
     revision, site = flow.site.get(session)
+    deciding = Deciding(facts, circumstances, flow.registry)
     outcomes: dict[str, str] = {}
     for answer in explain_rules(site, facts):
         if answer.rule.enhance is None or answer.rule.state == "draft":
             continue
-        decided = decide(answer, facts, circumstances, flow.registry)
+        decided = deciding.decide(answer)
         outcome = decided.outcome
         work = _work(flow, series, generation, answer.rule, now) if decided.acts else None
         if work is not None and (why := overload(flow, session, answer.rule, work)):

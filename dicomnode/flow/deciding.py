@@ -98,23 +98,34 @@ class Decided:
         return f"{words}: {self.pipeline}"
 
 
-def decide(answer: Answer, facts: SeriesFacts, circumstances: Circumstances, registry: Registry) -> Decided:
-    """What follows from the answer of a rule that enhances."""
-    assert answer.rule.enhance is not None
-    pipeline = answer.rule.enhance.pipeline
-    return Decided(answer, why_not(pipeline, facts, circumstances, registry) if answer.matched else "")
+class Deciding:
+    """What is known of one generation, and what follows from each rule's answer. A pipeline is asked once."""
 
+    def __init__(self, facts: SeriesFacts, circumstances: Circumstances, registry: Registry) -> None:
+        self._facts, self._circumstances, self._registry = facts, circumstances, registry
+        self._why_not: dict[str, str] = {}
 
-def why_not(pipeline: str, facts: SeriesFacts, circumstances: Circumstances, registry: Registry) -> str:
-    """Why this pipeline does nothing for a series that a rule chose for it; empty if it does."""
-    if circumstances.derived_by_node or series_is_derived_by_dicomnode(facts):
-        return "a dicomnode made this series: never enhanced again"
-    if circumstances.gone:
-        return f"the series is not whole: {gone_words(circumstances.gone)}"
-    if codes := circumstances.rejected:
-        return f"{sum(codes.values())} of its instances were rejected: {refusal(codes)}"
-    entry = registry.get(pipeline)
-    if entry is None or not entry.usable:
-        return f"pipeline {pipeline} cannot be used: {entry.error if entry else 'it is not installed'}"
-    acceptance = entry.accepts(facts)
-    return "" if acceptance.accepted else f"{pipeline} declines: {acceptance.reason}"
+    def decide(self, answer: Answer) -> Decided:
+        """What follows from the answer of a rule that enhances."""
+        assert answer.rule.enhance is not None
+        return Decided(answer, self.why_not(answer.rule.enhance.pipeline) if answer.matched else "")
+
+    def why_not(self, pipeline: str) -> str:
+        """Why this pipeline does nothing for the series though a rule chose it; empty if it does."""
+        if pipeline not in self._why_not:
+            self._why_not[pipeline] = self._refusal(pipeline)
+        return self._why_not[pipeline]
+
+    def _refusal(self, pipeline: str) -> str:
+        around = self._circumstances
+        if around.derived_by_node or series_is_derived_by_dicomnode(self._facts):
+            return "a dicomnode made this series: never enhanced again"
+        if around.gone:
+            return f"the series is not whole: {gone_words(around.gone)}"
+        if around.rejected:
+            return f"{sum(around.rejected.values())} of its instances were rejected: {refusal(around.rejected)}"
+        entry = self._registry.get(pipeline)
+        if entry is None or not entry.usable:
+            return f"pipeline {pipeline} cannot be used: {entry.error if entry else 'it is not installed'}"
+        acceptance = entry.accepts(self._facts)
+        return "" if acceptance.accepted else f"{pipeline} declines: {acceptance.reason}"

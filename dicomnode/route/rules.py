@@ -48,7 +48,7 @@ class Match:
 
 def explain_rules(site: Site, facts: SeriesFacts) -> list[RuleExplanation]:
     """Every rule's answer in the order of writing, drafts too."""
-    return [_explain(rule, facts) for rule in site.rules]
+    return [explain_rule(rule, facts) for rule in site.rules]
 
 
 def decide(site: Site, facts: SeriesFacts) -> list[Match]:
@@ -83,7 +83,8 @@ def _matches(rules: Iterable[Rule], facts: SeriesFacts) -> list[Match]:
     return sorted(matches, key=lambda match: match.shadow)
 
 
-def _explain(rule: Rule, facts: SeriesFacts) -> RuleExplanation:
+def explain_rule(rule: Rule, facts: SeriesFacts) -> RuleExplanation:
+    """What one rule says to the series, and why."""
     explanation = evaluate(rule.when, facts)
     if rule.state == "draft":
         would = "would match" if explanation.result else "would not match"

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, cast, insert, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, Text, cast, delete, insert, literal, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
 from dicomnode.db.models import Replay, ReplayChange, SeriesFactsRow
@@ -43,10 +43,10 @@ def waiting(session: Session, node: str) -> int | None:
     return session.scalar(query.order_by(Replay.id).limit(1))
 
 
-def progress(session: Session, replay_id: int, done: int, changed: int) -> bool:
+def progress(session: Session, replay_id: int, done: int, total: int, changed: int) -> bool:
     """How far it is. False: somebody ended it."""
     query = update(Replay).where(Replay.id == replay_id, Replay.state == "running")
-    return bool(session.execute(query.values(done=done, changed=changed)).rowcount)  # type: ignore[attr-defined]
+    return bool(session.execute(query.values(done=done, total=total, changed=changed)).rowcount)  # type: ignore[attr-defined]
 
 
 def end(session: Session, replay_id: int, state: str, at: datetime, **values: Any) -> bool:
@@ -60,6 +60,11 @@ def abandon(session: Session, node: str, reason: str, begun_before: datetime, at
     begun = (Replay.node == node) & (Replay.state == "running") & (Replay.started_at < begun_before)
     ended = update(Replay).where(begun).values(state="failed", reason=reason, finished_at=at)
     return session.scalars(ended.returning(Replay.id)).all()
+
+
+def forget_changes(session: Session, replay_id: int) -> None:
+    """What an attempt that was cut off had found."""
+    session.execute(delete(ReplayChange).where(ReplayChange.replay_id == replay_id))
 
 
 def add_changes(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
