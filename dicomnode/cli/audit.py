@@ -1,68 +1,88 @@
 """`audit list|verify|export`."""
 
-import csv
-import io
-import json
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from dicomnode.audit import chain
-from dicomnode.audit.events import record
 from dicomnode.cli.common import (
     ConfigOption,
     JsonOption,
     LimitOption,
-    actor,
+    fail,
     flow_of,
-    plain,
+    in_a_sentence,
     print_json,
     print_table,
+    who,
 )
-from dicomnode.db.models import AuditEvent
-from dicomnode.db.repositories import audit as audit_rows
+from dicomnode.db.repositories.audit_search import Key
+from dicomnode.desk.audit import exporting, searching, verifying
+from dicomnode.desk.audit.asked import Asked
+from dicomnode.desk.audit.exporting import Format
+from dicomnode.flow import Flow
 
 app = typer.Typer(help="The audit log.", no_args_is_help=True)
 
-
-class Format(StrEnum):
-    """What an export is written as."""
-
-    JSON = "json"
-    CSV = "csv"
+Kind = Annotated[str, typer.Option(help="Of this kind, or of a group such as delivery.")]
+Actor = Annotated[str, typer.Option(help="Who did it; `node` for what nobody asked for.")]
+Outcome = Annotated[str, typer.Option(help="success, warning or failure.")]
+Series = Annotated[str, typer.Option(help="About this series.")]
+Study = Annotated[str, typer.Option(help="About this study.")]
+Subject = Annotated[str, typer.Option(help="About this: delivery:12, destination:pacs, ...")]
+Since = Annotated[str, typer.Option(help="A day, or an instant such as 2026-01-31T08:00.")]
+Until = Annotated[str, typer.Option(help="A day, which is included, or an instant.")]
 
 
 @app.command("list")
 def list_(
     config: ConfigOption = None,
     limit: LimitOption = 100,
-    kind: Annotated[str | None, typer.Option(help="Of this kind, or of a group such as delivery.")] = None,
-    series: Annotated[str | None, typer.Option("--series", help="About this series.")] = None,
-    study: Annotated[str | None, typer.Option("--study", help="About this study.")] = None,
+    kind: Kind = "",
+    actor: Actor = "",
+    outcome: Outcome = "",
+    series: Series = "",
+    study: Study = "",
+    subject: Subject = "",
+    since: Since = "",
+    until: Until = "",
     as_json: JsonOption = False,
 ) -> None:
     """The newest events, in order."""
     flow = flow_of(config)
-    with flow.database.read() as session:
-        found = audit_rows.listing(session, limit=limit, kind=kind, series_uid=series, study_uid=study)
-    print_table([_row(event) for event in found], as_json, "no such event", ("at", "kind", "outcome", "message"))
+    with in_a_sentence():
+        found = _newest(flow, Asked(since, until, kind, actor, outcome, series, study, subject), limit)
+    print_table(found, as_json, "no such event", ("at", "kind", "outcome", "message"))
+
+
+def _newest(flow: Flow, asked: Asked, limit: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    after: Key | None = None
+    while len(found) < limit:
+        with flow.database.read() as session:
+            page = searching.page(session, asked.filters(), min(limit - len(found), exporting.BATCH), after)
+        found += [entry.document() for entry in page.entries]
+        if page.next is None:
+            break
+        after = page.next
+    return found[::-1]
 
 
 @app.command("verify")
 def verify(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Seal what is unsealed and check the whole chain. Exit 1 on tampering."""
+    """Seal what is unsealed and check the whole chain and its anchors. Exit 1 on tampering."""
     flow = flow_of(config)
-    result = chain.verify(flow.database)
+    try:
+        result = verifying.verify_now(flow, who())
+    except OSError as error:
+        fail(f"the anchors cannot be read: {error}")
     if as_json:
-        print_json({"ok": result.ok, "first_bad": result.first_bad, "sealed": result.sealed})
-    elif result.ok:
-        with flow.database.read() as session:
-            print(f"the audit log holds: {chain.length(session)} events, {result.sealed} of them sealed just now")
+        print_json(verifying.document(result))
     else:
-        print(f"the audit log was tampered with: link {result.first_bad}: {result.reason}")
+        print(verifying.words(result))
+        for warning in result.anchors.warnings:
+            print(f"  take care: {warning}")
     if not result.ok:
         raise typer.Exit(1)
 
@@ -72,48 +92,27 @@ def export(
     config: ConfigOption = None,
     out: Annotated[Path | None, typer.Option("--out", help="File to write; stdout without it.")] = None,
     format: Annotated[Format, typer.Option(help="json: one document; csv: for a spreadsheet.")] = Format.JSON,
+    kind: Kind = "",
+    actor: Actor = "",
+    outcome: Outcome = "",
+    series: Series = "",
+    study: Study = "",
+    subject: Subject = "",
+    since: Since = "",
+    until: Until = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Write the whole log with its seals. The export is itself an event."""
+    """Write what passes the filters, all by default, with its seals. The export is itself an event."""
     flow = flow_of(config)
-    with flow.database.write() as session:
-        record(session, "audit.exported", f"{actor()} exported the audit log", node=flow.node, actor=actor())
-    chain.seal(flow.database)
-    with flow.database.read() as session:
-        rows = [
-            {**_row(event), "seq": link.seq if link else None, "hash": link.hash if link else None}
-            for event, link in audit_rows.everything(session)
-        ]
-    text = _csv(rows) if format is Format.CSV and not as_json else None
+    asked = Asked(since, until, kind, actor, outcome, series, study, subject)
+    with in_a_sentence():
+        found = exporting.export(flow, who(), asked, Format.JSON if as_json else format)
     if out is None:
-        sys.stdout.write(text) if text is not None else print_json(rows)
+        sys.stdout.writelines(found.text)
         return
-    out.write_text(text if text is not None else json.dumps(plain(rows), ensure_ascii=False), encoding="utf-8")
-    print(f"{len(rows)} events in {out}", file=sys.stderr)
-
-
-def _row(event: AuditEvent) -> dict[str, Any]:
-    return {
-        "id": event.id,
-        "at": event.at,
-        "node": event.node,
-        "actor": event.actor,
-        "kind": event.kind,
-        "outcome": event.outcome,
-        "study_uid": event.study_uid,
-        "series_uid": event.series_uid,
-        "subject": event.subject,
-        "message": event.message,
-        "detail": event.detail,
-    }
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    """CSV in which no cell can be a formula (CWE-1236): a leading =, +, - or @ gets a quote before it."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(rows[0])
-    for row in plain(rows):
-        cells = ("" if value is None else str(value) for value in row.values())
-        writer.writerow("'" + cell if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell for cell in cells)
-    return buffer.getvalue()
+    try:
+        with out.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(found.text)
+    except OSError as error:
+        fail(f"cannot write to {out}: {error.strerror}")
+    print(f"{found.count} events in {out}", file=sys.stderr)

@@ -1,11 +1,11 @@
-"""Reading the audit log."""
+"""Reading the audit log of one thing; `audit_search` is for everything else."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dicomnode.db.models import AuditChain, AuditEvent
+from dicomnode.db.models import AuditEvent
 
 
 def listing(
@@ -25,11 +25,3 @@ def listing(
     if study_uid:
         query = query.where(AuditEvent.study_uid == study_uid)
     return session.scalars(query).all()[::-1]
-
-
-def everything(session: Session) -> Iterator[tuple[AuditEvent, AuditChain | None]]:
-    """The whole log with its seals, oldest first, in constant memory, however long the caller takes over each."""
-    if session.get_bind().dialect.name != "sqlite":
-        session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-    query = select(AuditEvent, AuditChain).outerjoin(AuditChain, AuditChain.event_id == AuditEvent.id)
-    yield from session.execute(query.order_by(AuditEvent.id).execution_options(yield_per=1000))

@@ -1,0 +1,1 @@
+"""The audit log at the desk: search it, export it, verify it."""
