@@ -7,7 +7,7 @@ from dicomnode import __version__
 from dicomnode.web import api, pages, problem
 from dicomnode.web.access.barrier import Barrier
 from dicomnode.web.access.gate import gates
-from dicomnode.web.access.sign_ins import throttle
+from dicomnode.web.access.sign_ins import provider, throttle
 from dicomnode.web.rendering import FOLDER
 from dicomnode.web.running import Running
 
@@ -17,10 +17,11 @@ def create_app(node: Running) -> FastAPI:
     app = FastAPI(
         title="dicomnode", version=__version__, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
+    web = node.flow.settings.web
     app.state.node = node
-    app.state.throttle = throttle(node.flow.settings.web)
+    app.state.throttle, app.state.provider = throttle(web), provider(web)
     problem.install(app)
-    app.add_middleware(Barrier, web=node.flow.settings.web)
+    app.add_middleware(Barrier, web=web)
     for router in (*api.ROUTERS, *pages.ROUTERS):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")

@@ -11,6 +11,7 @@ from dicomnode.desk.accounts.throttle import Throttle
 from dicomnode.settings.web import WebSettings
 from dicomnode.web.access import cookies
 from dicomnode.web.access.identify import identify
+from dicomnode.web.access.provider import Provider
 from dicomnode.web.running import flow_of
 
 _OWN = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
@@ -20,6 +21,11 @@ LONGEST = 500
 def throttle(web: WebSettings) -> Throttle:
     """The brake on wrong sign-ins, by the settings."""
     return Throttle(web.lockout_failures, web.lockout_minutes * 60.0)
+
+
+def provider(web: WebSettings) -> Provider | None:
+    """Who vouches for people, if the settings name one."""
+    return None if web.oidc is None else Provider(web.oidc, web.public_url)
 
 
 def _throttle_of(request: Request) -> Throttle:

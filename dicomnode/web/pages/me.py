@@ -65,7 +65,7 @@ def make_token(
     person: May,
     name: Annotated[str, Form()] = "",
     roles: Annotated[list[str], Form()] = [],  # noqa: B006 - FastAPI copies it
-    days: Annotated[str, Form()] = "90",
+    days: Annotated[str, Form()] = "",
 ) -> Response:
     """A token for a program; the page that answers is the only one that shows it."""
     try:

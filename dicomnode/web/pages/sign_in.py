@@ -23,7 +23,7 @@ def ask(request: Request, next: str = "/") -> Response:
     """The form; who is signed in already goes on."""
     if identify(request) is not None:
         return RedirectResponse(own_path(next), 303)
-    return _form(request, next)
+    return form(request, next)
 
 
 @router.post("/sign-in")
@@ -40,7 +40,7 @@ def enter(
     try:
         secret = sign_in(flow, throttle, name, password, visit_of(request))
     except NotLetIn as refusal:
-        answer = _form(request, next, status=429 if refusal.wait else 401, name=name, problem=str(refusal))
+        answer = form(request, next, status=429 if refusal.wait else 401, name=name, problem=str(refusal))
         if refusal.wait:
             answer.headers["Retry-After"] = str(int(refusal.wait))
         return answer
@@ -56,7 +56,8 @@ def leave(request: Request, flow: TheFlow, person: May) -> Response:
     return response
 
 
-def _form(request: Request, next: str, status: int = 200, name: str = "", problem: str = "") -> Response:
+def form(request: Request, next: str, status: int = 200, name: str = "", problem: str = "") -> Response:
+    """The sign-in page, with what went wrong."""
     flow = flow_of(request)
     oidc = flow.settings.web.oidc
     return page(

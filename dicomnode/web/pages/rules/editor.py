@@ -12,7 +12,7 @@ from dicomnode.desk.rules.draft import read_draft
 from dicomnode.desk.rules.editing import put_rule
 from dicomnode.domain.roles import Permission
 from dicomnode.web.access.gate import allow
-from dicomnode.web.pages.rules.form.fields import Sent, one
+from dicomnode.web.pages.rules.form.fields import Errors, Sent, one
 from dicomnode.web.pages.rules.form.rule import PARAMS, PIPELINE, WRITER, WRITER_WIDGETS, widgets_of
 from dicomnode.web.pages.rules.form.schema import Widget
 from dicomnode.web.pages.rules.sheet import Sheet, schemas
@@ -84,7 +84,7 @@ def _page(request: Request, person: Person, sheet: Sheet, status: int = 200, con
         "sheet": sheet,
         "form": form,
         "address": f"/rules/edit?{urlencode({'name': sheet.name})}" if sheet.name else "/rules/new",
-        "errors": _Errors(errors),
+        "errors": Errors(errors),
         "conflict": conflict,
         "words": Words(sheet.flow, person),
         "known": search(sheet.flow, ""),
@@ -98,13 +98,6 @@ def _page(request: Request, person: Person, sheet: Sheet, status: int = 200, con
         **_places(errors, shown),
     }
     return page(request, "rules/editor.html", person, status, **context)
-
-
-class _Errors(dict[str, str]):
-    """What is wrong at each field; nothing at any other."""
-
-    def __missing__(self, name: str) -> str:
-        return ""
 
 
 def _any_said(form: Any, widgets: Any) -> bool:

@@ -15,7 +15,7 @@ from dicomnode.domain.roles import Permission
 from dicomnode.domain.site import Destination
 from dicomnode.flow import Flow
 from dicomnode.web.access.gate import allow
-from dicomnode.web.pages.rules.form.fields import Fields, Sent, one
+from dicomnode.web.pages.rules.form.fields import Errors, Fields, Sent, one
 from dicomnode.web.rendering import page
 from dicomnode.web.running import TheFlow
 
@@ -133,9 +133,9 @@ def _page(
         draft=draft,
         name=name,
         values={key: "" if values.get(key) is None else values[key] for key in known},
-        errors={path: message for path, message in found if path in known},
+        errors=Errors({path: message for path, message in found if path in known}),
         others=[f"{path}: {message}" for path, message in found if path not in known],
-        problem=str(refused) if refused is not None and not refused.problems else "",
+        problem=str(refused).rstrip(".") if refused is not None and not refused.problems else "",
         conflict=refused is not None and refused.kind == "conflict",
         address=f"/destinations/{quote(name)}/edit" if name else "/destinations/new",
         identities=sorted(flow.settings.tls),

@@ -14,6 +14,13 @@ MAX_BYTES = 2 << 20
 MAX_FIELDS = 20_000
 
 
+class Errors(dict[str, str]):
+    """What is wrong at each field; nothing at any other."""
+
+    def __missing__(self, name: str) -> str:
+        return ""
+
+
 def one(fields: Fields, name: str, default: str = "") -> str:
     """The first value of a field."""
     return next(iter(fields.get(name, ())), default)
