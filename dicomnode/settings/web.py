@@ -82,6 +82,9 @@ class WebSettings(Section):
     public_url: str = ""
     """How browsers call this node, such as "https://dicom.example", where that is not `host` and `port`: behind a
     proxy that ends TLS, or by a name."""
+    proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    """Reverse proxies, by address or range: whom a request comes from, and whether by https, is what these say
+    (X-Forwarded-For, X-Forwarded-Proto). The brake on guessing is by that address."""
     session_idle_minutes: int = Field(30, ge=1)
     """A session without a request for so long is over."""
     session_hours: float = Field(12.0, gt=0)
@@ -103,7 +106,7 @@ class WebSettings(Section):
     def _is_origin(cls, text: str) -> str:
         return _origin(text) if text else text
 
-    @field_validator("destination_networks")
+    @field_validator("destination_networks", "proxies")
     @classmethod
     def _ranges(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(str(peer.address_range(text)) for text in texts)

@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from collections.abc import Sequence
 
 import uvicorn
 from fastapi import FastAPI
@@ -13,11 +14,18 @@ class WebPortTaken(Exception):
 
 
 class WebServer:
-    """Serves the application until stopped."""
+    """Serves the application until stopped. `proxies`: who is believed about where a request comes from, and how."""
 
-    def __init__(self, application: FastAPI, host: str, port: int) -> None:
+    def __init__(self, application: FastAPI, host: str, port: int, proxies: Sequence[str] = ()) -> None:
         self._socket = _listen(host, port)
-        config = uvicorn.Config(application, log_config=None, access_log=False, lifespan="off")
+        config = uvicorn.Config(
+            application,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            forwarded_allow_ips=list(proxies),
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._socket]}, name="web", daemon=True
