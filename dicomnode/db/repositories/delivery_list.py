@@ -2,15 +2,12 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Select, func, literal_column, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from dicomnode.db.models import Delivery, DeliveryItem, Series
-
-PARTIAL = ("pending", "sending")
-"""States that have an index of their own."""
 
 
 @dataclass(frozen=True)
@@ -33,24 +30,27 @@ class Listed(NamedTuple):
 
 
 def page(session: Session, wanted: DeliveryFilter, limit: int, before: int | None = None) -> Sequence[Listed]:
-    """The newest first, `limit` of them, beginning below the number `before`."""
-    query = select(Delivery, Series.modality, Series.description).join(Series, Series.uid == Delivery.series_uid)
-    query = query.order_by(Delivery.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(Delivery.id < before)
-    found = [Listed(*row) for part in _parts(wanted) for row in session.execute(query.where(*part))]
-    return sorted(found, key=lambda row: -row.delivery.id)[:limit]
+    """The newest first, `limit` of them, beginning below the number `before`.
+
+    Numbers first, then what belongs to them: most filters are answered from an index alone.
+    """
+    ids: list[int] = []
+    for part in _parts(wanted):
+        query = select(Delivery.id).where(*part).order_by(Delivery.id.desc()).limit(limit)
+        ids += session.scalars(query if before is None else query.where(Delivery.id < before))
+    query_of_rows = (
+        select(Delivery, Series.modality, Series.description)
+        .join(Series, Series.uid == Delivery.series_uid)
+        .where(Delivery.id.in_(sorted(ids, reverse=True)[:limit]))
+        .order_by(Delivery.id.desc())
+    )
+    return [Listed(*row) for row in session.execute(query_of_rows)]
 
 
-def numbers(session: Session, wanted: DeliveryFilter, limit: int | None = None) -> Sequence[int]:
-    """The numbers of all that fit, the oldest first; `limit` of them at most."""
-    query: Select[int] = select(Delivery.id).order_by(Delivery.id).limit(limit)
-    return sorted(id for part in _parts(wanted) for id in session.scalars(query.where(*part)))[:limit]
-
-
-def newest(session: Session) -> int:
-    """The number of the newest delivery; 0: there is none."""
-    return session.scalar(select(func.max(Delivery.id))) or 0
+def numbers(session: Session, wanted: DeliveryFilter) -> Sequence[int]:
+    """The numbers of all that fit, the oldest first."""
+    parts = (select(Delivery.id).where(*part) for part in _parts(wanted))
+    return sorted(id for part in parts for id in session.scalars(part))
 
 
 def instances(session: Session, delivery_ids: Collection[int]) -> dict[int, dict[str, int]]:
@@ -75,15 +75,14 @@ def items(
     return session.scalars(query.order_by(DeliveryItem.id).limit(limit)).all()
 
 
-def _parts(wanted: DeliveryFilter) -> list[list[Any]]:
-    """Conditions, one list for each state, in the words of the index where it has one of its own."""
+def _parts(wanted: DeliveryFilter) -> list[list[ColumnElement[bool]]]:
+    """Conditions, one list for each state: rows of one state are in the order of their numbers in an index."""
     named = {
         Delivery.destination: wanted.destination,
         Delivery.series_uid: wanted.series,
         Delivery.rule: wanted.rule,
     }
-    others: list[Any] = [column == text for column, text in named.items() if text]
+    others: list[ColumnElement[bool]] = [column == text for column, text in named.items() if text]
     if wanted.up_to is not None:
         others.append(Delivery.id <= wanted.up_to)
-    states = dict.fromkeys(wanted.states)
-    return [[Delivery.state == (literal_column(f"'{s}'") if s in PARTIAL else s), *others] for s in states] or [others]
+    return [[Delivery.state == state, *others] for state in dict.fromkeys(wanted.states)] or [others]

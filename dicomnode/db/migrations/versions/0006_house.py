@@ -153,7 +153,15 @@ def _lists() -> None:
     _create_partial("ix_audit_event_outcome_at", "audit_event", ["outcome", "at"], "outcome <> 'success'")
     _create_partial("ix_audit_event_subject", "audit_event", ["subject"], "subject IS NOT NULL")
     op.drop_index(op.f("ix_audit_event_kind"), table_name="audit_event")
+    _of_the_queue()
     _of_the_day()
+
+
+def _of_the_queue() -> None:
+    op.create_index("ix_enhancement_priority", "enhancement", ["priority", "id"])
+    op.create_index("ix_delivery_state", "delivery", ["state", "id"])
+    op.create_index("ix_delivery_destination", "delivery", ["destination", "id"])
+    op.create_index("ix_delivery_rule", "delivery", ["rule", "id"])
 
 
 def _of_the_day() -> None:
