@@ -1,5 +1,6 @@
 """The rules that act now, each with what keeps it from acting and how often it matched of late."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -62,13 +63,22 @@ def effect_of(rule: Rule) -> str:
     """ "enhances with ct-denoise, delivers to pacs; forwards originals to archive" """
     parts = []
     if rule.enhance is not None:
-        given = ", ".join(f"{name} {value}" for name, value in sorted(rule.enhance.params.items()))
+        given = ", ".join(f"{name} {_said(value)}" for name, value in sorted(rule.enhance.params.items()))
         parts.append(f"enhances with {rule.enhance.pipeline}" + (f" ({given})" if given else ""))
     if rule.enhance is not None and rule.deliver_to:
         parts[-1] += f", delivers to {', '.join(rule.deliver_to)}"
     if rule.forward_original_to:
         parts.append(f"forwards originals to {', '.join(rule.forward_original_to)}")
     return "; ".join(parts) or "does nothing yet"
+
+
+def _said(value: object) -> str:
+    """A parameter's value for reading."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_said(each)}" for name, each in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
 
 
 def problem_of(flow: Flow, rule: Rule) -> str:

@@ -2,13 +2,14 @@
 
 from fastapi import APIRouter
 
-from dicomnode.web.pages.rules import drafting, editor, overview, revisions
+from dicomnode.web.pages.rules import drafting, editor, overview, revisions, trying
 from dicomnode.web.pages.site import destination
 
 ROUTERS: tuple[APIRouter, ...] = (
     overview.router,
     editor.router,
     drafting.router,
+    trying.router,
     revisions.router,
     destination.router,
 )

@@ -12,12 +12,12 @@ from dicomnode.desk.rules.draft import Draft, discard_draft, read_draft
 from dicomnode.desk.rules.editing import move_rule, put_rule, remove_rule
 from dicomnode.desk.rules.in_force import effect_of, problem_of
 from dicomnode.desk.rules.merge import Prefer, rebase
-from dicomnode.desk.rules.publish import publish, why_not_yet
+from dicomnode.desk.rules.publish import publish
 from dicomnode.domain.roles import Permission
 from dicomnode.domain.states import RULE
 from dicomnode.flow import Flow
 from dicomnode.web.access.gate import allow
-from dicomnode.web.pages.rules.trying import trial_of
+from dicomnode.web.pages.rules.trying import about_trial
 from dicomnode.web.rendering import page
 from dicomnode.web.running import TheFlow
 
@@ -28,7 +28,6 @@ Writer = Annotated[Person, allow(Permission.RULES_TRY)]
 Publisher = Annotated[Person, allow(Permission.RULES_PUBLISH)]
 Version = Annotated[int, Form(ge=0)]
 Name = Annotated[str, Form(max_length=200)]
-DAYS = 30
 
 
 @router.get("")
@@ -142,18 +141,14 @@ def _sentence(refused: Refused) -> str:
 def show(request: Request, flow: Flow, person: Person, status: int = 200, **more: Any) -> Response:
     """The page of the draft."""
     draft = read_draft(flow)
-    context = {"saved": "", "problem": "", "comment": "", "refused": None, "both_changed": False, **more}
+    context = {"saved": "", "problem": "", "refused": None, "both_changed": False, **more}
     return page(
         request,
         "rules/draft.html",
         person,
         status,
-        draft=draft,
         rules=[_row(flow, draft, place) for place in range(len(draft.site.rules))],
-        why_not=why_not_yet(flow),
-        trial=trial_of(flow, draft),
-        days=DAYS,
-        **context,
+        **about_trial(flow, draft) | context,
     )
 
 

@@ -1,11 +1,38 @@
-"""How far the draft is tried, in words."""
+"""Trying the draft on the past: asking for a replay, watching it, and every series that it found to change."""
 
 from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi.responses import RedirectResponse
 
 from dicomnode.db.models import Replay
 from dicomnode.db.repositories import replays
-from dicomnode.desk.rules.draft import Draft
+from dicomnode.desk.person import Person
+from dicomnode.desk.refused import Refused
+from dicomnode.desk.rules.draft import Draft, read_draft
+from dicomnode.desk.rules.publish import why_not_yet
+from dicomnode.desk.rules.replay import DAYS, MOST_DAYS, read_replay, replay_changes, start_replay, stop_replay
+from dicomnode.domain.roles import Permission
 from dicomnode.flow import Flow
+from dicomnode.web.access.gate import allow
+from dicomnode.web.paging import LIMIT, Cursor, decode, page_of
+from dicomnode.web.rendering import page
+from dicomnode.web.running import TheFlow
+
+router = APIRouter(prefix="/rules", include_in_schema=False)
+
+Reader = Annotated[Person, allow(Permission.RULES)]
+Writer = Annotated[Person, allow(Permission.RULES_TRY)]
+Words = Annotated[str, Query(max_length=200)]
+
+KINDS = {
+    "gains": "gains an enhancement",
+    "loses": "loses an enhancement",
+    "other": "is treated otherwise",
+    "shadow": "as a shadow only",
+}
 
 
 @dataclass(frozen=True)
@@ -24,19 +51,104 @@ class Trial:
 
     @property
     def words(self) -> str:
-        """ "not replayed", "replayed: 214 series, 9 change" """
+        """ "not replayed", "replayed: 214 series, 9 change: 7 gain ct-denoise, 2 lose" """
         if self.replay is None:
             return "not replayed"
         if self.runs:
             return f"its replay runs: {self.replay.done} of {self.replay.total} series"
         if not self.done:
             return f"its replay {'was stopped' if self.replay.state == 'stopped' else 'failed'}"
-        series = "1 series" if self.replay.total == 1 else f"{self.replay.total} series"
-        return f"replayed: {series}, {self.replay.changed or 'none'} change{'s' if self.replay.changed == 1 else ''}"
+        return f"replayed: {self.replay.result.get('summary', '')}"
 
 
 def trial_of(flow: Flow, draft: Draft) -> Trial:
-    """Of the draft as it stands."""
+    """Of the draft as it stands: one that is through, rather than one that was broken off after it."""
     with flow.database.read() as session:
-        done = replays.done_for(session, draft.digest, draft.in_force)
-        return Trial(done or replays.of_document(session, draft.digest, draft.in_force))
+        newest = replays.of_document(session, draft.digest, draft.in_force)
+        if newest is not None and newest.state == "running":
+            return Trial(newest)
+        return Trial(replays.done_for(session, draft.digest, draft.in_force) or newest)
+
+
+def about_trial(flow: Flow, draft: Draft) -> dict[str, Any]:
+    """What the part of the page needs that tells of the replay and lets publish."""
+    return {
+        "draft": draft,
+        "trial": trial_of(flow, draft),
+        "why_not": why_not_yet(flow),
+        "days": DAYS,
+        "most_days": MOST_DAYS,
+        "comment": "",
+    }
+
+
+@router.get("/draft/trial")
+def trial(request: Request, flow: TheFlow, person: Reader) -> Response:
+    """How far the replay is; a part of the page of the draft."""
+    return page(request, "rules/_trial.html", person, **about_trial(flow, read_draft(flow)))
+
+
+@router.post("/draft/replay")
+def replay(
+    flow: TheFlow,
+    person: Writer,
+    version: Annotated[int, Form(ge=0)],
+    days: Annotated[int, Form(ge=1, le=MOST_DAYS)] = DAYS,
+) -> Response:
+    """Have the draft tried on the last days."""
+    draft = read_draft(flow)
+    if draft.version != version:
+        raise Refused(f"{draft.author} changed the draft meanwhile: look at it, then replay it", "conflict")
+    start_replay(flow, person, draft.site, days=days)
+    return RedirectResponse("/rules/draft#trial", 303)
+
+
+@router.post("/replays/{replay_id}/stop")
+def stop(flow: TheFlow, person: Writer, replay_id: int) -> Response:
+    """Break it off."""
+    stop_replay(flow, person, replay_id)
+    return RedirectResponse("/rules/draft#trial", 303)
+
+
+@router.get("/replays/{replay_id}")
+def found(
+    request: Request,
+    flow: TheFlow,
+    person: Reader,
+    replay_id: int,
+    rule: Words = "",
+    kind: Words = "",
+    cursor: Cursor = "",
+) -> Response:
+    """What it found, series by series."""
+    row = read_replay(flow, replay_id)
+    key = decode(cursor, int)
+    changes = replay_changes(flow, replay_id, rule=rule, kind=kind, after=key[0] if key else 0, limit=LIMIT + 1)
+    rows, further = page_of(changes, LIMIT, lambda change: (change.id,))
+    asked = {name: value for name, value in (("rule", rule), ("kind", kind)) if value}
+    return page(
+        request,
+        "rules/replay.html",
+        person,
+        replay=row,
+        rows=[(change, _said(change.before), _said(change.after)) for change in rows],
+        of_draft=row.digest == read_draft(flow).digest,
+        rules=[each["rule"] for each in row.result.get("rules", [])],
+        rule=rule,
+        kind=kind,
+        kinds=KINDS,
+        further=_address(replay_id, asked | {"cursor": further}) if further else "",
+        first=_address(replay_id, asked) if cursor else "",
+    )
+
+
+def _address(replay_id: int, asked: dict[str, str]) -> str:
+    return f"/rules/replays/{replay_id}" + (f"?{urlencode(asked)}" if asked else "")
+
+
+def _said(side: dict[str, Any]) -> str:
+    """What a rule says of a series: "matches: ct-denoise; delivers to pacs" """
+    if not side:
+        return "there is no such rule"
+    to = ", ".join(side.get("deliver_to", ()))
+    return f"{side.get('outcome', '')}{f'; delivers to {to}' if to and side.get('acts') else ''}"

@@ -11,6 +11,7 @@ from dicomnode.desk.person import Person
 from dicomnode.desk.refused import Refused
 from dicomnode.desk.rules.draft import Draft, read_draft
 from dicomnode.desk.rules.editing import put_destination, remove_destination
+from dicomnode.desk.rules.replay import start_replay
 from dicomnode.domain.roles import Permission
 from dicomnode.domain.site import Destination
 from dicomnode.flow import Flow
@@ -79,10 +80,12 @@ def _save(request: Request, flow: Flow, person: Person, name: str, fields: Field
     version = one(fields, "version")
     try:
         document = {key: value for key, value in values.items() if value not in ("", None)}
-        put_destination(flow, person, document, int(version) if version.isdecimal() else -1, name=name)
+        draft = put_destination(flow, person, document, int(version) if version.isdecimal() else -1, name=name)
     except Refused as refused:
         status = {"missing": 404, "conflict": 409, "invalid": 422}[refused.kind]
         return _page(request, flow, person, read_draft(flow), name, values, status, refused)
+    if draft.touched and not draft.diff.rules and not draft.stale:
+        start_replay(flow, person, draft.site)  # no rule changes: nobody has to think of how many days
     return RedirectResponse(f"/rules/draft?{urlencode({'saved': values['name']})}", 303)
 
 
