@@ -116,6 +116,12 @@
 
     const take = (option) => {
       input.value = option.dataset.value;
+      const creator = input.name.replace(/attribute$/, "creator");
+      const field = document.getElementById(creator) ?? document.createElement("input");
+      field.type = field.isConnected ? "text" : "hidden";
+      field.name = creator;
+      field.value = option.dataset.creator;
+      if (!field.isConnected) input.after(field);
       close();
       trip("refresh");
     };
@@ -134,6 +140,7 @@
         const option = document.createElement("li");
         option.id = `${list.id}-${at}`;
         option.dataset.value = each.name;
+        option.dataset.creator = each.creator;
         option.setAttribute("role", "option");
         const words = document.createElement("span");
         words.textContent = each.words;
@@ -163,7 +170,7 @@
         event.preventDefault();
         take(list.children[chosen]);
       } else if (event.key === "Tab") {
-        if (open && chosen >= 0) input.value = list.children[chosen].dataset.value;
+        if (open && chosen >= 0) take(list.children[chosen]);
         close();
       }
     });

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from dicomnode.web.pages.rules import drafting, editor, overview, revisions, trying
+from dicomnode.web.pages.rules import drafting, editor, explaining, overview, promoting, revisions, trying
 from dicomnode.web.pages.site import destination
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -10,6 +10,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     editor.router,
     drafting.router,
     trying.router,
+    promoting.router,
+    explaining.router,
     revisions.router,
     destination.router,
 )

@@ -112,7 +112,7 @@ def put_in_force(
     try:
         done = publish(flow, person, version, comment.strip())
     except Refused as refused:
-        return show(request, flow, person, _status(refused), problem=_sentence(refused), comment=comment)
+        return show(request, flow, person, status_of(refused), problem=sentence_of(refused), comment=comment)
     return RedirectResponse(f"/rules/revisions/{done.number}?{urlencode({'published': 1})}", 303)
 
 
@@ -123,15 +123,16 @@ def _change(
     try:
         change()
     except Refused as refused:
-        return show(request, flow, person, _status(refused), problem=_sentence(refused), refused=refused, **more)
+        return show(request, flow, person, status_of(refused), problem=sentence_of(refused), refused=refused, **more)
     return RedirectResponse(to, 303)
 
 
-def _status(refused: Refused) -> int:
+def status_of(refused: Refused) -> int:
+    """Of the answer."""
     return {"missing": 404, "conflict": 409, "invalid": 422}[refused.kind]
 
 
-def _sentence(refused: Refused) -> str:
+def sentence_of(refused: Refused) -> str:
     """The reason; of a document that is refused the findings themselves."""
     found = "; ".join(str(each.get("message", "")).rstrip(".") for each in refused.problems)
     text = found if found and refused.kind == "invalid" else str(refused)

@@ -86,7 +86,7 @@ def _page(request: Request, person: Person, sheet: Sheet, status: int = 200, con
         "address": f"/rules/edit?{urlencode({'name': sheet.name})}" if sheet.name else "/rules/new",
         "errors": Errors(errors),
         "conflict": conflict,
-        "words": Words(sheet.flow, person),
+        "words": Words(sheet.flow),
         "known": search(sheet.flow, ""),
         "pipelines": list(sheet.flow.registry),
         "widgets": shown,

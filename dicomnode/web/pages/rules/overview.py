@@ -32,5 +32,5 @@ def overview(request: Request, flow: TheFlow, person: Reader) -> Response:
 
 @router.get("/attributes")
 def attributes(flow: TheFlow, person: Writer, q: Annotated[str, Query(max_length=200)] = "") -> Response:
-    """What a row of the editor may be about, for the search while one types: a list of names and words."""
-    return JSONResponse([{"name": each.name, "words": each.words} for each in search(flow, q)])
+    """What a row of the editor may be about, for the search while one types: names, words, creators."""
+    return JSONResponse([vars(each) for each in search(flow, q)])

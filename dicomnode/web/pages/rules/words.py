@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dicomnode.desk.person import Person
-from dicomnode.domain.facts import COMPUTED_FACTS
+from dicomnode.desk.rules.attributes import Word, search_words, word_of
 from dicomnode.flow import Flow
 from dicomnode.web.pages.rules.form import nodes, subjects
 
@@ -19,14 +18,11 @@ WAYS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Offer:
-    """Something to choose: a name, or a value, and words that say more of it."""
+    """Something to choose: a name or a value, and words that say more of it."""
 
     name: str
     words: str
-
-    @property
-    def value(self) -> str:
-        return self.name
+    creator: str = ""
 
 
 class Words:
@@ -35,9 +31,9 @@ class Words:
     groups = nodes.GROUPS
     ways = WAYS
 
-    def __init__(self, flow: Flow, person: Person) -> None:
-        self._flow, self._person = flow, person
-        self._seen: dict[str, list[Offer]] = {}
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+        self._seen: dict[tuple[str, str], list[Offer]] = {}
 
     def operators(self, subject: str, chosen: str) -> list[tuple[str, str]]:
         """(operator, words) that make sense for it."""
@@ -49,12 +45,27 @@ class Words:
     def private(self, subject: str) -> bool:
         return subjects.is_private(subject)
 
-    def values(self, subject: str) -> list[Offer]:
-        """Frequent values of it here; nothing that could tell of a patient."""
-        return []
+    def values(self, subject: str, creator: str) -> list[Offer]:
+        """Frequent values of it here, none that could tell of a patient."""
+        key = (subject, creator)
+        if key not in self._seen:
+            word = word_of(self._flow, subject, creator) if subject else None
+            seen = word.values if word else ()
+            self._seen[key] = [Offer(value, f"in {_series(count)}") for value, count in seen]
+        return self._seen[key]
 
 
 def search(flow: Flow, text: str) -> list[Offer]:
-    """Facts and attributes whose name or number holds the text, those seen here first."""
-    folded = text.casefold()
-    return [Offer(name, fact.description) for name, fact in COMPUTED_FACTS.items() if folded in name]
+    """Facts and attributes whose name, title or number holds the text, those seen here first."""
+    return [Offer(word.name, _words(word), word.private_creator) for word in search_words(flow, text)]
+
+
+def _words(word: Word) -> str:
+    if word.kind == "fact":
+        return f"fact: {word.title}"
+    tag = f" ({word.tag[:4]},{word.tag[4:]})".upper() if word.tag else ""
+    return f"{word.title}{tag}" + (f", in {_series(word.seen)} here" if word.seen else "")
+
+
+def _series(count: int) -> str:
+    return f"{count} series"
