@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from dicomnode.cli.common import ConfigOption, JsonOption, fail, print_json, settings_of
+from dicomnode.cli.common import ConfigOption, JsonOption, fail, print_json, settings_of, who
 from dicomnode.cli.models.card_text import card_text
 from dicomnode.cli.models.naming import Naming
 from dicomnode.cli.models.network import network_of
 from dicomnode.cli.models.said import Said, imported_card
 from dicomnode.cli.models.shelf import Shelf
 from dicomnode.cli.models.variant import parent_of, variant_text
+from dicomnode.desk.models import note_import
 from dicomnode.enhance.card import ModelCard, WeightsTable, read_card
 from dicomnode.enhance.errors import EnhanceError
 from dicomnode.enhance.registry import Entry, Registry
@@ -60,6 +61,7 @@ def import_(
     )
     text = variant_text(parent_of(entry), naming, with_limits=limits is not None)
     path = shelf.place(naming, network.weights, card_text(card, _BY), limits, text)
+    note_import(settings, who(), card)
     _tell(path, card, shelf.folder, as_json)
 
 
