@@ -6,9 +6,12 @@ from urllib.parse import quote
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeout
 from starlette.exceptions import HTTPException
 
 from dicomnode.desk.refused import Refused
+from dicomnode.observe import log
 from dicomnode.web.access.gate import NotPermitted, NotSignedIn
 from dicomnode.web.rendering import page
 
@@ -33,6 +36,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    for kind in (DBAPIError, SQLAlchemyTimeout):
+        app.add_exception_handler(kind, _database_away)
 
 
 def answer(request: Request, status: int, title: str, detail: str = "", **more: Any) -> Response:
@@ -83,3 +88,15 @@ def _invalid(request: Request, error: Exception) -> Response:
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return answer(request, error.status_code, str(error.detail).lower())
+
+
+def _database_away(request: Request, error: Exception) -> Response:
+    """Nobody can even be recognised then. What the error quotes may be of patients: it goes nowhere."""
+    log.warning("a page was not answered: the database", error=type(error).__name__)
+    detail = (
+        "Images are received and kept meanwhile, up to the backlog's bound; all else waits and goes on by itself. "
+        "Look whether the database runs, can be reached and has room."
+    )
+    found = answer(request, 503, "the database does not answer", detail)
+    found.headers["Retry-After"] = "5"
+    return found

@@ -11,7 +11,7 @@ from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import UID
 from support.flowbench import FlowBench
-from support.webapp import Headless, client
+from support.webapp import Headless, client, headless
 
 from dicomnode.db.repositories import enhancements
 from dicomnode.desk import switch
@@ -167,3 +167,19 @@ def test_links_lead_only_where_one_may_go(bench: FlowBench) -> None:
             html = client(Headless(bench.flow), role).get("/").text
             assert ('href="/queue' in html) == (role == "viewer")
             assert 'href="/series/' in html
+
+
+def test_a_database_that_is_away_is_said_in_words(tmp_path: Path) -> None:
+    node = headless(tmp_path)
+    browser = client(node, "admin")
+    node.flow.database.close()
+    for file in tmp_path.glob("node.db*"):
+        file.unlink()
+    (tmp_path / "node.db").write_bytes(b"no database any more" * 1000)
+    page = browser.get("/")
+    assert (page.status_code, page.headers["retry-after"]) == (503, "5")
+    assert "The database does not answer" in page.text
+    assert "Images are received and kept meanwhile" in page.text
+    problem = browser.get("/api/v1/today")
+    assert (problem.status_code, problem.headers["content-type"]) == (503, "application/problem+json")
+    assert problem.json()["title"] == "the database does not answer"

@@ -185,7 +185,7 @@ def test_what_was_delivered_is_counted(tmp_path: Path, files: list[Path], pacs: 
     [
         (holds.ENHANCING, "Enhancing is stopped by otto", "/system"),
         (holds.JOBS, "Every job is paused by otto", "/queue"),
-        (holds.DESTINATION, "Pacs is paused by otto", "/destinations"),
+        (holds.DESTINATION, "pacs is paused by otto", "/destinations/pacs"),
     ],
 )
 def test_what_people_hold(tmp_path: Path, files: list[Path], kind: str, words: str, href: str) -> None:

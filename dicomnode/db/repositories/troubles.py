@@ -51,11 +51,12 @@ def unconfirmed(session: Session, since: datetime, limit: int) -> Sequence[Faile
     return [Failed(*row) for row in session.execute(query)]
 
 
-def quarantined(session: Session, limit: int) -> Sequence[tuple[str, int]]:
-    """(series UID, how many instances came with other content) of conflicts that nobody has settled."""
-    query = select(Instance.series_uid, func.count()).join(InstanceVersion, InstanceVersion.sop_uid == Instance.sop_uid)
+def quarantined(session: Session, limit: int) -> Sequence[tuple[str, int, datetime]]:
+    """(series UID, how many instances came with other content, when last) of conflicts that nobody has settled."""
+    columns = (Instance.series_uid, func.count(), func.max(InstanceVersion.received_at))
+    query = select(*columns).join(InstanceVersion, InstanceVersion.sop_uid == Instance.sop_uid)
     query = query.where(_QUARANTINED).group_by(Instance.series_uid).order_by(Instance.series_uid).limit(limit)
-    return [(row[0], row[1]) for row in session.execute(query)]
+    return [(row[0], row[1], row[2]) for row in session.execute(query)]
 
 
 def drifting(session: Session, limit: int) -> Sequence[DriftState]:

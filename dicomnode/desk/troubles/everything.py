@@ -40,5 +40,5 @@ def of_silence(flow: Flow, session: Session, now: datetime) -> Iterator[Trouble]
         way_out = (
             "Ask whether it is in use; look whether it still sends here, and whether its associations are refused."
         )
-        href = f"/series?{urlencode({'calling_aet': each.calling_aet})}"
+        href = f"/series?{urlencode({'sender': each.calling_aet})}"
         yield Trouble("silence", "warning", message, way_out, href, since=each.last_heard)

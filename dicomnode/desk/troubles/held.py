@@ -1,6 +1,7 @@
 """What people have stopped, lest it be forgotten; and destinations that cannot be sent to."""
 
 from collections.abc import Iterator, Mapping
+from urllib.parse import quote
 
 from sqlalchemy.orm import Session
 
@@ -17,7 +18,7 @@ _CONSEQUENCES: Mapping[str, str] = {
 _WAYS_OUT: Mapping[str, tuple[str, str]] = {
     holds.ENHANCING: ("Start enhancing again once the reason is gone.", "/system"),
     holds.JOBS: ("Resume the jobs once the reason is gone.", "/queue"),
-    holds.DESTINATION: ("Resume it once the reason is gone.", "/destinations"),
+    holds.DESTINATION: ("Resume it once the reason is gone.", "/destinations/{}"),
 }
 
 
@@ -25,7 +26,9 @@ def of_people(session: Session) -> Iterator[Trouble]:
     """The stop switch, paused jobs and paused destinations, in the order in which they were stopped."""
     for row in holds.listing(session):
         way_out, href = _WAYS_OUT[row.kind]
-        message = f"{_capital(hold_words(row))}. {_CONSEQUENCES[row.kind]}"
+        href = href.format(quote(row.name))
+        words = hold_words(row)
+        message = f"{words if row.name else words[:1].upper() + words[1:]}. {_CONSEQUENCES[row.kind]}"
         yield Trouble(f"held.{row.kind}", "warning", message, way_out, href, since=row.since)
 
 
@@ -54,11 +57,15 @@ def _configuration(row: Outage) -> Trouble:
 
 
 def _outage(row: Outage, message: str, way_out: str) -> Trouble:
-    return Trouble(f"destination.{row.kind}", "failure", message, way_out, "/destinations", row.attempts, row.since)
+    return Trouble(
+        f"destination.{row.kind}",
+        "failure",
+        message,
+        way_out,
+        f"/destinations/{quote(row.destination)}",
+        row.attempts,
+        row.since,
+    )
 
 
 _OUTAGES = {"network": _network, "resources": _resources, "configuration": _configuration}
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

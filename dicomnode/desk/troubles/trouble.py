@@ -1,5 +1,6 @@
 """One trouble, for people; and how equal ones are told of together."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,8 @@ from dicomnode.db.repositories.troubles import Failed
 
 MOST = 200
 """So many rows of a kind are looked at, the newest: a hospital whose PACS is away has thousands."""
+
+_COUNTED = re.compile(r"\b\d+ of \d+ instances\b")
 
 Grade = Literal["failure", "warning", "notice"]
 
@@ -58,4 +61,5 @@ def sentence(text: str) -> str:
 
 
 def _alike(row: Failed) -> tuple[str, str]:
-    return row.what, row.reason
+    """Reasons that differ in how many instances of a series it was are the same."""
+    return row.what, _COUNTED.sub("instances", row.reason)

@@ -37,24 +37,24 @@ def _dead_letter(destination: str, reason: str, words: str, count: int) -> Troub
 
 
 def _conflicts(session: Session) -> Iterator[Trouble]:
-    for uid, count in rows.quarantined(session, MOST):
+    for uid, count, newest in rows.quarantined(session, MOST):
         instances = f"{count} {plural(count, 'instance')} of a series came again with other content"
         message = f"{instances}. The first is kept and used, the other is in quarantine."
         way_out = "Find out at the sender which is right; then release the series, which settles it."
-        yield Trouble("instance.conflict", "failure", message, way_out, f"/series/{quote(uid)}", count)
+        yield Trouble("instance.conflict", "failure", message, way_out, f"/series/{quote(uid)}", count, newest)
 
 
 def _abandoned(aet: str, reason: str, words: str, count: int) -> Trouble:
     requests = f"{words} {plural(count, 'request')} of {aet} for storage commitment"
     message = f"{requests} could not be answered: {sentence(reason)} {aet} may keep its images and not delete them."
-    way_out = f"Once {aet} can be reached: `dicomnode commitments report`."
-    return Trouble("commitment.abandoned", "failure", message, way_out, f"/series?{urlencode({'calling_aet': aet})}")
+    way_out = f"Once {aet} can be reached, run: dicomnode commitments report."
+    return Trouble("commitment.abandoned", "failure", message, way_out, f"/series?{urlencode({'sender': aet})}")
 
 
 def _unconfirmed(destination: str, reason: str, words: str, count: int) -> Trouble:
     deliveries = f"{words} {plural(count, 'delivery', 'deliveries')} today"
     message = f"{destination} took {deliveries}; whether it keeps them is not known: {sentence(reason)}"
-    way_out = "Look there by hand; if it can never say, set `confirm: none` for it."
+    way_out = "Look there by hand; if it can never say, set its confirm to none."
     href = f"/queue/deliveries?{urlencode({'state': 'sent', 'destination': destination})}"
     return Trouble("delivery.unconfirmed", "notice", message, way_out, href)
 
