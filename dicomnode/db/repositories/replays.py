@@ -1,13 +1,13 @@
 """Replays of a document on the series of the past, and what they found."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Text, cast, delete, insert, literal, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
-from dicomnode.db.models import Replay, ReplayChange, SeriesFactsRow
+from dicomnode.db.models import Replay, ReplayChange, Series, SeriesFactsRow, Study
 from dicomnode.db.types import UtcTime
 from dicomnode.domain.states import REPLAY
 
@@ -83,6 +83,13 @@ def changes(
     if kind:
         query = query.where(ReplayChange.kind == kind)
     return session.scalars(query.order_by(ReplayChange.id).limit(limit)).all()
+
+
+def patients_of(session: Session, series_uids: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """What is known of the patient of each of these series: name, identifier, accession number."""
+    query = select(Series.uid, Study.patient_name, Study.patient_id, Study.accession_number)
+    rows = session.execute(query.join(Study, Study.uid == Series.study_uid).where(Series.uid.in_(series_uids)))
+    return {uid: tuple(known) for uid, *known in rows}
 
 
 def periods(session: Session, since: datetime, until: datetime, size: int) -> Iterator[tuple[Place, Place, int]]:

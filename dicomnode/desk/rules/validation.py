@@ -23,10 +23,11 @@ def validated(flow: Flow, document: Mapping[str, Any] | str, below: str = "") ->
             return read_site(document, pipelines, broken, identities)
         return check_site(document, pipelines, broken, identities)
     except SiteRefused as refused:
-        listed = "\n".join(f"  {problem}" for problem in refused.problems)
+        listed = _utf8("\n".join(f"  {problem}" for problem in refused.problems))
         problems = [problem.to_json() for problem in refused.problems]
         for problem in problems:
-            problem["path"] = _relative(str(problem["path"]), below)
+            problem["path"] = _utf8(_relative(str(problem["path"]), below))
+            problem["message"] = _utf8(str(problem["message"]))
         raise Refused(f"the document is refused, nothing was changed:\n{listed}", "invalid", tuple(problems)) from None
 
 
@@ -38,3 +39,8 @@ def digest_of(site: Site) -> str:
 def _relative(path: str, below: str) -> str:
     inside = bool(below) and (path == below or path.startswith((f"{below}.", f"{below}[")))
     return path[len(below) :].lstrip(".") if inside else path
+
+
+def _utf8(text: str) -> str:
+    """Findings quote what was sent, and JSON may hold halves of characters that no answer can."""
+    return text.encode("utf-8", "replace").decode()

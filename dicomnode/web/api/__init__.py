@@ -12,6 +12,8 @@ from dicomnode.web.api import (
     jobs,
     me,
     pipelines,
+    revisions,
+    rules,
     schema,
     series,
     system,
@@ -32,4 +34,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     deliveries.router,
     commitments.router,
     destinations.router,
+    rules.router,
+    revisions.router,
 )
