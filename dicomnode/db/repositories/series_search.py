@@ -23,8 +23,8 @@ from dicomnode.domain.search_text import folded
 MOST_WORDS = 8
 """Words of a search that count: each costs a pass over the studies."""
 
-_UID = re.compile(r"[0-9]+(\.[0-9]+){3,}")
-"""What is typed in full as a UID (PS3.5 9.1, and those with leading zeros that are about)."""
+_UID = re.compile(r"[0-9]+(\.[0-9]+){3,}|2\.25\.[0-9]+")
+"""What is typed in full as a UID (PS3.5 9.1, B.2, and those with leading zeros that are about), and is no date."""
 
 
 @dataclass(frozen=True)
