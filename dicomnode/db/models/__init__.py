@@ -1,7 +1,7 @@
 """The tables. One file for each part of the flow; importing this package declares all of them."""
 
 from dicomnode.db.models.account import Account, ApiToken, SignInAttempt, WebSession
-from dicomnode.db.models.audit import AuditChain, AuditEvent
+from dicomnode.db.models.audit import AuditChain, AuditCursor, AuditEvent
 from dicomnode.db.models.base import Base
 from dicomnode.db.models.commitment import Commitment, CommitmentReport, CommitmentRequest
 from dicomnode.db.models.delivery import Delivery, DeliveryItem
@@ -20,6 +20,7 @@ __all__ = [
     "ApiToken",
     "Association",
     "AuditChain",
+    "AuditCursor",
     "AuditEvent",
     "Base",
     "Commitment",

@@ -47,3 +47,16 @@ class AuditChain(Base):
     seq: Mapped[int] = mapped_column(Identity, primary_key=True)
     event_id: Mapped[int] = mapped_column(ForeignKey("audit_event.id"), unique=True)
     hash: Mapped[str]
+
+
+class AuditCursor(Base):
+    """How far the log was copied to a collector, and which node copies it just now."""
+
+    __tablename__ = "audit_cursor"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int]
+    """The last link whose event the collector has."""
+    node: Mapped[str]
+    lease_until: Mapped[datetime]
+    """The others leave it alone until then; on the database's clock."""

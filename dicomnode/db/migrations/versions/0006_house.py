@@ -153,6 +153,14 @@ def _lists() -> None:
     _create_partial("ix_audit_event_outcome_at", "audit_event", ["outcome", "at"], "outcome <> 'success'")
     _create_partial("ix_audit_event_subject", "audit_event", ["subject"], "subject IS NOT NULL")
     op.drop_index(op.f("ix_audit_event_kind"), table_name="audit_event")
+    op.create_table(
+        "audit_cursor",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("node", sa.Text(), nullable=False),
+        sa.Column("lease_until", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_audit_cursor")),
+    )
     _of_the_queue()
     _of_the_day()
 
