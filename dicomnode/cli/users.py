@@ -125,12 +125,16 @@ def _told(account: Account, words: str, as_json: bool) -> None:
 def _password(from_stdin: bool) -> str:
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
-    if not sys.stdin.isatty():
+    if not _is_terminal():
         fail("there is no terminal to ask for the password at: give it with --password-stdin")
     first = getpass.getpass("Password: ")
     if getpass.getpass("Again: ") != first:
         fail("the password is not the same twice")
     return first
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _row(account: Account) -> Mapping[str, Any]:

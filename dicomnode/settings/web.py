@@ -1,5 +1,6 @@
 """Settings of the pages and the API: where they listen, who comes in how, what they show."""
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -120,4 +121,7 @@ class WebSettings(Section):
     @property
     def beyond_loopback(self) -> bool:
         """Whether other machines can reach the listener."""
-        return self.host not in LOOPBACK_NAMES and not self.host.startswith("127.")
+        try:
+            return not ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host not in LOOPBACK_NAMES
