@@ -12,7 +12,7 @@ from dicomnode.flow import Flow
 def remember(flow: Flow, number: int, computed: dict[str, Any] | None = None, **attributes: Any) -> str:
     """One complete series of a patient of its own, with these values of its attributes. Returns its UID."""
     uid = f"1.2.840.{number}"
-    values = {"PatientID": f"P{number}", "Modality": "CT", "SeriesDescription": "Chest", **attributes}
+    values = {"PatientID": f"P{number}", "Modality": "CT", "Rows": 512, "SeriesDescription": "Chest", **attributes}
     facts = SeriesFacts(
         {name: AttributeFacts("LO", {(value,): 5}) for name, value in values.items()},
         {"instance_count": 5, **(computed or {})},
