@@ -10,9 +10,9 @@
     deliver -> kept .......... confirming.confirm_due: destinations say whether they keep what they took
 
 Ahead of the way goes `head_start`: idle workers enhance slices of series that still come in, for their jobs to take.
-Beside it stand `outdating`, which marks what was derived from a source that turned out wrong, and `rejecting`,
-which tells destinations of it; `retention`, which gives up the bytes of series that are finished with, `export` to
-files, and `checkup`, the doctor.
+Beside it stand `asked`, work that somebody wants by hand; `outdating`, which marks what was derived from a source that
+turned out wrong, and `rejecting`, which tells destinations of it; `retention`, which gives up the bytes of series that
+are finished with, `export` to files, and `checkup`, the doctor.
 
 Every step changes SQL in one transaction together with the audit events that tell of it. This package is the only one
 that knows more than one room.
