@@ -1,6 +1,6 @@
 """A day: from midnight on this machine's wall until now, and the charts over it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
@@ -12,7 +12,8 @@ from dicomnode.db.repositories import day_charts, today
 from dicomnode.flow import Flow
 
 STEP = timedelta(minutes=15)
-"""Between two points of the queue's chart."""
+"""What one point of the queue's chart stands for."""
+MINUTE = timedelta(minutes=1)
 SPAN = timedelta(minutes=30)
 """What one bar of the times' chart stands for."""
 MOST_WAYS = 5000
@@ -34,7 +35,8 @@ class Point:
 
 @dataclass(frozen=True)
 class Charts:
-    """`queue`: jobs that were ready or ran. `ways`: median seconds from the last slice to the PACS, per half hour.
+    """`queue`: jobs that were ready or ran, the most at any full minute of each step. `ways`: median seconds from the
+    last slice to the PACS, of each half hour.
 
     `way_median` and `way_longest` are of the whole day, None without any; `way_count` is how many there were.
     """
@@ -73,19 +75,20 @@ def charts(session: Session, now: datetime) -> Charts:
 
 
 def _queue(session: Session, since: datetime, now: datetime) -> tuple[Point, ...]:
-    """The queue's length at each step, and now: what is in it now, less what came, and what went, since the step.
+    """The longest that the queue was at a full minute, for each step; and its length now.
 
-    Work that was begun anew counts as if it had been there since it was created.
+    From its length now it is followed back minute by minute, by what came and what went. Work that was begun anew
+    counts as if it had been there since it was created.
     """
     created, finished = day_charts.created(session, since), day_charts.finished(session, since)
-    length = sum(today.open_jobs(session).values())
-    points = [Point(now, float(length))]
-    end = now + STEP
-    for at in reversed(_steps(since, now, STEP)):
-        length += _within(finished, at, end) - _within(created, at, end)
-        points.append(Point(at, float(max(0, length))))
-        end = at
-    return tuple(reversed(points))
+    length = present = sum(today.open_jobs(session).values())
+    longest: dict[int, int] = {}
+    for minute in reversed(_steps(since, now, MINUTE)):
+        length += finished.get(minute, 0) - created.get(minute, 0)
+        step = (minute - since) // STEP
+        longest[step] = max(longest.get(step, 0), length)
+    points = [Point(since + step * STEP, float(longest[step])) for step in sorted(longest)]
+    return (*points, Point(now, float(present)))
 
 
 def _medians(ways: Sequence[tuple[datetime, float]], since: datetime, now: datetime) -> list[Point]:
@@ -99,7 +102,3 @@ def _medians(ways: Sequence[tuple[datetime, float]], since: datetime, now: datet
 def _steps(since: datetime, now: datetime, step: timedelta) -> list[datetime]:
     """Every multiple of `step` from the beginning until now."""
     return [since + number * step for number in range((now - since) // step + 1)]
-
-
-def _within(counts: Mapping[datetime, int], begin: datetime, end: datetime) -> int:
-    return sum(count for minute, count in counts.items() if begin <= minute < end)

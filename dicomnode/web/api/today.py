@@ -87,7 +87,7 @@ class PointRead(_Read):
 
 
 class ChartsRead(_Read):
-    """`queue`: jobs that waited or ran, every 15 minutes. `ways`: median seconds from the last slice until a
+    """`queue`: jobs that waited or ran, the most in each 15 minutes. `ways`: median seconds from the last slice until a
     destination had taken the derived series, every 30 minutes."""
 
     queue: list[PointRead]
