@@ -16,7 +16,7 @@ STEP = timedelta(minutes=15)
 MINUTE = timedelta(minutes=1)
 SPAN = timedelta(minutes=30)
 """What one bar of the times' chart stands for."""
-MOST_WAYS = 5000
+MOST_WAYS = 2000
 """So many deliveries are looked at, the newest."""
 
 

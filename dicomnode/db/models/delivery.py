@@ -26,7 +26,12 @@ class Delivery(Base):
         _where("state = 'pending'", "ix_delivery_next", "destination", "priority", "not_before", "id"),
         _where("state = 'sending'", "ix_delivery_sending", "lease_until"),
         _where("confirm_at IS NOT NULL", "ix_delivery_confirm", "confirm_at"),
-        _where("finished_at IS NOT NULL", "ix_delivery_finished", "finished_at"),
+        _where(
+            "finished_at IS NOT NULL", "ix_delivery_finished", "finished_at", "state", "destination", "enhancement_id"
+        ),
+        _where(
+            "state = 'sent' AND confirm_at IS NULL AND confirmation <> ''", "ix_delivery_unconfirmed", "finished_at"
+        ),
         _where("state = 'failed'", "ix_delivery_failed", "id"),
     )
 

@@ -25,7 +25,7 @@ class Enhancement(Base):
         _where("state = 'running'", "ix_enhancement_running", "lease_until"),
         _where("state = 'ready' AND deadline_at IS NOT NULL", "ix_enhancement_deadline", "deadline_at"),
         _where("state <> 'ready' AND state <> 'running'", "ix_enhancement_over", "state", "id"),
-        _where("finished_at IS NOT NULL", "ix_enhancement_finished", "finished_at"),
+        _where("finished_at IS NOT NULL", "ix_enhancement_finished", "finished_at", "state"),
         Index("ix_enhancement_created", "created_at"),
         Index("ix_enhancement_pipeline", "pipeline", "id"),
         Index("ix_enhancement_priority", "priority", "id"),

@@ -12,6 +12,8 @@ from dicomnode.db.models import CommitmentRequest, Delivery, DriftState, Enhance
 _FAILED = Enhancement.state == literal_column("'failed'")
 _OVER = (Enhancement.state != literal_column("'ready'")) & (Enhancement.state != literal_column("'running'"))
 _DEAD = Delivery.state == literal_column("'failed'")
+_TAKEN = Delivery.state == literal_column("'sent'")
+_UNCONFIRMED = _TAKEN & Delivery.confirm_at.is_(None) & (Delivery.confirmation != literal_column("''"))
 _ABANDONED = CommitmentRequest.state == literal_column("'abandoned'")
 _QUARANTINED = (InstanceVersion.kind == literal_column("'conflict'")) & InstanceVersion.settled_at.is_(None)
 
@@ -46,8 +48,8 @@ def abandoned_commitments(session: Session, limit: int) -> Sequence[Failed]:
 def unconfirmed(session: Session, since: datetime, limit: int) -> Sequence[Failed]:
     """Deliveries since then of which nobody knows whether the destination keeps them, and that it is asked no more."""
     query = select(Delivery.destination, Delivery.confirmation, Delivery.finished_at)
-    query = query.where(Delivery.finished_at >= since, Delivery.state == "sent", Delivery.confirm_at.is_(None))
-    query = query.where(Delivery.confirmation != "").order_by(Delivery.finished_at.desc()).limit(limit)
+    query = query.where(_UNCONFIRMED, Delivery.finished_at >= since)
+    query = query.order_by(Delivery.finished_at.desc()).limit(limit)
     return [Failed(*row) for row in session.execute(query)]
 
 

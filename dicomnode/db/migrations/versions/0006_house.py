@@ -178,8 +178,11 @@ def _of_the_day() -> None:
     op.create_index("ix_series_sender", "series", ["calling_aet", "last_arrival_at"])
     op.create_index("ix_enhancement_created", "enhancement", ["created_at"])
     op.create_index("ix_enhancement_pipeline", "enhancement", ["pipeline", "id"])
-    _create_partial("ix_enhancement_finished", "enhancement", ["finished_at"], "finished_at IS NOT NULL")
-    _create_partial("ix_delivery_finished", "delivery", ["finished_at"], "finished_at IS NOT NULL")
+    _create_partial("ix_enhancement_finished", "enhancement", ["finished_at", "state"], "finished_at IS NOT NULL")
+    ended = ["finished_at", "state", "destination", "enhancement_id"]
+    _create_partial("ix_delivery_finished", "delivery", ended, "finished_at IS NOT NULL")
+    unconfirmed = "state = 'sent' AND confirm_at IS NULL AND confirmation <> ''"
+    _create_partial("ix_delivery_unconfirmed", "delivery", ["finished_at"], unconfirmed)
     _create_partial("ix_delivery_failed", "delivery", ["id"], "state = 'failed'")
     _create_partial("ix_commitment_request_abandoned", "commitment_request", ["id"], "state = 'abandoned'")
     _create_partial("ix_instance_version_open", "instance_version", ["id"], "kind = 'conflict' AND settled_at IS NULL")
