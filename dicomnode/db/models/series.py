@@ -37,7 +37,7 @@ class Series(Base):
 
     uid: Mapped[str] = mapped_column(primary_key=True)
     study_uid: Mapped[str] = mapped_column(ForeignKey("study.uid"), index=True)
-    modality: Mapped[str]
+    modality: Mapped[str] = mapped_column(index=True)
     series_number: Mapped[str]
     description: Mapped[str]
     calling_aet: Mapped[str]
