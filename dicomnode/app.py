@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session
 
 from dicomnode import __version__
 from dicomnode.audit.boot import note_start
+from dicomnode.audit.copies import copier
+from dicomnode.audit.copies.copier import Copier
 from dicomnode.audit.events import record
 from dicomnode.audit.sealer import Sealer
 from dicomnode.complete.facts import instance_facts
@@ -143,6 +145,9 @@ class Node:
             Loop("accounts", accounts_sweep.SECONDS, lambda: accounts_sweep.sweep(self.flow)),
         ]
         """Loops that anything may be added to: each turn is a transaction, or several, that any node may make."""
+        self._copier = Copier.of(settings, self.flow.database)
+        if self._copier is not None:
+            self._others.append(Loop("copies", copier.SECONDS, self._copier.turn))
         self._dispatcher = Dispatcher(self._destinations, self._sender)
         self._workers = LocalWorkers(settings.node.name, devices_of(settings), worker_command, self._worker_died)
 
@@ -227,6 +232,8 @@ class Node:
                 self._note(session, "node.stopped", "told to stop; drained")
                 self.membership.leave(session)
             self._sealer.finish()
+            if self._copier is not None:
+                self._copier.stop()
         except Exception as error:  # the database may be the reason for stopping; containers keep what it lacks
             log.warning("stopped without the database", error=f"{type(error).__name__}: {error}")
 

@@ -57,9 +57,7 @@ CASES = [
     Filters(series_uid="1.2.1", kinds=DELIVERY),
     Filters(study_uid="1.2", subject="delivery:2"),
     Filters(since=START + timedelta(minutes=8), until=START + timedelta(minutes=20)),
-    Filters(
-        since=START + timedelta(minutes=8), until=START + timedelta(minutes=20), outcome="failure", kinds=DELIVERY
-    ),
+    Filters(since=START + timedelta(minutes=8), until=START + timedelta(minutes=20), outcome="failure", kinds=DELIVERY),
     Filters(last_id=40, actor="node"),
 ]
 
