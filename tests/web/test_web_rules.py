@@ -238,6 +238,22 @@ def test_a_roll_back_of_what_nobody_looked_at_is_asked_again(node, admin):
     assert admin.get("/rules/revisions/9").status_code == 404
 
 
+def test_reasons_that_tell_of_a_patient_are_hidden_in_a_replay(node, admin):
+    import_site(node.flow, ROOT, {"destinations": [PACS], "rules": [MASKED]}, "")
+    remember(node.flow, 4)
+    put_rule(node.flow, ROOT, {**MASKED, "when": {"all": []}}, 0, name="one patient")
+    admin.post("/rules/draft/replay", data={"version": version(node)})
+    replayed(node)
+    address = f"/rules/replays/{replay_of_draft(node.flow).id}"
+    page = admin.get(address).text
+    assert "does not match: ••••" in page
+    assert "seen P4" not in page
+    seer = client(node, "radiologist", names_shown=True, name="ruth")
+    assert "PatientID equals P3: seen P4" in seer.get(address).text
+    with node.flow.database.read() as session:
+        assert "patient.viewed" in [event.kind for event in audit_rows.listing(session, limit=5)]
+
+
 def test_revisions_are_paged(node, admin):
     for number in range(55):
         import_site(node.flow, ROOT, {"destinations": [{**PACS, "port": 1 + number}], "rules": []}, f"no {number}")

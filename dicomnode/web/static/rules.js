@@ -24,7 +24,7 @@
       for (let again = true; again; ) {
         const form = editor();
         const sent = state(form, action);
-        const answer = await fetch(form.action, { method: "POST", body: sent });
+        const answer = await fetch(form.getAttribute("action"), { method: "POST", body: sent });
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         const fresh = page.getElementById("editor");
         if (!fresh) {

@@ -1,5 +1,6 @@
 """Trying the draft on the past: asking for a replay, watching it, and every series that it found to change."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -7,14 +8,17 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from dicomnode.db.models import Replay
+from dicomnode.db.models import Replay, ReplayChange
 from dicomnode.db.repositories import replays
+from dicomnode.desk import patients
 from dicomnode.desk.person import Person
 from dicomnode.desk.refused import Refused
-from dicomnode.desk.rules.draft import Draft, read_draft
+from dicomnode.desk.rules.draft import Draft, read_draft, site_of
+from dicomnode.desk.rules.hiding import asks_of_patient
 from dicomnode.desk.rules.publish import why_not_yet
 from dicomnode.desk.rules.replay import DAYS, MOST_DAYS, read_replay, replay_changes, start_replay, stop_replay
 from dicomnode.domain.roles import Permission
+from dicomnode.domain.site import Site
 from dicomnode.flow import Flow
 from dicomnode.web.access.gate import allow
 from dicomnode.web.paging import LIMIT, Cursor, decode, page_of
@@ -126,12 +130,15 @@ def found(
     changes = replay_changes(flow, replay_id, rule=rule, kind=kind, after=key[0] if key else 0, limit=LIMIT + 1)
     rows, further = page_of(changes, LIMIT, lambda change: (change.id,))
     asked = {name: value for name, value in (("rule", rule), ("kind", kind)) if value}
+    personal = _personal(flow, row)
+    if patients.sees(person) and any(change.rule in personal for change in rows):
+        patients.viewed(flow, person, f"the series of replay {replay_id}", filters=asked, shown=len(rows))
     return page(
         request,
         "rules/replay.html",
         person,
         replay=row,
-        rows=[(change, _said(change.before), _said(change.after)) for change in rows],
+        rows=[(change, *_sides(person, change, change.rule in personal)) for change in rows],
         of_draft=row.digest == read_draft(flow).digest,
         rules=[each["rule"] for each in row.result.get("rules", [])],
         rule=rule,
@@ -146,9 +153,27 @@ def _address(replay_id: int, asked: dict[str, str]) -> str:
     return f"/rules/replays/{replay_id}" + (f"?{urlencode(asked)}" if asked else "")
 
 
-def _said(side: dict[str, Any]) -> str:
-    """What a rule says of a series: "matches: ct-denoise; delivers to pacs" """
-    if not side:
-        return "there is no such rule"
+def _personal(flow: Flow, row: Replay) -> set[str]:
+    """The rules of either side whose reasons may tell who a patient is."""
+    with flow.database.read() as session:
+        sites = (site_of(session, row.base), Site.model_validate(row.document))
+    return {rule.name for site in sites for rule in site.rules if asks_of_patient(rule.when)}
+
+
+def _sides(person: Person, change: ReplayChange, personal: bool) -> tuple[str, str]:
+    """What the rule said of the series, and what it says by the document."""
+    hides = personal and not patients.sees(person)
+    return _said(change.before, hides), _said(change.after, hides)
+
+
+def _said(side: Mapping[str, Any], hides: bool) -> str:
+    """What a rule says of a series: "matches: ct-denoise; delivers to pacs". `hides`: without the values it saw."""
+    outcome = str(side.get("outcome", "there is no such rule"))
+    if hides and outcome.startswith(_NO_MATCH):
+        outcome = f"{_NO_MATCH} {patients.HIDDEN}"
     to = ", ".join(side.get("deliver_to", ()))
-    return f"{side.get('outcome', '')}{f'; delivers to {to}' if to and side.get('acts') else ''}"
+    return f"{outcome}; delivers to {to}" if to and side.get("acts") else outcome
+
+
+_NO_MATCH = "does not match:"
+"""How `flow.deciding` begins the outcome that goes on with the values of the series."""
