@@ -33,11 +33,12 @@ class Series(Base):
         Index("ix_series_retention", "purged_at", "last_arrival_at"),
         Index("ix_series_arrival", "last_arrival_at", "uid"),
         Index("ix_series_sender", "calling_aet", "last_arrival_at"),
+        Index("ix_series_modality", "modality", "last_arrival_at", "uid"),
     )
 
     uid: Mapped[str] = mapped_column(primary_key=True)
     study_uid: Mapped[str] = mapped_column(ForeignKey("study.uid"), index=True)
-    modality: Mapped[str] = mapped_column(index=True)
+    modality: Mapped[str]
     series_number: Mapped[str]
     description: Mapped[str]
     calling_aet: Mapped[str]

@@ -176,7 +176,7 @@ def _of_the_day() -> None:
     """What came, was made and went out since midnight, and what is open, however old."""
     op.create_index("ix_series_arrival", "series", ["last_arrival_at", "uid"])
     op.create_index("ix_series_sender", "series", ["calling_aet", "last_arrival_at"])
-    op.create_index(op.f("ix_series_modality"), "series", ["modality"])
+    op.create_index("ix_series_modality", "series", ["modality", "last_arrival_at", "uid"])
     op.create_index("ix_enhancement_created", "enhancement", ["created_at"])
     op.create_index("ix_enhancement_pipeline", "enhancement", ["pipeline", "id"])
     _create_partial("ix_enhancement_finished", "enhancement", ["finished_at", "state"], "finished_at IS NOT NULL")
