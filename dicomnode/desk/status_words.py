@@ -2,15 +2,19 @@
 
 from typing import NamedTuple
 
-from dicomnode.deliver.outcome import DUPLICATE, STORE_STATUSES
+from dicomnode.deliver.outcome import DUPLICATE, STORE_STATUSES, from_status
 
 
 class Words(NamedTuple):
-    """`code` in hexadecimal, empty where no response came; what it means, and what to do: empty for nothing."""
+    """`code` in hexadecimal, empty where no response came; what it means, and what to do: empty for nothing.
+
+    `more`: what the node added, such as that it transcoded the instance.
+    """
 
     code: str
     means: str
     todo: str
+    more: str = ""
 
 
 class _Advice(NamedTuple):
@@ -49,4 +53,4 @@ def words_of(status: int | None, detail: str = "") -> Words:
         (row.words for row in STORE_STATUSES if row.first <= status <= row.last), "a status DICOM does not know"
     )
     todo = next((row.todo for row in _ADVICE if row.first <= status <= row.last), "" if status == 0 else _UNKNOWN)
-    return Words(code, means, todo)
+    return Words(code, means, todo, detail.removeprefix(from_status(status).detail).lstrip("; "))

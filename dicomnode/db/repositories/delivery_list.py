@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 
 from dicomnode.db.models import Delivery, DeliveryItem, Series
 
+_ITEM = DeliveryItem.metadata.tables[DeliveryItem.__tablename__].c
+
 
 @dataclass(frozen=True)
 class DeliveryFilter:
@@ -66,13 +68,19 @@ def instances(session: Session, delivery_ids: Collection[int]) -> dict[int, dict
 def items(
     session: Session, delivery_id: int, limit: int, after: int | None = None, state: str = ""
 ) -> Sequence[DeliveryItem]:
-    """Instances of a delivery in the order they were planned in, `limit` of them, beginning behind `after`."""
-    query = select(DeliveryItem).where(DeliveryItem.delivery_id == delivery_id)
+    """Instances of a delivery in the order they were planned in, `limit` of them, beginning behind `after`.
+
+    By the index of the delivery's instances: a planner that sees that numbers are wanted in order may walk along those
+    of all deliveries until it comes to these.
+    """
+    number = _ITEM.id + 0
+    query = select(_ITEM.id).where(_ITEM.delivery_id == delivery_id).order_by(number).limit(limit)
     if after is not None:
-        query = query.where(DeliveryItem.id > after)
+        query = query.where(number > after)
     if state:
-        query = query.where(DeliveryItem.state == state)
-    return session.scalars(query.order_by(DeliveryItem.id).limit(limit)).all()
+        query = query.where(_ITEM.state == state)
+    ids = session.scalars(query).all()
+    return session.scalars(select(DeliveryItem).where(DeliveryItem.id.in_(ids)).order_by(DeliveryItem.id)).all()
 
 
 def _parts(wanted: DeliveryFilter) -> list[list[ColumnElement[bool]]]:
