@@ -7,9 +7,11 @@ from dicomnode.cli.bench.enhance import enhance
 from dicomnode.cli.bench.latency import latency
 from dicomnode.cli.bench.ledger import ledger
 from dicomnode.cli.bench.receive import receive
+from dicomnode.cli.bench.replay import replay
+from dicomnode.cli.bench.web import web
 
 app = typer.Typer(
-    help="Measure this machine: `bench receive`, `bench deliver`, `bench enhance`, `bench latency` and `bench ledger`.",
+    help="Measure this machine: receiving, delivering, enhancing, latency, the ledger, replay of rules, and the pages.",
     no_args_is_help=True,
 )
 app.command("receive")(receive)
@@ -17,6 +19,8 @@ app.command("deliver")(deliver)
 app.command("enhance")(enhance)
 app.command("latency")(latency)
 app.command("ledger")(ledger)
+app.command("web")(web)
+app.command("replay")(replay)
 
 
 @app.callback()
