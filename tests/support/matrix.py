@@ -147,6 +147,14 @@ CHECKS: dict[int, Check] = {
         short={"jumps": 4},
         long={"jumps": 40},
     ),
+    25: Check(
+        "audit rows edited, deleted, swapped, put in, the tail cut, all sealed anew",
+        ("test_audit_tampering", "test_audit_tampering_property", "test_audit_anchors"),
+    ),
+    26: Check(
+        "audit completeness; audit messages; a collector that is away",
+        ("test_web_audit_completeness", "test_audit_kinds", "test_audit_message", "test_audit_copies"),
+    ),
     27: Check("DICOM TLS: whom it refuses", ("test_faults_tls",), short={"rounds": 1}, long={"rounds": 20}),
     28: Check("spoofed AE titles and addresses", ("test_faults_spoofed",), short={"rounds": 1}, long={"rounds": 50}),
 }  # fmt: skip
