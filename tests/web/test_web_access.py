@@ -178,7 +178,9 @@ def test_a_program_comes_by_its_token_and_needs_no_origin(node: Headless) -> Non
         "names_shown": False,
     }
     new = {"name": "made", "roles": ["viewer"], "password": GOOD}
-    assert program.post("/api/v1/users", json=new).status_code == 201
+    assert program.get("/api/v1/users").status_code == 200
+    assert program.post("/api/v1/users", json=new).status_code == 409, "it would outlive its own end"
+    assert program.post("/api/v1/users/1/password", json={"password": GOOD}).status_code == 409
     assert program.post("/api/v1/tokens", json={"name": "more", "roles": ["admin"]}).status_code == 409
     for wrong in (f"Bearer {secret}x", "Bearer ", "Basic YTpi", secret):
         program.headers["Authorization"] = wrong

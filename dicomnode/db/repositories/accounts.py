@@ -46,10 +46,16 @@ def token_with_account(session: Session, secret_sha256: str) -> tuple[ApiToken, 
     return None if row is None else (row[0], row[1])
 
 
-def sessions_of(session: Session, account_id: int, now: datetime, idle_since: datetime) -> Sequence[WebSession]:
-    """Those that still let somebody in, the one used last first."""
+def sessions_of(
+    session: Session, account_id: int, now: datetime, idle_since: datetime | None = None
+) -> Sequence[WebSession]:
+    """Those that still let somebody in, the one used last first. Without `idle_since` idle ones too: a longer time in
+    the settings would let them in again.
+    """
     query = select(WebSession).where(WebSession.account_id == account_id, WebSession.ended_at.is_(None))
-    query = query.where(WebSession.ends_at > now, WebSession.seen_at > idle_since)
+    query = query.where(WebSession.ends_at > now)
+    if idle_since is not None:
+        query = query.where(WebSession.seen_at > idle_since)
     return session.scalars(query.order_by(WebSession.seen_at.desc(), WebSession.secret_sha256)).all()
 
 

@@ -33,6 +33,7 @@ def checked_roles(roles: Iterable[str]) -> list[str]:
 
 def add(flow: Flow, person: Person, name: str, roles: Iterable[str], password: str, display_name: str = "") -> Account:
     """A new account that comes in by its password. Raises Refused."""
+    in_person(person, "change accounts")
     name, kept = checked(name), checked_roles(roles)
     display_name = display_name.strip()
     if len(display_name) > LONGEST_DISPLAY_NAME or not display_name.isprintable():
@@ -109,6 +110,7 @@ def is_locked(flow: Flow, account: Account) -> bool:
 
 def set_roles(flow: Flow, person: Person, account_id: int, roles: Iterable[str]) -> None:
     """From its next request on this person may what these roles permit. Raises Refused."""
+    in_person(person, "change accounts")
     kept = checked_roles(roles)
     with flow.database.write() as session:
         account = _alone(session, account_id, keeps_admin=Role.ADMIN in kept)
@@ -123,6 +125,7 @@ def set_roles(flow: Flow, person: Person, account_id: int, roles: Iterable[str])
 
 def disable(flow: Flow, person: Person, account_id: int) -> None:
     """End every session now; tokens that this person made are dead. Raises Refused for the last administrator."""
+    in_person(person, "change accounts")
     with flow.database.write() as session:
         account = _alone(session, account_id, keeps_admin=False)
         if account.disabled_at is not None:
@@ -134,6 +137,7 @@ def disable(flow: Flow, person: Person, account_id: int) -> None:
 
 def enable(flow: Flow, person: Person, account_id: int) -> None:
     """Open the account again; a lock is gone as well. Raises Refused for no such account."""
+    in_person(person, "change accounts")
     with flow.database.write() as session:
         account = _found(session.get(Account, account_id, with_for_update=True))
         if account.disabled_at is None and account.locked_until is None and not account.failures:
@@ -145,6 +149,7 @@ def enable(flow: Flow, person: Person, account_id: int) -> None:
 
 def set_password(flow: Flow, person: Person, account_id: int, password: str) -> None:
     """Give somebody a new password: all their sessions end, and a lock is gone. Raises Refused."""
+    in_person(person, "change accounts")
     account = of_id(flow, account_id)
     if account.issuer is not None:
         raise Refused(f"{account.name} comes in by the sign-in provider and has no password here")

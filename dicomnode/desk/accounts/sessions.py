@@ -125,7 +125,7 @@ def _fits(row: WebSession, key: str) -> bool:
 def end_all(session: Session, flow: Flow, person: Person, account: Account, *, but: str | None = None) -> int:
     """End all sessions of an account, but the one with that key. Returns how many."""
     now = database_now(session)
-    found = [each for each in rows.sessions_of(session, account.id, now, now - idle(flow)) if each.secret_sha256 != but]
+    found = [each for each in rows.sessions_of(session, account.id, now) if each.secret_sha256 != but]
     _end(session, flow, person, account, found)
     return len(found)
 

@@ -1,7 +1,7 @@
 """Tokens: how programs come in. Each belongs to the person who made it, and never may more than that person still may.
 
 A token is shown once; SQL has its SHA-256. One that leaks is worth what its roles permit until somebody revokes it:
-it cannot make further tokens, nor change the account.
+it cannot make further tokens, nor change any account, so nothing of it is left after that.
 """
 
 from collections.abc import Iterable, Sequence

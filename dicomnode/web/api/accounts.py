@@ -1,4 +1,4 @@
-"""Accounts of everybody."""
+"""Accounts of everybody. A token looks; changing them takes a person who is signed in."""
 
 from typing import Annotated
 

@@ -222,6 +222,19 @@ def test_a_session_is_over(flow: Flow, anna: Account, how: str) -> None:
     assert sessions.listing(flow, anna.id) == []
 
 
+def test_an_idle_session_that_was_ended_does_not_come_back_with_another_setting(flow: Flow, anna: Account) -> None:
+    secret = session_of(flow, anna)
+    person = sessions.person_of(flow, secret)
+    assert person is not None
+    with flow.database.read() as session:
+        before = now(session) - timedelta(minutes=31)
+    change(flow, WebSession, person.session, seen_at=before)
+    accounts.set_password(flow, SHELL, anna.id, "another good one")
+    web = flow.settings.web.model_copy(update={"session_idle_minutes": 600})
+    flow.settings = flow.settings.model_copy(update={"web": web})
+    assert sessions.person_of(flow, secret) is None
+
+
 def test_a_request_keeps_a_session_alive_and_a_page_by_itself_does_not(flow: Flow, anna: Account) -> None:
     secret = session_of(flow, anna)
     person = sessions.person_of(flow, secret)
