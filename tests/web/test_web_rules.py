@@ -198,7 +198,9 @@ def test_who_is_slower_sees_the_draft_as_it_is(node, admin):
         assert page.status_code == 409, path
         assert "Somebody was quicker" in page.text
         assert "root changed it" in page.text
-    assert admin.post("/rules/draft/replay", data={"version": seen}).status_code == 409
+    page = admin.post("/rules/draft/replay", data={"version": seen})
+    assert page.status_code == 409
+    assert "Somebody was quicker" in page.text
     assert admin.post("/rules/draft/publish", data={"version": seen, "comment": "x"}).status_code == 409
     assert len(read_draft(node.flow).site.rules) == 2
 
@@ -224,7 +226,8 @@ def test_a_replay_can_be_stopped(node, admin):
     replay = replay_of_draft(node.flow)
     assert admin.post(f"/rules/replays/{replay.id}/stop").status_code == 303
     assert "The replay was stopped." in admin.get("/rules/draft").text
-    assert admin.post(f"/rules/replays/{replay.id}/stop").status_code == 409
+    assert admin.post(f"/rules/replays/{replay.id}/stop").status_code == 303
+    assert admin.post("/rules/replays/999/stop").status_code == 404
     assert admin.get("/rules/replays/999").status_code == 404
     assert admin.post("/rules/draft/replay", data={"version": version(node), "days": "0"}).status_code == 422
 

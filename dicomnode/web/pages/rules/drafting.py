@@ -13,6 +13,7 @@ from dicomnode.desk.rules.editing import move_rule, put_rule, remove_rule
 from dicomnode.desk.rules.in_force import effect_of, problem_of
 from dicomnode.desk.rules.merge import Prefer, rebase
 from dicomnode.desk.rules.publish import publish
+from dicomnode.desk.rules.replay import DAYS, MOST_DAYS, start_replay
 from dicomnode.domain.roles import Permission
 from dicomnode.domain.states import RULE
 from dicomnode.flow import Flow
@@ -94,6 +95,25 @@ def bring_together(
 ) -> Response:
     """Bring the draft together with the revision that came in force under it."""
     return _change(request, flow, person, lambda: rebase(flow, person, version, prefer), both_changed=True)
+
+
+@router.post("/replay")
+def replay(
+    request: Request,
+    flow: TheFlow,
+    person: Writer,
+    version: Version,
+    days: Annotated[int, Form(ge=1, le=MOST_DAYS)] = DAYS,
+) -> Response:
+    """Have the draft that was on the page tried on the last days."""
+
+    def start() -> None:
+        draft = read_draft(flow)
+        if draft.version != version:
+            raise Refused(f"{draft.author} changed the draft meanwhile: look at it, then replay it", "conflict")
+        start_replay(flow, person, draft.site, days=days)
+
+    return _change(request, flow, person, start, "/rules/draft#trial")
 
 
 @router.post("/publish")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from dicomnode.db.models import Replay, ReplayChange
@@ -16,7 +16,7 @@ from dicomnode.desk.refused import Refused
 from dicomnode.desk.rules.draft import Draft, read_draft, site_of
 from dicomnode.desk.rules.hiding import asks_of_patient
 from dicomnode.desk.rules.publish import why_not_yet
-from dicomnode.desk.rules.replay import DAYS, MOST_DAYS, read_replay, replay_changes, start_replay, stop_replay
+from dicomnode.desk.rules.replay import DAYS, MOST_DAYS, read_replay, replay_changes, stop_replay
 from dicomnode.domain.roles import Permission
 from dicomnode.domain.site import Site
 from dicomnode.flow import Flow
@@ -92,25 +92,14 @@ def trial(request: Request, flow: TheFlow, person: Reader) -> Response:
     return page(request, "rules/_trial.html", person, **about_trial(flow, read_draft(flow)))
 
 
-@router.post("/draft/replay")
-def replay(
-    flow: TheFlow,
-    person: Writer,
-    version: Annotated[int, Form(ge=0)],
-    days: Annotated[int, Form(ge=1, le=MOST_DAYS)] = DAYS,
-) -> Response:
-    """Have the draft tried on the last days."""
-    draft = read_draft(flow)
-    if draft.version != version:
-        raise Refused(f"{draft.author} changed the draft meanwhile: look at it, then replay it", "conflict")
-    start_replay(flow, person, draft.site, days=days)
-    return RedirectResponse("/rules/draft#trial", 303)
-
-
 @router.post("/replays/{replay_id}/stop")
 def stop(flow: TheFlow, person: Writer, replay_id: int) -> Response:
-    """Break it off."""
-    stop_replay(flow, person, replay_id)
+    """Break it off; one that is over meanwhile needs nobody to."""
+    try:
+        stop_replay(flow, person, replay_id)
+    except Refused as refused:
+        if refused.kind != "conflict":
+            raise
     return RedirectResponse("/rules/draft#trial", 303)
 
 
