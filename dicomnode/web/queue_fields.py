@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Path, Query
+from fastapi import Depends, Form, Path, Query
 from pydantic import Field
 
 from dicomnode.db.repositories.delivery_list import DeliveryFilter
@@ -15,7 +15,13 @@ _LARGEST = (1 << 63) - 1
 Number = Annotated[int, Field(ge=1, le=_LARGEST)]
 JobId = Annotated[int, Path(ge=1, le=_LARGEST, description="Number of the job.")]
 DeliveryId = Annotated[int, Path(ge=1, le=_LARGEST, description="Number of the delivery.")]
+NO_NUL = r"^[^\x00]*$"
+"""PostgreSQL takes no NUL in a text."""
+
 Text = Annotated[str, Query(max_length=200)]
+Name = Annotated[str, Path(max_length=100, pattern=NO_NUL, description="Name of the destination.")]
+FormName = Annotated[str, Form(max_length=200, pattern=NO_NUL)]
+FormReason = Annotated[str, Form(max_length=500, pattern=NO_NUL)]
 ItemState = Annotated[str, Query(pattern="^(pending|sent|failed)?$", description="Of an instance; empty: any.")]
 
 BULK_SECONDS = 20.0

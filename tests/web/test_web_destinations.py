@@ -90,6 +90,8 @@ def test_it_is_paused_with_a_reason_and_resumed(node: Headless, anna: TestClient
     assert anna.post("/destinations/pacs/resume").status_code == 303
     assert anna.post("/api/v1/destinations/pacs/resume").json() == {"changed": False}
     assert anna.post("/destinations/nope/pause").status_code == 404
+    assert anna.post("/destinations/%00/pause").status_code == 422
+    assert anna.post("/api/v1/destinations/pacs/pause", json={"reason": "\0"}).status_code == 422
     with node.flow.database.read() as session:
         events = audit_rows.listing(session, limit=9, kind="destination")
     assert [(row.kind, row.actor) for row in events] == [

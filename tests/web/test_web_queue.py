@@ -135,6 +135,9 @@ def test_a_reroute_to_no_pipeline_is_refused_for_each(node: Headless, anna: Test
 def test_a_form_that_makes_no_sense_is_refused(anna: TestClient) -> None:
     for form in ({"verb": "retry"}, {"verb": "delete", "id": "1"}, {"verb": "retry", "id": "x"}):
         assert anna.post("/queue/act", data=form).status_code == 422, form
+    for nul in ({"reason": "\0"}, {"pipeline": "\0"}):
+        assert anna.post("/queue/pause", data=nul).status_code == 422, nul
+        assert anna.post("/api/v1/jobs/pause", json=nul).status_code == 422, nul
     assert anna.get("/queue/confirm?verb=retry&state=done").status_code == 422
 
 

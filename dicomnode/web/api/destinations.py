@@ -14,6 +14,7 @@ from dicomnode.desk.person import Person
 from dicomnode.domain.roles import Permission
 from dicomnode.web.access.gate import allow
 from dicomnode.web.api.queue_items import Changed, Reason
+from dicomnode.web.queue_fields import Name
 from dicomnode.web.running import TheFlow
 
 router = APIRouter(prefix="/api/v1/destinations", tags=["destinations"])
@@ -133,7 +134,7 @@ def listing(flow: TheFlow, person: Looks) -> list[DestinationItem]:
 
 
 @router.get("/{name}", summary="One destination")
-def one(flow: TheFlow, person: Looks, name: str) -> DestinationDetail:
+def one(flow: TheFlow, person: Looks, name: Name) -> DestinationDetail:
     """404 for none."""
     story = overview.story(flow, name)
     item = DestinationItem.of(story.seen).model_dump()
@@ -141,7 +142,7 @@ def one(flow: TheFlow, person: Looks, name: str) -> DestinationDetail:
 
 
 @router.post("/{name}/echo", summary="Does it answer?")
-def echo(flow: TheFlow, person: Asks, name: str) -> EchoAnswer:
+def echo(flow: TheFlow, person: Asks, name: Name) -> EchoAnswer:
     """C-ECHO. 422 for one outside of `web.destination_networks`."""
     asked = asking.echo(flow, person, name)
     said = asked.said
@@ -158,7 +159,7 @@ def echo(flow: TheFlow, person: Asks, name: str) -> EchoAnswer:
 
 
 @router.post("/{name}/probe", summary="What does it take?")
-def probe(flow: TheFlow, person: Asks, name: str, what: ProbeAsked) -> ProbeAnswer:
+def probe(flow: TheFlow, person: Asks, name: Name, what: ProbeAsked) -> ProbeAnswer:
     """Asked by presentation contexts; nothing is sent. 422 for one outside of `web.destination_networks`."""
     asked = asking.probe(flow, person, name, ALL_CLASSES if what.every_class else USUAL_CLASSES)
     return ProbeAnswer(
@@ -172,13 +173,13 @@ def probe(flow: TheFlow, person: Asks, name: str, what: ProbeAsked) -> ProbeAnsw
 
 
 @router.post("/{name}/pause", summary="Send nothing to it, from any node")
-def pause(flow: TheFlow, person: Operates, name: str, why: Reason) -> Changed:
+def pause(flow: TheFlow, person: Operates, name: Name, why: Reason) -> Changed:
     """The instance on the wire is the last."""
     return Changed(changed=pausing.pause(flow, person, name, why.reason))
 
 
 @router.post("/{name}/resume", summary="Send to it again")
-def resume(flow: TheFlow, person: Operates, name: str) -> Changed:
+def resume(flow: TheFlow, person: Operates, name: Name) -> Changed:
     """One that is down is tried now."""
     return Changed(changed=any(pausing.resume(flow, person, name)))
 

@@ -11,7 +11,7 @@ from dicomnode.domain.roles import Permission
 from dicomnode.web.access.gate import allow
 from dicomnode.web.api.queue_items import Changed, JobDetail, JobItem, JobsAsked, JobsRerouted, Outcome, Reason
 from dicomnode.web.paging import LIMIT, Cursor, Limit, Page, decode, page_of
-from dicomnode.web.queue_fields import BULK_SECONDS, JobId, Jobs
+from dicomnode.web.queue_fields import BULK_SECONDS, NO_NUL, JobId, Jobs
 from dicomnode.web.running import TheFlow
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
@@ -22,7 +22,7 @@ Operates = Annotated[Person, allow(Permission.QUEUE_OPERATE)]
 class Pause(Reason):
     """Of one pipeline, or of all without a name."""
 
-    pipeline: str = Field("", max_length=200)
+    pipeline: str = Field("", max_length=200, pattern=NO_NUL)
 
 
 @router.get("", summary="Jobs, the newest first")

@@ -11,7 +11,7 @@ from dicomnode.desk.queue import DeliveryLine, JobLine
 from dicomnode.desk.queue_stories import DeliveryStory, JobStory
 from dicomnode.desk.refused import Refused
 from dicomnode.desk.status_words import words_of
-from dicomnode.web.queue_fields import Number
+from dicomnode.web.queue_fields import NO_NUL, Number
 
 
 class JobItem(BaseModel):
@@ -195,7 +195,7 @@ class Outcome(BaseModel):
 class Reason(BaseModel):
     """Why; others will read it."""
 
-    reason: str = Field("", max_length=500)
+    reason: str = Field("", max_length=500, pattern=NO_NUL)
 
 
 class Changed(BaseModel):

@@ -11,6 +11,7 @@ from dicomnode.desk.destinations import asking, overview, pausing
 from dicomnode.desk.person import Person
 from dicomnode.domain.roles import Permission
 from dicomnode.web.access.gate import allow
+from dicomnode.web.queue_fields import FormReason, Name
 from dicomnode.web.rendering import is_part, page
 from dicomnode.web.running import TheFlow
 
@@ -18,7 +19,6 @@ router = APIRouter(prefix="/destinations", include_in_schema=False)
 Looks = Annotated[Person, allow(Permission.RULES)]
 Operates = Annotated[Person, allow(Permission.QUEUE_OPERATE)]
 Asks = Annotated[Person, allow(Permission.DESTINATIONS_ASK)]
-Reason = Annotated[str, Form(max_length=500)]
 
 
 @router.get("")
@@ -29,14 +29,14 @@ def listing(request: Request, flow: TheFlow, person: Looks) -> Response:
 
 
 @router.get("/{name}")
-def one(request: Request, flow: TheFlow, person: Looks, name: str) -> Response:
+def one(request: Request, flow: TheFlow, person: Looks, name: Name) -> Response:
     """One in full; as a part, its figures alone."""
     template = "destinations/_one.html" if is_part(request) else "destinations/one.html"
     return page(request, template, person, story=overview.story(flow, name))
 
 
 @router.post("/{name}/echo")
-def echo(request: Request, flow: TheFlow, person: Asks, name: str) -> Response:
+def echo(request: Request, flow: TheFlow, person: Asks, name: Name) -> Response:
     """C-ECHO, and what was negotiated for it."""
     asked = asking.echo(flow, person, name)
     template = "destinations/_echo.html" if is_part(request) else "destinations/echo.html"
@@ -45,7 +45,7 @@ def echo(request: Request, flow: TheFlow, person: Asks, name: str) -> Response:
 
 @router.post("/{name}/probe")
 def probe(
-    request: Request, flow: TheFlow, person: Asks, name: str, everything: Annotated[bool, Form()] = False
+    request: Request, flow: TheFlow, person: Asks, name: Name, everything: Annotated[bool, Form()] = False
 ) -> Response:
     """What it takes, as a table of SOP classes and transfer syntaxes."""
     asked = asking.probe(flow, person, name, ALL_CLASSES if everything else USUAL_CLASSES)
@@ -65,14 +65,14 @@ def probe(
 
 
 @router.post("/{name}/pause")
-def pause(flow: TheFlow, person: Operates, name: str, reason: Reason = "") -> Response:
+def pause(flow: TheFlow, person: Operates, name: Name, reason: FormReason = "") -> Response:
     """Nothing more goes to it."""
     pausing.pause(flow, person, name, reason)
     return _back(name)
 
 
 @router.post("/{name}/resume")
-def resume(flow: TheFlow, person: Operates, name: str) -> Response:
+def resume(flow: TheFlow, person: Operates, name: Name) -> Response:
     """Send to it again, or try it now if it is down."""
     pausing.resume(flow, person, name)
     return _back(name)
