@@ -16,7 +16,7 @@ MIXED = {"attribute": "PatientID", "in": [7, "7", "007", True, 7.0, "a\nb"]}
 @example({"name": "r", "state": "draft", "when": {"all": []}})
 @example({"name": "r", "state": "draft", "when": {"not": {"any": [MIXED]}}})
 @example({"name": "r", "state": "draft", "when": {"not": {"any": [MIXED, {"not": {"any": [MIXED, MIXED]}}]}}})
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_rule_survives_the_fields_of_its_form(document):
     fields = RuleForm.of(document, SCHEMAS).fields()
     assert all(isinstance(value, str) for values in fields.values() for value in values)

@@ -1,5 +1,6 @@
 """The draft: what it changes, its rules and destinations, how it is tried, and how it comes in force."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -29,6 +30,7 @@ Writer = Annotated[Person, allow(Permission.RULES_TRY)]
 Publisher = Annotated[Person, allow(Permission.RULES_PUBLISH)]
 Version = Annotated[int, Form(ge=0)]
 Name = Annotated[str, Form(max_length=200)]
+_WHY = "Say in a few words why: the comment is kept with the revision."
 
 
 @router.get("")
@@ -45,7 +47,7 @@ def draft(
 @router.post("/remove")
 def remove(request: Request, flow: TheFlow, person: Writer, version: Version, name: Name) -> Response:
     """Take a rule out."""
-    return _change(request, flow, person, lambda: remove_rule(flow, person, name, version))
+    return _change(request, flow, person, version, lambda: remove_rule(flow, person, name, version))
 
 
 @router.post("/move")
@@ -53,7 +55,7 @@ def move(
     request: Request, flow: TheFlow, person: Writer, version: Version, name: Name, place: Annotated[int, Form(ge=0)]
 ) -> Response:
     """Put a rule at another place."""
-    return _change(request, flow, person, lambda: move_rule(flow, person, name, place, version))
+    return _change(request, flow, person, version, lambda: move_rule(flow, person, name, place, version))
 
 
 @router.post("/state")
@@ -70,7 +72,7 @@ def state(
     if rule is None:
         raise Refused(f"the draft has no rule {name}", "missing")
     document = {**rule.to_document(), "state": to}
-    return _change(request, flow, person, lambda: put_rule(flow, person, document, version, name=name))
+    return _change(request, flow, person, version, lambda: put_rule(flow, person, document, version, name=name))
 
 
 @router.get("/discard")
@@ -82,7 +84,7 @@ def ask_to_discard(request: Request, flow: TheFlow, person: Writer) -> Response:
 @router.post("/discard")
 def discard(request: Request, flow: TheFlow, person: Writer, version: Version) -> Response:
     """Throw the draft away."""
-    return _change(request, flow, person, lambda: discard_draft(flow, person, version), "/rules")
+    return _change(request, flow, person, version, lambda: discard_draft(flow, person, version), "/rules")
 
 
 @router.post("/rebase")
@@ -94,7 +96,7 @@ def bring_together(
     prefer: Annotated[Prefer, Form()] = "",
 ) -> Response:
     """Bring the draft together with the revision that came in force under it."""
-    return _change(request, flow, person, lambda: rebase(flow, person, version, prefer), both_changed=True)
+    return _change(request, flow, person, version, lambda: rebase(flow, person, version, prefer), both_changed=True)
 
 
 @router.post("/replay")
@@ -113,7 +115,7 @@ def replay(
             raise Refused(f"{draft.author} changed the draft meanwhile: look at it, then replay it", "conflict")
         start_replay(flow, person, draft.site, days=days)
 
-    return _change(request, flow, person, start, "/rules/draft#trial")
+    return _change(request, flow, person, version, start, "/rules/draft#trial")
 
 
 @router.post("/publish")
@@ -126,24 +128,28 @@ def put_in_force(
 ) -> Response:
     """Make it the next revision."""
     if not comment.strip():
-        return show(
-            request, flow, person, 422, problem="Say in a few words why: the comment is kept with the revision."
-        )
+        return show(request, flow, person, 422, version, _WHY)
     try:
         done = publish(flow, person, version, comment.strip())
     except Refused as refused:
-        return show(request, flow, person, status_of(refused), problem=sentence_of(refused), comment=comment)
+        return show(request, flow, person, status_of(refused), version, sentence_of(refused), comment=comment)
     return RedirectResponse(f"/rules/revisions/{done.number}?{urlencode({'published': 1})}", 303)
 
 
 def _change(
-    request: Request, flow: Flow, person: Person, change: Any, to: str = "/rules/draft", **more: Any
+    request: Request,
+    flow: Flow,
+    person: Person,
+    version: int,
+    change: Callable[[], object],
+    to: str = "/rules/draft",
+    **more: Any,
 ) -> Response:
     """Do it and go on, or show the draft as it is now with the reason why not."""
     try:
         change()
     except Refused as refused:
-        return show(request, flow, person, status_of(refused), problem=sentence_of(refused), refused=refused, **more)
+        return show(request, flow, person, status_of(refused), version, sentence_of(refused), **more)
     return RedirectResponse(to, 303)
 
 
@@ -159,10 +165,22 @@ def sentence_of(refused: Refused) -> str:
     return f"{text[:1].upper()}{text[1:]}".rstrip(".") + "."
 
 
-def show(request: Request, flow: Flow, person: Person, status: int = 200, **more: Any) -> Response:
-    """The page of the draft."""
+def show(
+    request: Request,
+    flow: Flow,
+    person: Person,
+    status: int = 200,
+    version: int | None = None,
+    problem: str = "",
+    **more: Any,
+) -> Response:
+    """The page of the draft; with the problem of what was asked for, where it was not done.
+
+    `version` is the draft's that was on the page: if it is another one now, somebody was quicker.
+    """
     draft = read_draft(flow)
-    context = {"saved": "", "problem": "", "refused": None, "both_changed": False, **more}
+    quicker = version is not None and version != draft.version
+    context = {"saved": "", "both_changed": False, "problem": problem, "quicker": quicker, **more}
     return page(
         request,
         "rules/draft.html",
