@@ -16,6 +16,8 @@ from dicomnode.desk.rules.replaying.part import Found, Part, look_at
 from dicomnode.domain.site import Site
 from dicomnode.flow import Flow
 
+_MODULE = "dicomnode.desk.rules.replaying.child"
+
 Wanted = Callable[[], int]
 """How many changes are still wanted in words."""
 
@@ -94,7 +96,7 @@ def _start(about: dict[str, Any]) -> "subprocess.Popen[str]":
     """Exec (never fork: there are threads). The database's address goes through the pipe, not the command line."""
     packages = str(Path(__file__).resolve().parents[4])
     child = subprocess.Popen(
-        [sys.executable, "-P", "-m", "dicomnode.desk.rules.replaying.child"],
+        [sys.executable, "-P", "-m", _MODULE],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
