@@ -96,11 +96,26 @@ def test_one_changes_the_own_password_and_stays(node: Headless) -> None:
     form = {"current": GOOD, "password": BETTER, "again": BETTER}
     for wrong in ({"again": "not that"}, {"current": "not that"}, {"password": "short", "again": "short"}):
         assert here.post("/me/password", data={**form, **wrong}).status_code == 422
+    before = here.cookies[SESSION]
     done = here.post("/me/password", data=form)
     assert done.status_code == 200
+    assert here.cookies[SESSION] != before
+    assert sessions.person_of(node.flow, before) is None, "a copy of the cookie is worth nothing"
+    assert "this one" in done.text
     assert "Your password is changed" in done.text
     assert there.get("/me").status_code == 303
     assert here.post("/api/v1/me/password", json={"current": BETTER, "new": GOOD}).status_code == 204
+    assert here.get("/me").status_code == 200
+
+
+def test_an_administrator_who_sets_the_own_password_stays(node: Headless) -> None:
+    accounts.add(node.flow, SHELL, "anna", ["admin"], GOOD)
+    here = client(node)
+    here.post("/sign-in", data={"name": "anna", "password": GOOD})
+    assert here.post("/users/1/password", data={"password": BETTER}).status_code == 303
+    assert here.put("/api/v1/users/1/roles", json={"roles": ["admin", "viewer"]}).status_code == 204
+    assert here.post("/api/v1/users/1/password", json={"password": GOOD}).status_code == 204
+    assert here.get("/users/1").status_code == 200
 
 
 def test_one_ends_the_own_sessions(node: Headless) -> None:

@@ -147,20 +147,25 @@ def enable(flow: Flow, person: Person, account_id: int) -> None:
         _tell(session, flow, person, account, "enabled", f"enabled {account.name}")
 
 
-def set_password(flow: Flow, person: Person, account_id: int, password: str) -> None:
-    """Give somebody a new password: all their sessions end, and a lock is gone. Raises Refused."""
+def set_password(flow: Flow, person: Person, account_id: int, password: str) -> str:
+    """Give somebody a new password: all their sessions end, and a lock is gone. Raises Refused.
+
+    Who does so to the own account goes on with a new secret of the session, which is returned; else it is empty.
+    """
     in_person(person, "change accounts")
     account = of_id(flow, account_id)
     if account.issuer is not None:
         raise Refused(f"{account.name} comes in by the sign-in provider and has no password here")
     passwords.check(password, account.name)
-    _store_password(flow, person, account_id, passwords.hashed(password))
+    return _store_password(flow, person, account_id, passwords.hashed(password))
 
 
 def change_own_password(
     flow: Flow, throttle: Throttle, person: Person, current: str, password: str, visit: Visit
-) -> None:
-    """With the present one in hand: `person`'s other sessions end. Raises Refused."""
+) -> str:
+    """With the present one in hand. `person`'s other sessions end, and this one has the new secret that is returned:
+    whoever knows the old password or has a copy of the cookie is out. Raises Refused.
+    """
     in_person(person, "change a password")
     account = of_id(flow, person.account_id or 0)
     if not account.password_hash:
@@ -171,7 +176,7 @@ def change_own_password(
     if not passwords.matches(account.password_hash, current):
         raise Refused("the present password is another one")
     throttle.give_back(visit.address, account.folded_name)
-    _store_password(flow, person, account.id, passwords.hashed(password))
+    return _store_password(flow, person, account.id, passwords.hashed(password))
 
 
 def in_person(person: Person, what: str) -> None:
@@ -180,12 +185,14 @@ def in_person(person: Person, what: str) -> None:
         raise Refused(f"a token cannot {what}: sign in", "conflict")
 
 
-def _store_password(flow: Flow, person: Person, account_id: int, password_hash: str) -> None:
+def _store_password(flow: Flow, person: Person, account_id: int, password_hash: str) -> str:
+    """The new secret of `person`'s own session, where that is one of this account; else empty."""
     with flow.database.write() as session:
         account = _found(session.get(Account, account_id, with_for_update=True))
         account.password_hash, account.failures, account.locked_until = password_hash, 0, None
         ended = sessions.end_all(session, flow, person, account, but=person.session)
         _tell(session, flow, person, account, "password", f"set a new password of {account.name}", sessions_ended=ended)
+        return sessions.renew(session, person) if person.account_id == account_id else ""
 
 
 def _alone(session: Session, account_id: int, *, keeps_admin: bool) -> Account:

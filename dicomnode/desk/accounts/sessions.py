@@ -122,6 +122,18 @@ def _fits(row: WebSession, key: str) -> bool:
     return len(key) >= 12 and row.secret_sha256.startswith(key)
 
 
+def renew(session: Session, person: Person) -> str:
+    """Another secret for the session of `person`, which is returned: the one before lets nobody in. Empty for who has
+    no session.
+    """
+    row = session.get(WebSession, person.session) if person.session else None
+    if row is None:
+        return ""
+    secret = secrets_.fresh()
+    row.secret_sha256 = secrets_.sha256(secret)
+    return secret
+
+
 def end_all(session: Session, flow: Flow, person: Person, account: Account, *, but: str | None = None) -> int:
     """End all sessions of an account, but the one with that key. Returns how many."""
     now = database_now(session)

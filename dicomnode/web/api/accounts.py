@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from dicomnode.desk.accounts import accounts, sessions, tokens
 from dicomnode.desk.person import Person
 from dicomnode.domain.roles import Permission
+from dicomnode.web.access import cookies
 from dicomnode.web.access.gate import allow
 from dicomnode.web.access.keys import AccountId, TokenId
 from dicomnode.web.api.account_items import AccountItem, SessionItem, TokenItem
@@ -81,9 +82,12 @@ def enable(account_id: AccountId, flow: TheFlow, person: Changer) -> None:
 
 
 @router.post("/{account_id}/password", summary="Set a password", status_code=204)
-def set_password(account_id: AccountId, flow: TheFlow, person: Changer, to: Password) -> None:
-    """Every session of the account ends."""
-    accounts.set_password(flow, person, account_id, to.password)
+def set_password(
+    request: Request, response: Response, account_id: AccountId, flow: TheFlow, person: Changer, to: Password
+) -> None:
+    """Every session of the account ends; of one's own, the one that asks goes on with a new cookie."""
+    if secret := accounts.set_password(flow, person, account_id, to.password):
+        cookies.put(request, response, cookies.SESSION, secret)
 
 
 @router.get("/{account_id}/sessions", summary="Where somebody is signed in")

@@ -1,9 +1,10 @@
 """One's own account, and its tokens."""
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from dicomnode.desk.accounts import accounts, sessions, tokens
+from dicomnode.web.access import cookies
 from dicomnode.web.access.gate import May
 from dicomnode.web.access.identify import visit_of
 from dicomnode.web.access.keys import TokenId
@@ -46,10 +47,11 @@ def me(person: May) -> MeItem:
 
 @router.post("/me/password", summary="Change one's own password", status_code=204)
 def change_password(
-    request: Request, flow: TheFlow, throttle: TheThrottle, person: May, change: PasswordChange
+    request: Request, response: Response, flow: TheFlow, throttle: TheThrottle, person: May, change: PasswordChange
 ) -> None:
-    """Other sessions end. A token cannot do this."""
-    accounts.change_own_password(flow, throttle, person, change.current, change.new, visit_of(request))
+    """Other sessions end, and this one goes on with a new cookie. A token cannot do this."""
+    secret = accounts.change_own_password(flow, throttle, person, change.current, change.new, visit_of(request))
+    cookies.put(request, response, cookies.SESSION, secret)
 
 
 @router.get("/me/sessions", summary="Where one is signed in")

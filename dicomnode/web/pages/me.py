@@ -8,6 +8,7 @@ from fastapi.responses import RedirectResponse
 from dicomnode.desk.accounts import accounts, sessions, tokens
 from dicomnode.desk.person import Person
 from dicomnode.desk.refused import Refused
+from dicomnode.web.access import cookies
 from dicomnode.web.access.gate import May
 from dicomnode.web.access.identify import visit_of
 from dicomnode.web.access.keys import TokenId
@@ -38,10 +39,13 @@ def change_password(
     try:
         if password != again:
             raise Refused("the new password is not the same twice")
-        accounts.change_own_password(flow, throttle, person, current, password, visit_of(request))
+        secret = accounts.change_own_password(flow, throttle, person, current, password, visit_of(request))
     except Refused as refusal:
         return _page(request, person, 422, wrong={"password": str(refusal)})
-    return _page(request, person, done="Your password is changed, and your other sessions are over.")
+    now = sessions.person_of(flow, secret) or person
+    response = _page(request, now, done="Your password is changed, and your other sessions are over.")
+    cookies.put(request, response, cookies.SESSION, secret)
+    return response
 
 
 @router.post("/sessions/end-others")

@@ -9,6 +9,7 @@ from dicomnode.desk.accounts import accounts, sessions, tokens
 from dicomnode.desk.person import Person
 from dicomnode.desk.refused import Refused
 from dicomnode.domain.roles import Permission, Role
+from dicomnode.web.access import cookies
 from dicomnode.web.access.gate import allow
 from dicomnode.web.access.keys import AccountId, TokenId
 from dicomnode.web.paging import Cursor, decode, page_of
@@ -101,10 +102,13 @@ def set_password(
 ) -> Response:
     """A new password; every session of the account ends."""
     try:
-        accounts.set_password(flow, person, account_id, password)
+        secret = accounts.set_password(flow, person, account_id, password)
     except Refused as refusal:
         return _again(request, person, account_id, refusal, "password")
-    return _back(account_id)
+    response = _back(account_id)
+    if secret:
+        cookies.put(request, response, cookies.SESSION, secret)
+    return response
 
 
 @router.post("/{account_id}/sessions/{key}/end")

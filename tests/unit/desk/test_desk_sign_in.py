@@ -187,12 +187,12 @@ def test_a_new_password_ends_the_other_sessions(flow: Flow, anna: Account) -> No
     assert person is not None
     with pytest.raises(Refused, match="another one"):
         accounts.change_own_password(flow, throttle(), person, "not it", "another good one", HERE)
-    accounts.change_own_password(flow, throttle(), person, GOOD, "another good one", HERE)
-    assert sessions.person_of(flow, mine) is not None
-    assert sessions.person_of(flow, others) is None
+    fresh = accounts.change_own_password(flow, throttle(), person, GOOD, "another good one", HERE)
+    assert [sessions.person_of(flow, each) for each in (mine, others)] == [None, None]
+    assert sessions.person_of(flow, fresh) is not None
     assert sign_in(flow, throttle(), "anna", "another good one", HERE)
-    accounts.set_password(flow, SHELL, anna.id, "a third good one")
-    assert sessions.person_of(flow, mine) is None
+    assert accounts.set_password(flow, SHELL, anna.id, "a third good one") == ""
+    assert sessions.person_of(flow, fresh) is None
     brake = throttle()
     person = sessions.person_of(flow, sign_in(flow, brake, "anna", "a third good one", HERE))
     assert person is not None
