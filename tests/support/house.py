@@ -26,6 +26,10 @@ from support.webapp import Headless
 from dicomnode.app import build_flow
 from dicomnode.desk.accounts import accounts
 from dicomnode.desk.person import Person
+from dicomnode.desk.rules.draft import read_draft
+from dicomnode.desk.rules.editing import put_rule, remove_rule
+from dicomnode.desk.rules.publish import publish
+from dicomnode.desk.rules.replay import read_replay, start_replay
 from dicomnode.flow import Flow
 from dicomnode.settings import load_settings
 
@@ -48,7 +52,14 @@ class Narrow(Pipeline):
     def enhance(self, slices, params):
         return slices[:, 0]
 '''
-BROKEN = "from dicomnode.enhance.api import Pipelines\n"
+BROKEN = """
+from dicomnode.enhance.api import Pipeline
+from networks_of_the_ward import Network
+
+
+class Sharpen(Pipeline):
+    name, version, title, precision = "sharpen", "0.3.0", "sharpening", "float32"
+"""
 SCRIPT = "<script>window.ran=1</script>"
 IMAGE = '"><img src=x onerror="window.ran=1">'
 """What would run in a page that shows it as it is."""
@@ -83,14 +94,15 @@ def site_of(pacs: int, research: int, archive: int) -> dict[str, Any]:
             {"name": "everything", "state": "live", "when": IS_ANYTHING, "forward_original_to": ["pacs"]},
             {"name": "to the archive", "state": "live", "when": IS_CT, "forward_original_to": ["archive"]},
             {"name": "to the home office", "state": "live", "when": IS_MR, "forward_original_to": ["teleradiology"]},
-            {"name": "ultrasound elsewhere", "state": "draft", "when": {"attribute": "Modality", "equals": "US"},
-             "forward_original_to": ["teleradiology"]},
+            _rule("ultrasound elsewhere", "draft", {"attribute": "Modality", "equals": "US"}, "", []),
         ],
     }  # fmt: skip
 
 
 def _rule(name: str, state: str, when: Any, pipeline: str, deliver_to: list[str], **more: Any) -> dict[str, Any]:
-    return {"name": name, "state": state, "when": when, "enhance": {"pipeline": pipeline}, **more} | (
+    """A rule that enhances; without a pipeline it forwards originals to the home office."""
+    does = {"enhance": {"pipeline": pipeline}} if pipeline else {"forward_original_to": ["teleradiology"]}
+    return {"name": name, "state": state, "when": when, **does, **more} | (
         {"deliver_to": deliver_to} if deliver_to else {}
     )
 
@@ -166,10 +178,31 @@ def fill(node: Node, files: Path, more: list[Sent]) -> None:
         Modality(node.dicom_port, "ELSEWHERE", "CT9")
     flow = build_flow(load_settings(node.config))
     people(flow)
-    flow.database.close()
     node.wait_until(lambda: _settled(node, len(sent)), 120.0, "the day's work to be over")
     send_as_is(node, [contradiction(sent[0], files / "again")], "CT1")
+    rules_change(flow, node)
     node.wait_until(lambda: _outdated(node), 30.0, "the conflict to be known")
+    flow.database.close()
+
+
+def rules_change(flow: Flow, node: Node) -> None:
+    """Amelie publishes a rule that was tried before, and has tried another change that she has not published."""
+    amelie = accounts.named(flow, "amelie")
+    person = Person(amelie.name, tuple(amelie.roles), "session", amelie.id)
+    elsewhere = _rule("ultrasound elsewhere", "live", {"attribute": "Modality", "equals": "US"}, "", [])
+    draft = put_rule(flow, person, elsewhere, read_draft(flow).version, name="ultrasound elsewhere")
+    _tried(flow, person, node)
+    publish(flow, person, draft.version, "The home office reads ultrasound from today on")
+    thicker = {"all": [IS_CT, {"attribute": "SliceThickness", "ge": 3}]}
+    slower = _rule("CT of the ward", "live", thicker, "soften", ["pacs", "research"], deadline_minutes=30)
+    draft = put_rule(flow, person, slower, read_draft(flow).version, name="CT of the ward")
+    remove_rule(flow, person, "thin slices", draft.version)
+    _tried(flow, person, node)
+
+
+def _tried(flow: Flow, person: Person, node: Node) -> None:
+    replay = start_replay(flow, person)
+    node.wait_until(lambda: read_replay(flow, replay).state == "done", 60.0, "the replay")
 
 
 def people(flow: Flow) -> None:
