@@ -197,9 +197,9 @@ def _first(value: object) -> float:
 
 
 def _scale(change: Grey) -> float:
-    """The largest change but for one pixel in a thousand, as 1, 2 or 5 times a power of ten; 1 where nothing did."""
+    """The largest change but for one pixel in a hundred, as 1, 2 or 5 times a power of ten; 1 where nothing did."""
     finite = np.abs(change[np.isfinite(change)])
-    most = float(np.percentile(finite, 99.9)) if finite.size else 0.0
+    most = float(np.percentile(finite, 99)) if finite.size else 0.0
     if most <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(most))

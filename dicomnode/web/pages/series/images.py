@@ -42,10 +42,10 @@ def images(
 ) -> Response:
     """One slice: of what `job` made, the newest one by default, or with job 0 the originals alone."""
     with flow.database.read() as session:
-        find(session, uid)
+        description = find(session, uid).description
         made = [each for each in series_story.made(session, uid) if each.outputs]
     job = job if job is not None else made[-1].work.id if made else 0
-    shown: dict[str, Any] = {"uid": uid, "base": url_of(uid), "made": made, "job": job}
+    shown: dict[str, Any] = {"uid": uid, "base": url_of(uid), "made": made, "job": job, "description": description}
     gallery = _gallery(request, flow)
     template = "series/_pictures.html" if is_part(request) else "series/images.html"
     try:
