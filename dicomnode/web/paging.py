@@ -51,6 +51,11 @@ def decode(cursor: str, *kinds: type) -> Any:
         key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (ValueError, binascii.Error) as error:
         raise Refused("this is no cursor of this list: begin at its first page") from error
-    if not isinstance(key, list) or [type(each) for each in key] != list(kinds):
+    if not isinstance(key, list) or [type(each) for each in key] != list(kinds) or not all(map(_is_asked, key)):
         raise Refused("this is no cursor of this list: begin at its first page")
     return tuple(key)
+
+
+def _is_asked(value: str | int) -> bool:
+    """Whether a database can be asked for it: no number of more than 64 bits, no text with a NUL."""
+    return "\0" not in value if isinstance(value, str) else abs(value) < 1 << 63

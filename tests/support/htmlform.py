@@ -19,10 +19,10 @@ class Form:
         found: dict[str, list[str]] = {}
         for name, value in self.pairs:
             found.setdefault(name, []).append(value)
-        for name, value in instead.items():
+        for name, other in instead.items():
             found.pop(name, None)
-            if value is not None:
-                found[name] = [value]
+            if other is not None:
+                found[name] = [other]
         return found
 
 

@@ -13,6 +13,7 @@ from dicomnode.desk.rules.editing import put_rule
 from dicomnode.desk.rules.publish import import_site
 from dicomnode.desk.rules.replay import replay_of_draft
 from dicomnode.desk.rules.replaying.running import run_replay
+from dicomnode.web.paging import encode
 
 ROOT = Person("root", (), "command line")
 SCRIPT = "<script>x</script>"
@@ -312,6 +313,22 @@ def test_a_broken_pipeline_is_told_and_matches_are_counted(node, admin):
     assert "enhances with passthrough, delivers to pacs" in page
     node.flow.registry.entries = ()
     assert "there is no pipeline named passthrough" in admin.get("/rules").text
+
+
+def test_what_no_database_takes_is_refused(node, admin):
+    huge = str(1 << 70)
+    for path in (f"/rules/revisions/{huge}", f"/rules/replays/{huge}", "/rules/explain?series=%00"):
+        assert admin.get(path).status_code == 422
+    assert admin.get(f"/rules/revisions?cursor={encode((1 << 70,))}").status_code == 422
+    for path in ("/rules/draft/publish", "/rules/revisions/1/rollback"):
+        assert admin.post(path, data={"version": "0", "seen": "1", "comment": "\0"}).status_code == 422
+    sent = {"version": "0", "name": "nul", "when.attribute": "Modality", "when.value": '"a\\u0000"', "when.as": "exact"}
+    page = admin.post("/rules/new", data={**sent, "action": "save"})
+    assert page.status_code == 422
+    assert "the character NUL" in page.text
+    text = 'name: nul\nstate: draft\nwhen: {attribute: Modality, equals: "\\0"}'
+    page = admin.post("/rules/new", data={"version": "0", "yaml": text, "action": "save"})
+    assert "the character NUL" in page.text
 
 
 def test_an_empty_node_has_its_pages(tmp_path):

@@ -20,8 +20,9 @@ def validated(flow: Flow, document: Mapping[str, Any] | str, below: str = "") ->
     pipelines, broken, identities = flow.registry.params_models(), flow.registry.broken(), flow.settings.tls
     try:
         if isinstance(document, str):
-            return read_site(document, pipelines, broken, identities)
-        return check_site(document, pipelines, broken, identities)
+            site = read_site(document, pipelines, broken, identities)
+        else:
+            site = check_site(document, pipelines, broken, identities)
     except SiteRefused as refused:
         listed = _utf8("\n".join(f"  {problem}" for problem in refused.problems))
         problems = [problem.to_json() for problem in refused.problems]
@@ -29,6 +30,9 @@ def validated(flow: Flow, document: Mapping[str, Any] | str, below: str = "") ->
             problem["path"] = _utf8(_relative(str(problem["path"]), below))
             problem["message"] = _utf8(str(problem["message"]))
         raise Refused(f"the document is refused, nothing was changed:\n{listed}", "invalid", tuple(problems)) from None
+    if _has_nul(site.to_document()):
+        raise Refused("the document holds the character NUL, which no database keeps; nothing was changed")
+    return site
 
 
 def digest_of(site: Site) -> str:
@@ -44,3 +48,12 @@ def _relative(path: str, below: str) -> str:
 def _utf8(text: str) -> str:
     """Findings quote what was sent, and JSON may hold halves of characters that no answer can."""
     return text.encode("utf-8", "replace").decode()
+
+
+def _has_nul(value: object) -> bool:
+    """In any text of a valid document, names included."""
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, Mapping):
+        return any(map(_has_nul, (*value, *value.values())))
+    return isinstance(value, list | tuple) and any(map(_has_nul, value))

@@ -20,6 +20,7 @@ from dicomnode.domain.states import RULE
 from dicomnode.flow import Flow
 from dicomnode.web.access.gate import allow
 from dicomnode.web.pages.rules.trying import about_trial
+from dicomnode.web.queue_fields import NO_NUL
 from dicomnode.web.rendering import page
 from dicomnode.web.running import TheFlow
 
@@ -124,7 +125,7 @@ def put_in_force(
     flow: TheFlow,
     person: Publisher,
     version: Version,
-    comment: Annotated[str, Form(max_length=2000)] = "",
+    comment: Annotated[str, Form(max_length=2000, pattern=NO_NUL)] = "",
 ) -> Response:
     """Make it the next revision."""
     if not comment.strip():

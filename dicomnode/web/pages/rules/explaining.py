@@ -14,6 +14,7 @@ from dicomnode.desk.rules.hiding import asks_of_patient, shown_to
 from dicomnode.domain.roles import Permission
 from dicomnode.route.evaluate import Explanation
 from dicomnode.web.access.gate import allow
+from dicomnode.web.queue_fields import NO_NUL
 from dicomnode.web.rendering import page
 from dicomnode.web.running import TheFlow
 
@@ -36,7 +37,7 @@ class Shown:
 
 @router.get("/explain")
 def explain(
-    request: Request, flow: TheFlow, person: Reader, series: Annotated[str, Query(max_length=64)] = ""
+    request: Request, flow: TheFlow, person: Reader, series: Annotated[str, Query(max_length=64, pattern=NO_NUL)] = ""
 ) -> Response:
     """By the revision in force, and by the draft where that says something else."""
     uid, problem = series.strip(), ""

@@ -20,6 +20,7 @@ from dicomnode.flow import Flow
 from dicomnode.route.site_document import dump_site
 from dicomnode.web.access.gate import allow
 from dicomnode.web.paging import LIMIT, Cursor, decode, page_of
+from dicomnode.web.queue_fields import NO_NUL, Number
 from dicomnode.web.rendering import page
 from dicomnode.web.running import TheFlow
 
@@ -56,7 +57,7 @@ def listing(request: Request, flow: TheFlow, person: Reader, cursor: Cursor = ""
 
 
 @router.get("/{number}")
-def one(request: Request, flow: TheFlow, person: Reader, number: int, published: bool = False) -> Response:
+def one(request: Request, flow: TheFlow, person: Reader, number: Number, published: bool = False) -> Response:
     """One in full."""
     with flow.database.read() as session:
         row = _row(session, number)
@@ -79,7 +80,7 @@ def one(request: Request, flow: TheFlow, person: Reader, number: int, published:
 
 
 @router.get("/{number}/rollback")
-def ask_to_roll_back(request: Request, flow: TheFlow, person: Publisher, number: int) -> Response:
+def ask_to_roll_back(request: Request, flow: TheFlow, person: Publisher, number: Number) -> Response:
     """What it would change of what is in force."""
     return _ask(request, flow, person, number)
 
@@ -89,9 +90,9 @@ def roll_back(
     request: Request,
     flow: TheFlow,
     person: Publisher,
-    number: int,
+    number: Number,
     seen: Annotated[int, Form(ge=0)],
-    comment: Annotated[str, Form(max_length=2000)] = "",
+    comment: Annotated[str, Form(max_length=2000, pattern=NO_NUL)] = "",
 ) -> Response:
     """Put its document in force again. `seen`: the revision whose difference was on the page."""
     with flow.database.read() as session:

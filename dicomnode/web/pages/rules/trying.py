@@ -22,6 +22,7 @@ from dicomnode.domain.site import Site
 from dicomnode.flow import Flow
 from dicomnode.web.access.gate import allow
 from dicomnode.web.paging import LIMIT, Cursor, decode, page_of
+from dicomnode.web.queue_fields import NO_NUL, Number
 from dicomnode.web.rendering import page
 from dicomnode.web.running import TheFlow
 
@@ -29,7 +30,7 @@ router = APIRouter(prefix="/rules", include_in_schema=False)
 
 Reader = Annotated[Person, allow(Permission.RULES)]
 Writer = Annotated[Person, allow(Permission.RULES_TRY)]
-Words = Annotated[str, Query(max_length=200)]
+Words = Annotated[str, Query(max_length=200, pattern=NO_NUL)]
 
 KINDS = {
     "gains": "gains an enhancement",
@@ -93,7 +94,7 @@ def trial(request: Request, flow: TheFlow, person: Reader) -> Response:
 
 
 @router.post("/replays/{replay_id}/stop")
-def stop(flow: TheFlow, person: Writer, replay_id: int) -> Response:
+def stop(flow: TheFlow, person: Writer, replay_id: Number) -> Response:
     """Break it off; one that is over meanwhile needs nobody to."""
     try:
         stop_replay(flow, person, replay_id)
@@ -108,7 +109,7 @@ def found(
     request: Request,
     flow: TheFlow,
     person: Reader,
-    replay_id: int,
+    replay_id: Number,
     rule: Words = "",
     kind: Words = "",
     cursor: Cursor = "",
