@@ -326,9 +326,13 @@ def test_what_no_database_takes_is_refused(node, admin):
     page = admin.post("/rules/new", data={**sent, "action": "save"})
     assert page.status_code == 422
     assert "the character NUL" in page.text
-    text = 'name: nul\nstate: draft\nwhen: {attribute: Modality, equals: "\\0"}'
-    page = admin.post("/rules/new", data={"version": "0", "yaml": text, "action": "save"})
-    assert "the character NUL" in page.text
+    for half in ("\\0", "\\ud800"):
+        text = f'name: nul\nstate: draft\nwhen: {{attribute: Modality, equals: "{half}"}}'
+        for action in ("save", "check", "form"):
+            page = admin.post("/rules/new", data={"version": "0", "yaml": text, "action": action})
+            assert "the character NUL" in page.text
+    page = admin.post("/rules/new", data={**sent, "when.value": '"\\ud800"', "action": "save"})
+    assert "half a character" in page.text
 
 
 def test_an_empty_node_has_its_pages(tmp_path):

@@ -10,6 +10,8 @@ from dicomnode.domain.site import Site
 from dicomnode.flow import Flow
 from dicomnode.route.site_document import SiteRefused, check_site, read_site
 
+UNKEPT = "the character NUL or half a character, which no database keeps"
+
 
 def validated(flow: Flow, document: Mapping[str, Any] | str, below: str = "") -> Site:
     """The site of a plain document or a YAML text, held against the pipelines and TLS identities of this node.
@@ -30,8 +32,8 @@ def validated(flow: Flow, document: Mapping[str, Any] | str, below: str = "") ->
             problem["path"] = _utf8(_relative(str(problem["path"]), below))
             problem["message"] = _utf8(str(problem["message"]))
         raise Refused(f"the document is refused, nothing was changed:\n{listed}", "invalid", tuple(problems)) from None
-    if _has_nul(site.to_document()):
-        raise Refused("the document holds the character NUL, which no database keeps; nothing was changed")
+    if not can_be_kept(site.to_document()):
+        raise Refused(f"the document holds {UNKEPT}; nothing was changed")
     return site
 
 
@@ -50,10 +52,10 @@ def _utf8(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _has_nul(value: object) -> bool:
-    """In any text of a valid document, names included."""
+def can_be_kept(value: object) -> bool:
+    """Whether every text of a plain document, names included, is one that databases keep: no NUL, no half character."""
     if isinstance(value, str):
-        return "\0" in value
+        return "\0" not in value and value == _utf8(value)
     if isinstance(value, Mapping):
-        return any(map(_has_nul, (*value, *value.values())))
-    return isinstance(value, list | tuple) and any(map(_has_nul, value))
+        return all(map(can_be_kept, (*value, *value.values())))
+    return not isinstance(value, list | tuple) or all(map(can_be_kept, value))

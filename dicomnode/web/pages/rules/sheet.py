@@ -6,7 +6,7 @@ from typing import Any
 
 from dicomnode.desk.refused import Refused
 from dicomnode.desk.rules.draft import Draft
-from dicomnode.desk.rules.validation import validated
+from dicomnode.desk.rules.validation import UNKEPT, can_be_kept, validated
 from dicomnode.flow import Flow
 from dicomnode.route import yaml_text
 from dicomnode.web.pages.rules.form.edits import edit
@@ -118,6 +118,9 @@ class Sheet:
             document, _ = yaml_text.load(self.yaml)
         except yaml_text.YamlRefused as refused:
             self.findings += [Finding(problem.message, line=problem.line) for problem in refused.problems]
+            return None
+        if not can_be_kept(document):
+            self.findings.append(Finding(f"the text holds {UNKEPT}."))
             return None
         if not isinstance(document, dict):
             self.findings.append(Finding("write one rule as `name: ...`, `when: ...` and so on.", line=1))

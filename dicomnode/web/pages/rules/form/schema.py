@@ -6,6 +6,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from dicomnode.desk.rules.validation import can_be_kept
 from dicomnode.route import yaml_text
 from dicomnode.web.pages.rules.form import values
 from dicomnode.web.pages.rules.form.fields import Fields, one
@@ -166,7 +167,7 @@ def _others(fields: Fields, prefix: str, tell: Callable[[str, str], None]) -> di
     except yaml_text.YamlRefused as error:
         tell(prefix, str(error))
         return {}
-    if document is not None and not isinstance(document, dict):
+    if document is not None and not (isinstance(document, dict) and can_be_kept(document)):
         tell(prefix, "write one parameter on each line, as `name: value`.")
         return {}
     return document or {}
