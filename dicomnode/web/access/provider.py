@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -121,7 +122,7 @@ class Provider:
             if not anew and time.monotonic() - self._read_at < REMEMBERED_SECONDS:
                 return
             issuer = self._settings.issuer
-            with httpx.Client(timeout=SECONDS, verify=self._verify()) as client:
+            with httpx.Client(timeout=SECONDS, verify=self._trust) as client:
                 description = _document(client.get(f"{issuer.rstrip('/')}/.well-known/openid-configuration"))
                 if description.get("issuer") != issuer:
                     raise ValueError(f"it calls itself {description.get('issuer')}, not {issuer}")
@@ -139,15 +140,17 @@ class Provider:
             code_challenge_method="S256",
             leeway=0,  # the access token is used at once, however short its life
             timeout=SECONDS,
-            verify=self._verify(),
+            verify=self._trust,
         )
 
     def _secret(self) -> str:
         file = self._settings.client_secret_file
         return file.read_text("utf-8").strip() if file else self._settings.client_secret.get_secret_value()
 
-    def _verify(self) -> Any:
-        return True if self._settings.ca is None else ssl.create_default_context(cafile=self._settings.ca)
+    @cached_property
+    def _trust(self) -> ssl.SSLContext:
+        """Who may vouch for the provider's own address; read once, since that takes longer than a request."""
+        return ssl.create_default_context(cafile=self._settings.ca)
 
 
 def _answered(ask: Callable[[], Answer]) -> Answer:
