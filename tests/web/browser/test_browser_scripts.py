@@ -29,7 +29,7 @@ def test_a_script_in_any_name_never_runs(browser: "Browser", served: Any) -> Non
     """
     shown: set[str] = set()
     with served.visit(browser) as visit:
-        for path, route in find_pages(served.visitor, each=4).pages.items():
+        for path, route in find_pages(served.visitor).pages.items():
             page = visit.open(path)
             assert page.evaluate("window.ran") is None, f"a script ran on {path}"
             assert page.locator(INJECTED).count() == 0, f"{path} has elements of a name"
