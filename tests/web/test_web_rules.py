@@ -1,15 +1,20 @@
 """The pages of the rules, without JavaScript: a draft is written, tried on the past, published, rolled back."""
 
+from datetime import timedelta
+
 import pytest
 from fastapi.testclient import TestClient
 from support.htmlform import form_at, forms_of
 from support.pastseries import remember
 from support.webapp import Headless, client, headless
 
+from dicomnode.db.database import now as database_now
+from dicomnode.db.models import RuleDecision
 from dicomnode.db.repositories import audit as audit_rows
 from dicomnode.desk.person import Person
 from dicomnode.desk.rules.draft import read_draft
 from dicomnode.desk.rules.editing import put_rule
+from dicomnode.desk.rules.in_force import rules_in_force
 from dicomnode.desk.rules.publish import import_site
 from dicomnode.desk.rules.replay import replay_of_draft
 from dicomnode.desk.rules.replaying.running import run_replay
@@ -308,9 +313,28 @@ def test_the_search_offers_facts_the_dictionary_and_what_is_seen_here(node, admi
     assert "VIP" not in page
 
 
-def test_a_broken_pipeline_is_told_and_matches_are_counted(node, admin):
+def decided(node: Headless, number: int, days_ago: float, *, matched: bool) -> None:
+    """What completion keeps of the rule `chest` for one series."""
+    uid = remember(node.flow, number)
+    with node.flow.database.write() as session:
+        row = RuleDecision(series_uid=uid, generation=1, revision=1, rule="chest", rule_state="live", matched=matched)
+        row.outcome, row.deliver_to, row.explanation = "", [], {}
+        row.decided_at = database_now(session) - timedelta(days=days_ago)
+        session.add(row)
+
+
+def test_matches_of_the_last_seven_days_are_counted(node, admin):
+    days = (30, 9, 7.1, 6.9, 5, 3, 1, 0.1)
+    for number, days_ago in enumerate(days):
+        decided(node, number + 1, days_ago, matched=number != 5)
+    assert rules_in_force(node.flow).rules[0].matches == 4
+    assert '<td class="num">4</td>' in admin.get("/rules").text
+
+
+def test_a_broken_pipeline_is_told(node, admin):
     page = admin.get("/rules").text
     assert "enhances with passthrough, delivers to pacs" in page
+    assert '<td class="num">0</td>' in page
     node.flow.registry.entries = ()
     assert "there is no pipeline named passthrough" in admin.get("/rules").text
 
