@@ -62,7 +62,7 @@ def _measure(url: str, folder: Path, size: Any, users: int, rounds: int, think: 
     parsed = make_url(url or f"sqlite:///{folder}/web")
     (folder / "store").mkdir()
     with scratch(parsed, "web") as own, Progress(console=console) as progress:
-        opened = Database(own)
+        opened = Database(own, patience=None)  # filling a table is one statement of minutes
         filling = progress.add_task("filling", total=None)
         fill(opened, size, lambda table: progress.update(filling, description=f"filling {table}"))
         opened.close()
