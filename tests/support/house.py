@@ -164,20 +164,22 @@ def lively(root: Path, *, wicked: bool = False, chest: bool = False) -> Iterator
             (node.root / "pipelines" / f"{name}.py").write_text(text, encoding="utf-8")
         with node:
             more = [chest_ct(root / "files/chest")] if chest else []
-            fill(node, root / "files", more + (wicked_day(root / "files/wicked") if wicked else []))
+            fill(node, root / "files", more, wicked=wicked)
             yield node
 
 
-def fill(node: Node, files: Path, more: list[Sent]) -> None:
+def fill(node: Node, files: Path, more: list[Sent], *, wicked: bool) -> None:
     """Live through the day, and wait until nothing moves."""
     node.cli("destinations", "pause", "teleradiology", "--reason", "the line is being mended")
-    sent = day(files / "day") + more
+    sent = day(files / "day") + more + (wicked_day(files / "wicked") if wicked else [])
     for series in sent:
         send_as_is(node, series.files, series.calling)
     with contextlib.suppress(Rejected):
         Modality(node.dicom_port, "ELSEWHERE", "CT9")
     flow = build_flow(load_settings(node.config))
     people(flow)
+    if wicked:
+        accounts.add(flow, Person("root", (), "command line"), "mallory", ["viewer"], PASSWORD, display_name=SCRIPT)
     node.wait_until(lambda: _settled(node, len(sent)), 120.0, "the day's work to be over")
     send_as_is(node, [contradiction(sent[0], files / "again")], "CT1")
     rules_change(flow, node)
@@ -209,9 +211,7 @@ def people(flow: Flow) -> None:
     """Everybody who works here; one has left."""
     root = Person("root", (), "command line")
     for name, roles in PEOPLE.items():
-        accounts.add(
-            flow, root, name, roles, PASSWORD, display_name=f"{name.title()} {SCRIPT if name == 'vera' else ''}"
-        )
+        accounts.add(flow, root, name, roles, PASSWORD, display_name=name.title())
     gone = accounts.add(flow, root, "emil", ["operator"], PASSWORD)
     accounts.disable(flow, root, gone.id)
 

@@ -1,14 +1,16 @@
 """`python -m support.screenshots FOLDER`: every page of a running node with a day behind it, as pictures.
 
-Light and dark at 1280, dark at 1920 as well, and what a page asks before it does something. Open them.
+Light and dark at 1280, dark at 1920 as well. Open them. With `--readme` the two that the README shows are written anew.
 """
 
 import argparse
 import re
 import tempfile
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from PIL import Image
 from support.browser import NARROW, WIDE, Theme, chromium, visiting
 from support.house import lively
 from support.nodeproc import Node
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 
 LOOKS: tuple[tuple[Theme, tuple[int, int]], ...] = (("light", NARROW), ("dark", NARROW), ("dark", WIDE))
 PERSON = "amelie"
+README: dict[str, tuple[str, Theme]] = {"today": ("/", "dark"), "draft": ("/rules/draft", "light")}
+"""Pictures of the README: their page and theme."""
+COLOURS = 96
+"""As many as a small picture of a page needs."""
 
 
 def main() -> None:
@@ -31,6 +37,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", default="", help="pages whose address matches this expression")
     parser.add_argument("--chest", action="store_true", help="with a real chest CT, enhanced by the bundled model")
+    parser.add_argument("--readme", type=Path, help="where the pictures of the README go")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     with (
@@ -39,6 +46,19 @@ def main() -> None:
         chromium() as browser,
     ):
         take(browser, node, arguments.folder, re.compile(arguments.only))
+        if arguments.readme:
+            for_readme(browser, node, arguments.readme)
+
+
+def for_readme(browser: "Browser", node: Node, folder: Path) -> None:
+    """What fits a window, in few colours. Names of patients are hidden, as they are until somebody asks."""
+    flow = build_flow(load_settings(node.config))
+    secret = session_of(flow, accounts.named(flow, PERSON))
+    for name, (path, theme) in README.items():
+        with visiting(browser, node.url, secret=secret, theme=theme) as visit:
+            picture = Image.open(BytesIO(visit.open(path).screenshot())).convert("RGB")
+        picture.quantize(COLOURS, dither=Image.Dither.NONE).save(folder / f"{name}.png", optimize=True)
+    flow.database.close()
 
 
 def take(browser: "Browser", node: Node, folder: Path, only: re.Pattern[str]) -> None:
@@ -52,8 +72,9 @@ def take(browser: "Browser", node: Node, folder: Path, only: re.Pattern[str]) ->
             for path in found:
                 visit.open(path)
                 visit.page.screenshot(path=folder / f"{_slug(path)}.{theme}-{size[0]}.png", full_page=True)
-    with visiting(browser, node.url) as visit:
-        visit.open("/sign-in").screenshot(path=folder / "sign-in.light-1280.png")
+    for theme in ("light", "dark"):
+        with visiting(browser, node.url, theme=theme) as visit:
+            visit.open("/sign-in").screenshot(path=folder / f"sign-in.{theme}-1280.png")
     print(f"{len(found)} pages, {len(LOOKS)} looks: {folder}")
     flow.database.close()
 
