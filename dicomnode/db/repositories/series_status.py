@@ -7,7 +7,7 @@ rules asked for does not count: nobody waits for it, and it goes nowhere.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, case, not_, or_, select, true
+from sqlalchemy import ColumnElement, and_, case, false, func, not_, or_, select, true
 from sqlalchemy.orm import Session
 
 from dicomnode.db.models import Delivery, Enhancement, RuleDecision, Series
@@ -15,6 +15,9 @@ from dicomnode.domain.states import DELIVERED
 
 _SHADOW_PRIORITY = 3
 """As `jobs.ledger` has it, of work that only a shadow rule asks for."""
+
+_DELIVERY_STATE = func.coalesce(Delivery.state, "")
+"""As no index has it: a series has few deliveries, a state has thousands, and SQLite may take either index for both."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ def _job(*states: str) -> ColumnElement[bool]:
 
 
 def _delivery(*states: str) -> ColumnElement[bool]:
-    return select(Delivery.id).where(Delivery.series_uid == Series.uid, Delivery.state.in_(states)).exists()
+    found = select(Delivery.id).where(Delivery.series_uid == Series.uid, _DELIVERY_STATE.in_(states))
+    return found.exists()
 
 
 def _without_work() -> ColumnElement[bool]:
@@ -67,10 +71,14 @@ _STATUS = case(*((status.holds, status.name) for status in STATUSES[:-1]), else_
 
 
 def is_of(name: str) -> ColumnElement[bool]:
-    """The series of this status: it holds, and none that goes before it. Raises StopIteration for an unknown name."""
+    """The series of this status: it holds, and none that goes before it. Raises StopIteration for an unknown name.
+
+    Within a CASE, for PostgreSQL to ask it of one series after the other until a page is full: what it may join it
+    works out for all of them first.
+    """
     mine = next(status for status in STATUSES if status.name == name)
     before = reversed(STATUSES[: STATUSES.index(mine)])  # what most series are comes last: it is asked first
-    return and_(mine.holds, *(not_(status.holds) for status in before))
+    return case((and_(mine.holds, *(not_(status.holds) for status in before)), true()), else_=false())
 
 
 def of(session: Session, uids: Iterable[str]) -> dict[str, str]:
