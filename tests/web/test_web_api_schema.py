@@ -17,7 +17,7 @@ from sqlalchemy import select
 from support.house import copy_of
 from support.webapp import HOST, Headless, account
 
-from dicomnode.db.models import Account, Delivery, Enhancement, Instance, Series
+from dicomnode.db.models import Account, Delivery, Enhancement, Replay, Series
 from dicomnode.db.repositories import site as site_rows
 from dicomnode.desk.accounts import tokens
 from dicomnode.desk.person import Person
@@ -54,7 +54,7 @@ class Key:
         return {"Authorization": f"Bearer {secret}"}
 
 
-@pytest.mark.parametrize("examples", [6, pytest.param(100, marks=[pytest.mark.long, pytest.mark.timeout(1800)])])
+@pytest.mark.parametrize("examples", [8, pytest.param(100, marks=[pytest.mark.long, pytest.mark.timeout(1800)])])
 def test_no_call_fails_or_answers_what_its_schema_does_not_tell(app: FastAPI, node: Headless, examples: int) -> None:
     schema = schemathesis.openapi.from_asgi("/api/openapi.json", app, headers={"Host": HOST.split("//")[1]})
     key, known, found = Key(node), real_values(node), []
@@ -65,11 +65,14 @@ def test_no_call_fails_or_answers_what_its_schema_does_not_tell(app: FastAPI, no
         except Exception as error:
             found.append(f"{operation.label}: {error}")
     assert found == []
-    assert len(operations) > 30
+    assert len(operations) > 70
 
 
 def attempt(operation: Any, headers: dict[str, str], known: dict[str, list[Any]], examples: int) -> None:
     """So many calls, with names of the house in half of them. Raises what the first one that fails shows."""
+
+    section = operation.path.removeprefix("/api/v1/").split("/")[0]
+    section = "replays" if "/replays/" in operation.path else section
 
     @given(case=operation.as_strategy(), data=st.data())
     @settings(
@@ -81,28 +84,32 @@ def attempt(operation: Any, headers: dict[str, str], known: dict[str, list[Any]]
         suppress_health_check=list(HealthCheck),
     )
     def once(case: Any, data: st.DataObject) -> None:
-        for name in case.path_parameters or {}:
-            if known.get(name) and data.draw(st.booleans()):
-                case.path_parameters[name] = data.draw(st.sampled_from(known[name]))
+        for given_as in (case.path_parameters, case.query):
+            for name in given_as or {}:
+                if (values := known.get(name) or known.get(f"{section}/{name}")) and data.draw(st.booleans()):
+                    given_as[name] = data.draw(st.sampled_from(values))
         case.call_and_validate(headers=headers, checks=CHECKS)
 
     once()
 
 
 def real_values(node: Headless) -> dict[str, list[Any]]:
-    """What path parameters of the API are called, and what of the house they may name."""
+    """What parameters of the API are called, in a part of its paths where that makes a difference, and what of the
+    house they may name."""
     with node.flow.database.read() as session:
         site = site_rows.newest(session)
         found: dict[str, list[Any]] = {
             "uid": list(session.scalars(select(Series.uid))),
-            "sop_uid": list(session.scalars(select(Instance.sop_uid).limit(20))),
-            "job_id": list(session.scalars(select(Enhancement.id))),
-            "delivery_id": list(session.scalars(select(Delivery.id))),
+            "jobs/id": list(session.scalars(select(Enhancement.id))),
+            "deliveries/id": list(session.scalars(select(Delivery.id))),
+            "replays/id": list(session.scalars(select(Replay.id))),
             "account_id": list(session.scalars(select(Account.id))),
         }
     assert site is not None
-    named = [each["name"] for kind in ("destinations", "rules") for each in site.document[kind]]
-    return {**found, "name": [*named, *(entry.name for entry in node.flow.registry)], "revision": [1]}
+    rules, destinations = ([each["name"] for each in site.document[kind]] for kind in ("rules", "destinations"))
+    pipelines = [entry.name for entry in node.flow.registry]
+    names = {"destinations/name": destinations, "pipelines/name": pipelines, "rules/name": rules}
+    return {**found, **names, "rule": rules, "number": [1, 2], "series": found["uid"]}
 
 
 def test_the_document_tells_of_problems_as_they_are(app: FastAPI) -> None:
