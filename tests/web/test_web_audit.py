@@ -14,6 +14,8 @@ from support.webapp import Headless, client, headless
 
 from dicomnode.audit import chain
 from dicomnode.audit.events import record
+from dicomnode.desk.patients import viewed
+from dicomnode.desk.person import Person
 
 NOW = datetime(2026, 5, 5, 12, tzinfo=UTC)
 SCRIPT = "<script>alert(1)</script>"
@@ -121,6 +123,14 @@ def test_who_looks_is_in_the_log_once_for_the_same_look(node: Headless) -> None:
         browser.get("/audit?outcome=failure")
     (look,) = events(client(node, "admin"), kind="audit.viewed", actor="Olga")
     assert look["detail"]["filters"] == {"outcome": "failure"}  # type: ignore[index]
+
+
+def test_a_name_that_somebody_looked_for_is_masked_as_the_patient_is(node: Headless) -> None:
+    seeing = Person("rita", ("radiologist",), names_shown=True)
+    viewed(node.flow, seeing, "the series list", filters={"text": "Zwölfender"}, shown=1)
+    query = {"kind": "patient.viewed"}
+    assert "Zwölfender" not in client(node, "auditor").get("/audit", params=query).text
+    assert "Zwölfender" in client(node, "admin", names_shown=True).get("/audit", params=query).text
 
 
 def test_an_export_is_what_was_searched_for_and_an_event(node: Headless) -> None:

@@ -1,6 +1,7 @@
 """The audit log: search it, see whether its chain holds, take it away as a file."""
 
 import json
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -9,6 +10,7 @@ from fastapi.responses import RedirectResponse
 
 from dicomnode.audit.events import KINDS
 from dicomnode.db.models import AuditEvent
+from dicomnode.desk import patients
 from dicomnode.desk.audit import exporting, searching, verifying
 from dicomnode.desk.audit.asked import GROUPS, OUTCOMES, Asked
 from dicomnode.desk.audit.exporting import Format
@@ -47,7 +49,7 @@ def listing(request: Request, flow: TheFlow, person: Reader, filters: TheFilters
         entries=found.entries,
         asked=filters,
         kinds=KINDS,
-        details=_details,
+        details=partial(_details, person),
         kind_options=KIND_OPTIONS,
         outcomes=OUTCOMES,
         next_url=f"/audit?{further}" if further else "",
@@ -56,11 +58,17 @@ def listing(request: Request, flow: TheFlow, person: Reader, filters: TheFilters
     )
 
 
-def _details(event: AuditEvent) -> list[tuple[str, str]]:
-    """The detail for reading: words and numbers as they are, what is more as JSON."""
+def _details(person: Person, event: AuditEvent) -> list[tuple[str, str]]:
+    """The detail for reading: words and numbers as they are, what is more as JSON.
+
+    What somebody typed to find a patient is masked as the patient would be; the log itself, and its export, keep it.
+    """
+    detail = dict(event.detail)
+    if "text" in (typed := detail.get("filters") or {}):
+        detail["filters"] = {**typed, "text": patients.shown_id(person, typed["text"])}
     return [
         (name.replace("_", " "), value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-        for name, value in event.detail.items()
+        for name, value in detail.items()
     ]
 
 
