@@ -146,6 +146,9 @@ def marks(session: Session) -> tuple[object, ...]:
 
 
 def stages(session: Session) -> Sequence[tuple[int, int, str]]:
-    """(job, attempt, stage) of the jobs that run: what workers reach has no audit event."""
-    query = select(Enhancement.id, Enhancement.attempt, Enhancement.stage).where(_RUNNING).order_by(Enhancement.id)
-    return [(row[0], row[1], row[2]) for row in session.execute(query)]
+    """(job, attempt, stage) of the jobs that run: what workers reach has no audit event.
+
+    Sorted here: for rows in their order SQLite would walk along all jobs.
+    """
+    query = select(Enhancement.id, Enhancement.attempt, Enhancement.stage).where(_RUNNING)
+    return sorted((row[0], row[1], row[2]) for row in session.execute(query))
