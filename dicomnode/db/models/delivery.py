@@ -20,11 +20,11 @@ class Delivery(Base):
     __table_args__ = (
         UniqueConstraint("destination", "subject"),
         Index("ix_delivery_due", "destination", "state", "not_before"),
-        Index("ix_delivery_state", "state", "id"),
         Index("ix_delivery_destination", "destination", "id"),
         Index("ix_delivery_rule", "rule", "id"),
         _where("state = 'pending'", "ix_delivery_next", "destination", "priority", "not_before", "id"),
         _where("state = 'sending'", "ix_delivery_sending", "lease_until"),
+        _where("state <> 'pending' AND state <> 'sending'", "ix_delivery_over", "state", "id"),
         _where("confirm_at IS NOT NULL", "ix_delivery_confirm", "confirm_at"),
         _where(
             "finished_at IS NOT NULL", "ix_delivery_finished", "finished_at", "state", "destination", "enhancement_id"

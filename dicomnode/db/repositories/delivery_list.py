@@ -4,11 +4,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from dicomnode.db.models import Delivery, DeliveryItem, Series
 
+_OPEN = ("pending", "sending")
+_OVER = (Delivery.state != literal_column("'pending'")) & (Delivery.state != literal_column("'sending'"))
 _ITEM = DeliveryItem.metadata.tables[DeliveryItem.__tablename__].c
 
 
@@ -84,7 +86,7 @@ def items(
 
 
 def _parts(wanted: DeliveryFilter) -> list[list[ColumnElement[bool]]]:
-    """Conditions, one list for each state: rows of one state are in the order of their numbers in an index."""
+    """Conditions, one list for each state: each has an index of its own, in the words of `_of_state`."""
     named = {
         Delivery.destination: wanted.destination,
         Delivery.series_uid: wanted.series,
@@ -93,4 +95,11 @@ def _parts(wanted: DeliveryFilter) -> list[list[ColumnElement[bool]]]:
     others: list[ColumnElement[bool]] = [column == text for column, text in named.items() if text]
     if wanted.up_to is not None:
         others.append(Delivery.id <= wanted.up_to)
-    return [[Delivery.state == state, *others] for state in dict.fromkeys(wanted.states)] or [others]
+    return [[_of_state(state), *others] for state in dict.fromkeys(wanted.states)] or [others]
+
+
+def _of_state(state: str) -> ColumnElement[bool]:
+    """What is open is few; the rest has its rows in the order of their numbers in an index."""
+    if state in _OPEN:
+        return Delivery.state == literal_column(f"'{state}'")
+    return (Delivery.state == state) & _OVER

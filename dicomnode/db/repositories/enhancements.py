@@ -220,7 +220,8 @@ def counts_by_state(session: Session) -> dict[str, int]:
 
 def ahead(session: Session, priority: int) -> list[tuple[str, str, int]]:
     """(state, pipeline, how many): the work that runs, and that which waits and is as urgent as this or more so."""
-    query = select(_ROW.state, _ROW.pipeline, func.count()).group_by(_ROW.state, _ROW.pipeline)
+    pipeline = func.coalesce(_ROW.pipeline, "")  # as no index has it: SQLite would group along all jobs
+    query = select(_ROW.state, pipeline, func.count()).group_by(_ROW.state, pipeline)
     parts = (_RUNNING, _READY & (_ROW.priority <= priority))
     return [(row[0], row[1], row[2]) for part in parts for row in session.execute(query.where(part))]
 
