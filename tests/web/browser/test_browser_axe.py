@@ -9,7 +9,7 @@ from support.pages import find_pages
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.peers]
 
 OPENERS = "details.confirm > summary:visible, [data-open]:visible, button[data-confirm]:visible"
 FILL = "button => button.form?.querySelectorAll('[required]').forEach((each) => { each.value ||= 'because' })"
