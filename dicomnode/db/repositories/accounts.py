@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from dicomnode.db.clock import Clock
 from dicomnode.db.models import Account, ApiToken, SignInAttempt, WebSession
 
 
@@ -34,10 +35,11 @@ def enabled(session: Session) -> Sequence[Account]:
     return session.scalars(select(Account).where(Account.disabled_at.is_(None))).all()
 
 
-def session_with_account(session: Session, secret_sha256: str) -> tuple[WebSession, Account] | None:
-    query = select(WebSession, Account).join(Account, Account.id == WebSession.account_id)
+def session_with_account(session: Session, secret_sha256: str) -> tuple[WebSession, Account, datetime] | None:
+    """The session, whose it is, and the database's time: in one statement, for every request asks."""
+    query = select(WebSession, Account, Clock()).join(Account, Account.id == WebSession.account_id)
     row = session.execute(query.where(WebSession.secret_sha256 == secret_sha256)).one_or_none()
-    return None if row is None else (row[0], row[1])
+    return None if row is None else (row[0], row[1], row[2])
 
 
 def token_with_account(session: Session, secret_sha256: str) -> tuple[ApiToken, Account] | None:

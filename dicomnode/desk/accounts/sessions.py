@@ -45,10 +45,9 @@ def person_of(flow: Flow, secret: str, *, awake: bool = True) -> Person | None:
     """
     with flow.database.read() as session:
         found = rows.session_with_account(session, secrets_.sha256(secret))
-        now = database_now(session)
     if found is None:
         return None
-    row, account = found
+    row, account, now = found
     if not _lets_in(row, now, idle(flow)) or account.disabled_at is not None:
         return None
     if awake and now - row.seen_at >= SEEN_EVERY:
