@@ -28,7 +28,7 @@ LOOKS: tuple[tuple[Theme, tuple[int, int]], ...] = (("light", NARROW), ("dark", 
 PERSON = "amelie"
 README: dict[str, tuple[str, Theme]] = {"today": ("/", "dark"), "draft": ("/rules/draft", "light")}
 """Pictures of the README: their page and theme."""
-COLOURS = 96
+COLOURS = 200
 """As many as a small picture of a page needs."""
 
 
@@ -57,7 +57,9 @@ def for_readme(browser: "Browser", node: Node, folder: Path) -> None:
     for name, (path, theme) in README.items():
         with visiting(browser, node.url, secret=secret, theme=theme) as visit:
             picture = Image.open(BytesIO(visit.open(path).screenshot())).convert("RGB")
-        picture.quantize(COLOURS, dither=Image.Dither.NONE).save(folder / f"{name}.png", optimize=True)
+        picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+            folder / f"{name}.png", optimize=True
+        )
     flow.database.close()
 
 
