@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, func, literal_column, select
 from sqlalchemy.orm import Session, defer
 
 from dicomnode.db.models import Enhancement, Series
+from dicomnode.db.repositories.values import values
 
 _OPEN = ("ready", "running")
 _OVER = (Enhancement.state != literal_column("'ready'")) & (Enhancement.state != literal_column("'running'"))
@@ -74,12 +75,8 @@ def numbers(session: Session, wanted: JobFilter) -> Sequence[int]:
 
 
 def pipelines(session: Session) -> Sequence[str]:
-    """The names of all pipelines that have jobs, found by hopping over the index from one name to the next."""
-    found: list[str] = []
-    query = select(func.min(Enhancement.pipeline))
-    while (name := session.scalar(query.where(Enhancement.pipeline > found[-1]) if found else query)) is not None:
-        found.append(name)
-    return found
+    """The names of all pipelines that have jobs, in order."""
+    return values(session, Enhancement.pipeline)
 
 
 def _parts(wanted: JobFilter) -> list[_Part]:

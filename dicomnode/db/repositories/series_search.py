@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Select, func, or_, select, tuple_
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from dicomnode.db.models import (
     DerivedSeriesRow,
@@ -18,6 +18,7 @@ from dicomnode.db.models import (
     Study,
 )
 from dicomnode.db.repositories import series_status
+from dicomnode.db.repositories.values import values
 from dicomnode.domain.search_text import folded
 
 MOST_WORDS = 8
@@ -75,23 +76,13 @@ def known_instances(session: Session, uids: Sequence[str]) -> dict[str, int]:
 
 
 def modalities(session: Session) -> Sequence[str]:
-    """Those of the series here, in order: a step of the index for each, however many series there are."""
-    return _steps(session, Series.modality)
+    """Those of the series here, in order."""
+    return values(session, Series.modality)
 
 
 def senders(session: Session) -> Sequence[str]:
     """Calling AE titles of the series here, in order."""
-    return _steps(session, Series.calling_aet)
-
-
-def _steps(session: Session, column: InstrumentedAttribute[str]) -> Sequence[str]:
-    found: list[str] = []
-    last = ""
-    while True:
-        last = session.scalar(select(func.min(column)).where(column > last)) or ""
-        if not last:
-            return found
-        found.append(last)
+    return values(session, Series.calling_aet)
 
 
 def _wanted(query: Select[Series, Study], wanted: Wanted) -> Select[Series, Study]:
