@@ -14,9 +14,6 @@ from dicomnode.domain.states import DELIVERED
 OPEN = ("ready", "running")
 """States of work that is in the queue."""
 
-_DELIVERY_STATE = func.coalesce(Delivery.state, "")
-"""As no index has it: what ended today is few, what is in a state for good is the whole past."""
-
 
 def created(session: Session, since: datetime) -> dict[datetime, int]:
     """Jobs entered into the ledger, by the minute."""
@@ -38,7 +35,7 @@ def ways(session: Session, since: datetime, limit: int) -> Sequence[tuple[dateti
     query = (
         select(Delivery.finished_at, Series.last_arrival_at)
         .join(Series, Series.uid == Delivery.series_uid)
-        .where(Delivery.finished_at >= since, Delivery.enhancement_id.is_not(None), _DELIVERY_STATE.in_(DELIVERED))
+        .where(Delivery.finished_at >= since, Delivery.enhancement_id.is_not(None), Delivery.state.in_(DELIVERED))
         .where(Series.last_arrival_at <= Delivery.finished_at)
         .order_by(Delivery.finished_at.desc())
         .limit(limit)

@@ -7,7 +7,7 @@ rules asked for does not count: nobody waits for it, and it goes nowhere.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, case, false, func, not_, or_, select, true
+from sqlalchemy import ColumnElement, and_, case, false, not_, or_, select, true
 from sqlalchemy.orm import Session
 
 from dicomnode.db.models import Delivery, Enhancement, RuleDecision, Series
@@ -15,9 +15,6 @@ from dicomnode.domain.states import DELIVERED
 
 _SHADOW_PRIORITY = 3
 """As `jobs.ledger` has it, of work that only a shadow rule asks for."""
-
-_DELIVERY_STATE = func.coalesce(Delivery.state, "")
-"""As no index has it: a series has few deliveries, a state has thousands, and SQLite may take either index for both."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +32,7 @@ def _job(*states: str) -> ColumnElement[bool]:
 
 
 def _delivery(*states: str) -> ColumnElement[bool]:
-    found = select(Delivery.id).where(Delivery.series_uid == Series.uid, _DELIVERY_STATE.in_(states))
-    return found.exists()
+    return select(Delivery.id).where(Delivery.series_uid == Series.uid, Delivery.state.in_(states)).exists()
 
 
 def _without_work() -> ColumnElement[bool]:
