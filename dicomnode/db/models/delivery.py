@@ -21,7 +21,6 @@ class Delivery(Base):
         UniqueConstraint("destination", "subject"),
         Index("ix_delivery_due", "destination", "state", "not_before"),
         Index("ix_delivery_destination", "destination", "id"),
-        Index("ix_delivery_rule", "rule", "id"),
         _where("state = 'pending'", "ix_delivery_next", "destination", "priority", "not_before", "id"),
         _where("state = 'sending'", "ix_delivery_sending", "lease_until"),
         _where("state <> 'pending' AND state <> 'sending'", "ix_delivery_over", "state", "id"),

@@ -28,7 +28,6 @@ class Enhancement(Base):
         _where("finished_at IS NOT NULL", "ix_enhancement_finished", "finished_at", "state"),
         Index("ix_enhancement_created", "created_at"),
         Index("ix_enhancement_pipeline", "pipeline", "id"),
-        Index("ix_enhancement_priority", "priority", "id"),
     )
 
     id: Mapped[int] = mapped_column(Identity, primary_key=True)

@@ -166,10 +166,8 @@ def _lists() -> None:
 
 
 def _of_the_queue() -> None:
-    op.create_index("ix_enhancement_priority", "enhancement", ["priority", "id"])
     _create_partial("ix_delivery_over", "delivery", ["state", "id"], "state <> 'pending' AND state <> 'sending'")
     op.create_index("ix_delivery_destination", "delivery", ["destination", "id"])
-    op.create_index("ix_delivery_rule", "delivery", ["rule", "id"])
 
 
 def _of_the_day() -> None:
