@@ -140,6 +140,7 @@ def a_rule_as_a_shadow(desk: Desk) -> None:
     desk.go("Rules")
     desk.follow("New rule")
     page = desk.page
+    page.locator("html.scripted").wait_for()  # who types before the search is there is offered nothing
     desk.fill(Name="low-dose chest CT")
     page.get_by_label("State", exact=True).select_option("shadow")
     condition(page, 1, "Modality", "equals", "CT")
