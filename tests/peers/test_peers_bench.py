@@ -88,6 +88,7 @@ def test_receive_measures_every_row_and_counts_what_was_stored(tmp_path: Path) -
     assert {(goal["row"], goal["to"]) for goal in document["goals"]} >= {("ct-1", "storescp+B"), ("series", None)}
 
 
+@pytest.mark.long
 def test_rounds_begin_with_another_one_and_a_long_series_is_sent_once(tmp_path: Path) -> None:
     dcmtk("storescp")
     peers = ["storescp", "storescp+B", "discarding", "receiving"]
@@ -102,6 +103,7 @@ def test_rounds_begin_with_another_one_and_a_long_series_is_sent_once(tmp_path: 
     assert stored == {"storescp": 4, "storescp+B": 4, "receiving": 4, "discarding": None}
 
 
+@pytest.mark.long
 def test_deliver_measures_the_node_and_dcmtk(tmp_path: Path) -> None:
     for tool in ("storescp", "dcmsend", "storescu"):
         dcmtk(tool)

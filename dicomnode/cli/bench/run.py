@@ -171,7 +171,8 @@ class Bench:
 
 def _ratio(of: list[Timing], to: list[Timing]) -> float:
     pairs = zip(of, to, strict=True)
-    return round(statistics.median((a.slices / a.wall) / (b.slices / b.wall) for a, b in pairs), 3)
+    found = statistics.median((a.slices / a.wall) / (b.slices / b.wall) for a, b in pairs)
+    return float(f"{found:.3g}")
 
 
 def _decoded(loaded: LoadedPipeline, sources: list[SourceImage]) -> Iterator[NDArray[Any]]:

@@ -144,11 +144,11 @@ def test_no_instance_goes_out_after_the_lease(
 
 
 def test_leases_are_renewed_for_as_long_as_it_takes(bench: SendingBench, pacs: ScriptedPacs) -> None:
-    uids = bench.plan([FILE], copies=60)
-    pacs.slow_seconds = 0.05
+    uids = bench.plan([FILE], copies=80)
+    pacs.slow_seconds = 0.05  # 4 s at the least: longer than the lease
     with (
-        bench.sending(pacs.port, node="a", lease_seconds=SHORT),
-        bench.sending(pacs.port, node="b", lease_seconds=SHORT),
+        bench.sending(pacs.port, node="a", associations=1, lease_seconds=3.0),
+        bench.sending(pacs.port, node="b", associations=1, lease_seconds=3.0),
     ):
         bench.wait_for("sent")
     assert pacs.uids() == Counter(uids)
