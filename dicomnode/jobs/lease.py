@@ -9,7 +9,7 @@ from dicomnode.jobs.ledger import Claim, EnhancingStopped, StaleAttempt
 from dicomnode.observe import log
 
 LOOK_SECONDS = 0.5
-"""How often it is asked whether a job should go on; what an operator stops ends about so soon."""
+"""How often it is asked whether a job should go on, from the second look on; what an operator stops ends within two."""
 
 
 class Tenure:
@@ -25,8 +25,9 @@ class Tenure:
 class LeaseKeeper:
     """Renews the lease of the job in hand, and asks the ledger whether it should go on.
 
-    Its thread lives while there are jobs: short ones cost nothing here, for it looks every half second alone. A lease
-    is not renewed beyond `max_seconds` from its beginning: a job that hangs loses it.
+    Its thread lives while there are jobs: short ones cost nothing here, for it looks every half second alone, and asks
+    of none that it sees for the first time. A lease is not renewed beyond `max_seconds` from its beginning: a job that
+    hangs loses it.
     """
 
     def __init__(self, database: Database, lease_seconds: float, max_seconds: float) -> None:
@@ -49,6 +50,7 @@ class LeaseKeeper:
         self._tenure = None
 
     def _run(self) -> None:
+        seen: Tenure | None = None
         while True:
             time.sleep(min(LOOK_SECONDS, self._lease_seconds / 3))
             with self._lock:
@@ -56,6 +58,9 @@ class LeaseKeeper:
                 if tenure is None:
                     self._thread = None
                     return
+            if tenure is not seen:
+                seen = tenure
+                continue
             try:
                 self._look(tenure)
             except Exception as error:
