@@ -49,13 +49,17 @@ def _on_server(url: URL, statement: str) -> None:
     engine.dispose()
 
 
-def fill(database: Database, *, ready: int = 0, lapsed: int = 0, finished: int = 0) -> None:
-    """Work of four priorities that waits, work whose worker is gone and whose lease has run out, work that is done."""
+def fill(database: Database, *, ready: int = 0, lapsed: int = 0, finished: int = 0, name: str = "") -> None:
+    """Work of four priorities that waits, work whose worker is gone and whose lease has run out, work that is done.
+
+    `name` tells the work of one filling from that of another.
+    """
     with database.write() as session:
-        _add_series(session)
-        _add(session, "ready", ready)
-        _add(session, "running", lapsed, attempt=1, worker=DEAD_WORKER, lease_until=_PAST)
-        _add(session, "done", finished, attempt=1, finished_at=_PAST)
+        if session.get(Series, SERIES_UID) is None:
+            _add_series(session)
+        _add(session, "ready", ready, name)
+        _add(session, "running", lapsed, name, attempt=1, worker=DEAD_WORKER, lease_until=_PAST)
+        _add(session, "done", finished, name, attempt=1, finished_at=_PAST)
     if not database.is_sqlite:  # as its autovacuum does in time; nobody does it for SQLite
         with database.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
             connection.execute(text("VACUUM ANALYZE"))
@@ -71,7 +75,7 @@ def _add_series(session: Session) -> None:
     session.flush()
 
 
-def _add(session: Session, state: str, count: int, **columns: Any) -> None:
+def _add(session: Session, state: str, count: int, name: str, **columns: Any) -> None:
     """So many rows in one statement: a million of them would take a program minutes."""
     first = select(literal(1, Integer).label("i")).cte("numbers", recursive=True)
     numbers = first.union_all(select(first.c.i + 1).where(first.c.i < count))
@@ -83,7 +87,7 @@ def _add(session: Session, state: str, count: int, **columns: Any) -> None:
     }  # fmt: skip
     table = Enhancement.__table__
     values = [literal(value, table.c[name].type) for name, value in same.items()]
-    key = literal(f"{state}-", Text).concat(cast(numbers.c.i, Text))
+    key = literal(f"{name}{state}-", Text).concat(cast(numbers.c.i, Text))
     rows = select(key, numbers.c.i % 4, *values).select_from(numbers).where(numbers.c.i <= count)
     session.execute(insert(Enhancement).from_select(["key", "priority", *same], rows))
 

@@ -52,6 +52,7 @@ class Times:
 
     by_ask: dict[Ask, list[float]] = field(default_factory=lambda: defaultdict(list))
     failed: list[str] = field(default_factory=list)
+    first: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -71,34 +72,47 @@ class Quantiles:
 def measure(
     settings: Settings, asks: Sequence[Ask], users: int, rounds: int, think: float, progressed: Callable[[int], None]
 ) -> Times:
-    """Let so many users ask for everything, each in an order of its own, so often; `think` seconds in between."""
+    """Let so many users ask for everything, each in an order of its own, so often; `think` seconds in between.
+
+    One has asked for everything once before, off the clock: what the first request of its kind costs after the pages
+    were started is in `Times.first`.
+    """
     secret = _sign_in(settings)
     times, lock = Times(), threading.Lock()
     with _served(settings) as port:
 
         def use(number: int) -> None:
             dice = random.Random(number)  # noqa: S311
-            headers = {"Cookie": f"{COOKIE}={secret}", "Sec-Fetch-Site": "same-origin"}
-            with httpx.Client(
-                base_url=f"http://{LOOPBACK}:{port}", headers=headers, timeout=60, trust_env=False
-            ) as web:
+            with _browser(port, secret) as web:
                 for ask in [each for _ in range(rounds) for each in dice.sample(list(asks), len(asks))]:
                     time.sleep(dice.uniform(0.5, 1.5) * think)
-                    began = time.perf_counter()
-                    answer = web.get(ask.path)
-                    seconds = time.perf_counter() - began
+                    seconds, status = _asked(web, ask)
                     with lock:
                         times.by_ask[ask].append(seconds)
-                        if answer.status_code != 200:
-                            times.failed.append(f"{answer.status_code} {ask.path}")
+                        if status != 200:
+                            times.failed.append(f"{status} {ask.path}")
                         progressed(1)
 
+        with _browser(port, secret) as web:
+            times.first = [_asked(web, ask)[0] for ask in asks]
         threads = [threading.Thread(target=use, args=(number,), daemon=True) for number in range(users)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
     return times
+
+
+def _browser(port: int, secret: str) -> httpx.Client:
+    headers = {"Cookie": f"{COOKIE}={secret}", "Sec-Fetch-Site": "same-origin"}
+    return httpx.Client(base_url=f"http://{LOOPBACK}:{port}", headers=headers, timeout=60, trust_env=False)
+
+
+def _asked(web: httpx.Client, ask: Ask) -> tuple[float, int]:
+    """Seconds to the last byte of the answer, and its status."""
+    began = time.perf_counter()
+    answer = web.get(ask.path)
+    return time.perf_counter() - began, answer.status_code
 
 
 def _sign_in(settings: Settings) -> str:

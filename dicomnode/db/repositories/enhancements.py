@@ -129,6 +129,12 @@ def renew(session: Session, id: int, attempt: int, lease_seconds: float, stage: 
     return session.connection().execute(_RENEW, values).rowcount == 1
 
 
+def anything_left(session: Session) -> bool:
+    """Whether any work waits or runs."""
+    found = or_(*(select(_ROW.id).where(part).exists() for part in (_READY, _RUNNING)))
+    return bool(session.scalar(select(found)))
+
+
 def anything_overdue(session: Session, now: datetime, own: str = "", others_after: float = 0.0) -> bool:
     """Whether `lapsed` or `past_deadline` would find something."""
     running = _lapsed(now, own, others_after)
