@@ -137,5 +137,5 @@ def _ensure_package(package: str, folder: Path) -> None:
     if package in sys.modules or importlib.util.find_spec(package) is not None:
         return
     spec = ModuleSpec(package, loader=None, is_package=True)
-    spec.submodule_search_locations = [str(folder)]
+    spec.submodule_search_locations = [str(folder.resolve())]  # what is found there must not depend on where we stand
     sys.modules[package] = importlib.util.module_from_spec(spec)
