@@ -138,7 +138,9 @@ def test_a_node_under_churn_stays_what_it_was(
 ) -> None:
     with RecordingProxy(orthanc.dicom_port) as proxy:
         completion = {"quiet_seconds": 4.0, "grace_seconds": 0.2}
-        node = Node(tmp_path / "node", site_yaml=site(proxy.port), completion=completion, engine={"retry_seconds": 0.2})
+        # One association: four come and go with the moment, and so would descriptors.
+        sections = {"completion": completion, "engine": {"retry_seconds": 0.2}, "delivery": {"associations": 1}}
+        node = Node(tmp_path / "node", site_yaml=site(proxy.port), **sections)
         try:
             node.start()
             churn = Churn(node, tmp_path, form["senders"])
