@@ -22,7 +22,7 @@ serve: $(VENV)/run.stamp frontend  ## run a node with dicomnode.toml, or with de
 	@$(BIN)/python -m dicomnode serve
 
 test: $(VENV)/dev.stamp data/.heldout.stamp  ## every test, with real peers (Orthanc and DCMTK are installed when root)
-	@. scripts/peers.sh && sh scripts/frontend.sh tests && $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@. scripts/peers.sh && sh scripts/frontend.sh tests && $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 screenshots: $(VENV)/dev.stamp  ## every page of a node with real data, light and dark, to screenshots/
 	@. scripts/peers.sh && sh scripts/frontend.sh tests && PYTHONPATH=tests $(BIN)/python -m support.screenshots screenshots $(ARGS)

@@ -20,6 +20,7 @@ from dicomnode.db import migrate
 from dicomnode.db.database import Database
 from dicomnode.db.database import now as database_now
 from dicomnode.db.patience import Patience
+from dicomnode.db.refusal import refused
 from dicomnode.db.repositories import associations
 from dicomnode.deliver.backoff import Backoff
 from dicomnode.deliver.destination import Destination, Timeouts
@@ -32,27 +33,27 @@ from dicomnode.desk.live import Live, LoopState, ReceiverState
 from dicomnode.desk.rules.replaying.loop import Replayer
 from dicomnode.domain.tls import TlsUnusable
 from dicomnode.enhance.decode import Decoder
-from dicomnode.enhance.folder_stamp import stamp
+from dicomnode.enhance.folder_stamp import Watch, stamp
 from dicomnode.enhance.registry import Registry
 from dicomnode.enhance.runner import Engine
-from dicomnode.flow import Flow, complete_due, run_job, take_in
-from dicomnode.flow.comparison import same_pixels
-from dicomnode.flow.confirming import Confirmer
-from dicomnode.flow.estates import Estates
-from dicomnode.flow.gathering import Gathered
-from dicomnode.flow.head_start import HeadStart
-from dicomnode.flow.membership import BEATS_PER_LEASE, CannotEnter, Membership, Superseded
-from dicomnode.flow.rejecting import note_outdated
-from dicomnode.flow.retention import retain
-from dicomnode.flow.staging import sweep_staging
-from dicomnode.flow.timers import mend_timers
-from dicomnode.flow.transcoding import transcoder
-from dicomnode.flow.vouching import vouch_due
+from dicomnode.flow import Flow, complete_due, foresee, run_job, take_in
+from dicomnode.flow.commitment.confirming import Confirmer
+from dicomnode.flow.commitment.telling import Voucher
+from dicomnode.flow.completing.gathering import Gathered
+from dicomnode.flow.delivering.transcoding import transcoder
+from dicomnode.flow.enhancing.staging import sweep_staging
+from dicomnode.flow.head_start.pastime import HeadStart
+from dicomnode.flow.outdated.rejecting import note_outdated
+from dicomnode.flow.upkeep.comparison import same_pixels
+from dicomnode.flow.upkeep.estates import Estates
+from dicomnode.flow.upkeep.membership import BEATS_PER_LEASE, CannotEnter, Membership, Superseded
+from dicomnode.flow.upkeep.retention import retain
+from dicomnode.flow.upkeep.timers import mend_timers
 from dicomnode.jobs import ledger
 from dicomnode.jobs.ledger import RetryPolicy
 from dicomnode.jobs.local import LocalWorkers
 from dicomnode.jobs.worker import Held, Worker, WorkerLimits
-from dicomnode.observe import Loop, log
+from dicomnode.observe import Loop, in_short, log
 from dicomnode.receive.launch import Launch
 from dicomnode.receive.ports import Addresses
 from dicomnode.receive.receivers import Receivers, process_count
@@ -69,6 +70,8 @@ RETENTION_SECONDS = 60.0
 OTHERS_AFTER = 2.0
 """Seconds after which this node reaps leases of other nodes' workers: who started a worker that hangs is to end it."""
 TIMERS_SECONDS = 10.0
+SELDOM_SECONDS = 0.5
+"""The sweep asks as often whether leases ran out and whether pipelines changed; what falls due by the clock, always."""
 
 
 class CannotStart(Exception):
@@ -99,7 +102,7 @@ class Node:
     def __init__(self, settings: Settings, worker_command: Sequence[str]) -> None:
         """`worker_command`: arguments for the Python interpreter that start a worker with these settings."""
         self.settings = settings
-        self._pipelines = stamp(settings.pipelines.path)
+        self._pipelines = Watch(settings.pipelines.path)
         self.flow = build_flow(settings)
         boot = secrets.token_hex(8)
         self._lock = _lock(settings, boot, alone=self.flow.database.is_sqlite)
@@ -120,7 +123,7 @@ class Node:
         )
         self._estates = Estates(self.flow, self.membership)
         self._gathered = Gathered(self.flow)
-        self._reap_from = time.monotonic()
+        self._reap_from = self._seldom_from = time.monotonic()
         self._indexer = Indexer(
             settings.store.root,
             settings.node.name,
@@ -129,6 +132,7 @@ class Node:
             partial(same_pixels, self.flow, self.decoder),
             trusted=self._receivers.trusted,
             looks_after=self.membership.looks_after,
+            foresee=partial(foresee, self.flow),
         )
         self._alive_loop = Loop("alive", settings.node.lease_seconds / BEATS_PER_LEASE, self._give_sign_of_life)
         self._index_loop = Loop("index", 0.1, self._index)
@@ -137,7 +141,7 @@ class Node:
         self._seal_loop = Loop("seal", settings.audit.seal_seconds, self._sealer.turn)
         self._others = [
             Loop("retention", RETENTION_SECONDS, lambda: retain(self.flow).series > 0),
-            Loop("vouch", 1.0, lambda: vouch_due(self.flow)),
+            Voucher(self.flow),
             Loop("reject", 1.0, lambda: note_outdated(self.flow)),
             Confirmer(self.flow),
             Loop("timers", TIMERS_SECONDS, lambda: mend_timers(self.flow)),
@@ -219,6 +223,7 @@ class Node:
             prefix = f"{self.settings.node.name}/"
             ledger.node_restarted(session, prefix, self._retry(), self.settings.node.name)
         self._indexer.run()
+        self._indexer.try_set_aside()
         with self.flow.database.write() as session:  # only now is it known which associations had been opened
             associations.close_leftovers(session, self.settings.node.name, database_now(session))
         sweep_staging(self.flow)
@@ -235,7 +240,7 @@ class Node:
             if self._copier is not None:
                 self._copier.stop()
         except Exception as error:  # the database may be the reason for stopping; containers keep what it lacks
-            log.warning("stopped without the database", error=f"{type(error).__name__}: {error}")
+            log.warning("stopped without the database", error=in_short(error))
 
     def _give_sign_of_life(self) -> bool:
         try:
@@ -259,6 +264,7 @@ class Node:
             raise
         backlog.run_ended()
         self._estates.settle(opened)
+        self._indexer.try_one_set_aside()
         if applied.members:
             self._sweep_loop.ring()
         return False
@@ -266,16 +272,25 @@ class Node:
     def _sweep(self) -> bool:
         try:
             return self._sweep_now()
-        except DBAPIError:  # workers could not renew their leases either: they come first when it is back
-            self._reap_from = time.monotonic() + self.settings.engine.lease_seconds / 2
+        except DBAPIError as error:
+            if not refused(error):  # workers could not renew their leases either: they come first when it is back
+                self._reap_from = time.monotonic() + self.settings.engine.lease_seconds / 2
             raise
 
     def _sweep_now(self) -> bool:
-        if (now := stamp(self.settings.pipelines.path)) != self._pipelines:
-            self._pipelines, self.flow.registry = now, load_registry(self.settings)
-            log.info("pipelines were read again")
+        if time.monotonic() >= self._seldom_from:
+            self._seldom_from = time.monotonic() + SELDOM_SECONDS
+            self._reap()
+            self._pipelines.on_change(self._read_pipelines_again)
         completed = complete_due(self.flow, self._gathered)
         self._gathered.gather()
+        return bool(completed)
+
+    def _read_pipelines_again(self) -> None:
+        self.flow.registry = load_registry(self.settings)
+        log.info("pipelines were read again")
+
+    def _reap(self) -> None:
         with self.flow.database.read() as session:
             overdue = ledger.anything_to_reap(session, self.flow.node, OTHERS_AFTER)
         if overdue and time.monotonic() > self._reap_from:
@@ -283,7 +298,6 @@ class Node:
                 hanging = ledger.reap(session, self._retry(), self.flow.node, OTHERS_AFTER)
             for name in hanging:
                 self._workers.kill(name)
-        return bool(completed)
 
     def _receivers_changed(self) -> None:
         self._receivers.backlog.progressed()

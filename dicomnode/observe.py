@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,9 @@ TICK_SECONDS = Histogram(
 )
 
 FAULT_VARIABLE = "DICOMNODE_FAULT"
+
+_OF_CONTENT = (ValueError, LookupError, TypeError, ArithmeticError, AttributeError, AssertionError)
+"""What content gives rise to; pydicom's and pydantic's errors are of these kinds."""
 
 log = structlog.get_logger("dicomnode")
 
@@ -100,6 +104,27 @@ def checkpoint(stage: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def in_short(error: BaseException) -> str:
+    """The kind of an error and the first line of what it says: the others may quote values, a patient's name among
+    them (a database's DETAIL), or a whole statement."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+
+
+def wordless(error: BaseException) -> str:
+    """Such as "ValueError at header.py:12": what was raised, and the line that raised it.
+
+    For errors of code that was shown a patient's header: their words may quote it.
+    """
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
+
+
+def guarded(error: BaseException) -> str:
+    """In short; without words where a library says them and what was read may have caused it."""
+    is_own = type(error).__module__.partition(".")[0] == "dicomnode"
+    return wordless(error) if isinstance(error, _OF_CONTENT) and not is_own else in_short(error)
+
+
 class Loop(threading.Thread):
     """A background turn, again and again: at once when rung, else every `seconds` on the monotonic clock.
 
@@ -133,8 +158,8 @@ class Loop(threading.Thread):
                     again = self._turn()
                 self.trouble = ""
             except Exception as error:
-                self.trouble = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-                log.warning("will try again", loop=self.name, error=f"{type(error).__name__}: {error}")
+                self.trouble = guarded(error)
+                log.warning("will try again", loop=self.name, error=self.trouble)
                 again = self._stopping.wait(1.0)
             if not again:
                 self._bell.wait(self._seconds)

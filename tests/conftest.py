@@ -1,5 +1,6 @@
 """Fixtures of all tests, and the one way to leave out those that need real peers, PostgreSQL or a browser."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 from support.browser import WITHOUT_BROWSER
 from support.databases import new_database, on
+from support.matrix import KEY, Form, RecordRow
+from support.order import spread
 from support.peers import WITHOUT_PEERS, Orthanc
 from support.postgres import WITHOUT_POSTGRES, PostgreSQL
 
@@ -19,7 +22,8 @@ _left_out: list[str] = []
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the tests of a marker of which someone said that what they need is not there."""
+    """In their order, without the tests of a marker of which someone said that what they need is not there."""
+    items[:] = spread(items)
     absent = [marker for marker, variable in LEAVING_OUT.items() if os.environ.get(variable) == "1"]
     without = [item for item in items if any(item.get_closest_marker(marker) for marker in absent)]
     if without:
@@ -70,3 +74,17 @@ def database(each_database: None, tmp_path: Path) -> Iterator[Database]:
     database = new_database(tmp_path / "database")
     yield database
     database.close()
+
+
+@pytest.fixture
+def record_row(request: pytest.FixtureRequest) -> RecordRow:
+    """`record_row(form, node="...", orthanc="...", storescp="...")`: what was seen, in words.
+
+    A check without forms is recorded by its number and `rounds`.
+    """
+
+    def record(form: Form | int, rounds: str = "", **seen: str) -> None:
+        row = {"check": form, "rounds": rounds} if isinstance(form, int) else {"check": form.check, "rounds": str(form)}
+        request.node.user_properties.append((KEY, json.dumps({**row, **seen})))
+
+    return record

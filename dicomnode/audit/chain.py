@@ -87,11 +87,27 @@ def _seal_batch(database: Database, everything: bool) -> int:
         return len(events)
 
 
+_HAS_NO_LINK = ~select(AuditChain.event_id).where(AuditChain.event_id == AuditEvent.id).exists()
+_DRAWN = func.pg_sequence_last_value(func.pg_get_serial_sequence(AuditEvent.__tablename__, "id"))
+"""The number that PostgreSQL gave last. An event that was put in with a number of its own, far ahead, says nothing
+of where the next ones come: with that for an end, nothing was sealed any more."""
+
+
 def _unsealed(session: Session, everything: bool) -> Select[AuditEvent]:
-    sealed = select(AuditChain.event_id).where(AuditChain.event_id == AuditEvent.id)
-    query = select(AuditEvent).where(~sealed.exists()).order_by(AuditEvent.id)
+    query = select(AuditEvent).where(_HAS_NO_LINK).order_by(AuditEvent.id)
     end = None if everything else last(session)
-    return query.where(AuditEvent.id > end.event_id - WINDOW) if end else query
+    if end is None:
+        return query
+    is_sqlite = session.get_bind().dialect.name == "sqlite"  # which numbers from the highest on, whoever gave that
+    newest = end.event_id if is_sqlite else func.least(end.event_id, func.coalesce(_DRAWN, end.event_id))
+    return query.where(AuditEvent.id > newest - WINDOW)
+
+
+def waiting(database: Database) -> tuple[int, datetime | None]:
+    """How many events of the whole log have no seal yet, and of when the oldest is."""
+    with database.read() as session:
+        count, oldest = session.execute(select(func.count(), func.min(AuditEvent.at)).where(_HAS_NO_LINK)).one()
+    return count, oldest
 
 
 def last(session: Session) -> AuditChain | None:

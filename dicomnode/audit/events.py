@@ -8,6 +8,7 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from dicomnode.db.models import AuditEvent
+from dicomnode.domain.storable import storable
 
 KINDS: Mapping[str, str] = {
     "node.started": "the node began to listen",
@@ -30,6 +31,7 @@ KINDS: Mapping[str, str] = {
     "instance.missing": "stored bytes are no longer where the index says they are",
     "instance.returned": "an instance whose bytes were gone is stored again; detail says why they were gone",
     "series.complete": "a generation of a series is complete; detail says by which evidence",
+    "series.put_off": "it is due, but completing it fails; the others go on, and it is tried again ever more seldom",
     "series.late": "an instance came after completion",
     "series.returned": "a purged series comes again and is stored again",
     "series.rejected": "a rejection note, or a notification that it is gone, names instances of it; detail says whose",
@@ -39,6 +41,9 @@ KINDS: Mapping[str, str] = {
     "series.exported": "a series was written to files",
     "series.told_complete": "somebody said that a series is complete, without waiting for evidence",
     "series.run": "somebody had a pipeline run on a series by hand; detail says which, and where it goes",
+    "store.set_aside": "a stored member cannot be indexed: its bytes stay, the others go on, the doctor shows it",
+    "store.taken_in": "a member that had been set aside is in the index",
+    "store.written_off": "a member that had been set aside is gone with its container: the doctor waits for it no more",
     "store.repaired": "the doctor repaired what disk and index disagreed on; detail counts it",
     "rule.decided": "what the rules decided for a generation, and why",
     "enhancement.created": "work was entered into the ledger",
@@ -52,7 +57,7 @@ KINDS: Mapping[str, str] = {
     "enhancement.cancelled": "an operator cancelled it, or its source was contradicted or rejected",
     "enhancement.retried": "an operator asked for a retry",
     "enhancement.rerouted": "an operator had other work done instead; detail says which",
-    "enhancement.outdated": "its source was corrected, contradicted or rejected",
+    "enhancement.outdated": "its source was corrected, contradicted or rejected, or what was derived was rejected",
     "enhancing.stopped": "an operator threw the stop switch: originals alone flow",
     "enhancing.started": "an operator let enhancing go on",
     "jobs.paused": "an operator let nothing more be claimed, of one pipeline or of all; what runs goes on",
@@ -67,6 +72,7 @@ KINDS: Mapping[str, str] = {
     "delivery.verified": "the destination named every instance when it was asked by C-FIND",
     "delivery.returned": "the destination does not keep instances that it took: they are sent again",
     "delivery.unconfirmed": "nobody knows whether the destination keeps it, and it is not asked any more; why",
+    "delivery.asked_again": "an operator has the destination asked anew whether it keeps what it took",
     "delivery.requeued": "an operator requeued it",
     "delivery.cancelled": "an operator cancelled it, or it is outdated; the instance on the wire was the last",
     "delivery.rerouted": "an operator sends what was not sent yet to another destination",
@@ -84,6 +90,7 @@ KINDS: Mapping[str, str] = {
     "commitment.reported": "a modality was told what became of its storage commitment",
     "commitment.abandoned": "a modality could not be told; an operator can report again",
     "commitment.reopened": "a modality or an operator asked for an answer once more",
+    "site.exported": "the destinations and rules in force were written out; detail has the revision",
     "site.imported": "a file's destinations and rules are in force as a new revision",
     "site.published": "the draft is in force as a new revision; detail says what changed and which replay was seen",
     "site.rolled_back": "an earlier revision is in force again, as a new one",
@@ -137,10 +144,12 @@ def event(
     detail: Mapping[str, Any] | None = None,
     at: datetime | None = None,
 ) -> Event:
-    """An event that is not recorded yet. Raises KeyError for a kind that KINDS does not name."""
+    """An event that is not recorded yet, its texts such as every database holds.
+
+    Raises KeyError for a kind that KINDS does not name.
+    """
     KINDS[kind]
-    return {
-        "at": at or datetime.now(UTC),
+    texts = {
         "node": node,
         "actor": actor,
         "kind": kind,
@@ -149,8 +158,9 @@ def event(
         "series_uid": series_uid,
         "subject": subject,
         "message": message,
-        "detail": dict(detail or {}),
+        "detail": detail or {},
     }
+    return {"at": at or datetime.now(UTC), **storable(texts)}
 
 
 def record(session: Session, kind: str, message: str, *, node: str, **more: Any) -> None:

@@ -3,6 +3,10 @@
 What is found: events edited, removed, moved or put in, and links removed, by the chain alone; a tail that was cut off,
 or a log that was sealed anew from some event on, by the anchors. The first bad position is exact wherever the chain
 itself breaks. Where only an anchor differs it lies behind the last anchor that agrees: a range is named.
+
+What nobody can know, and is told as a warning where anything hints at it: what was done to an event before it had a
+seal; what was done behind the last anchor while no node ran that remembers; and what was written by somebody who has
+the database and adds an event as a node does.
 """
 
 import heapq
@@ -25,6 +29,8 @@ BATCH = 2000
 LATE = timedelta(minutes=15)
 """No transaction stays open for so long: who puts an event in later had not begun before."""
 STALE = timedelta(minutes=15)
+GAPS = 5
+"""That are told of; a log with more of them needs no list to be looked at."""
 
 Progress = Callable[[int], None]
 
@@ -70,6 +76,7 @@ def verify(database: Database, folder: Path | None = None, progress: Progress = 
     Each batch is a transaction of its own, so that a long log holds nobody up. Raises OSError where anchors cannot be
     read, and database errors.
     """
+    unsealed, oldest = chain.waiting(database)
     sealed = chain.seal(database, everything=True)
     found = readers(folder) if folder else []
     witness = _Witness(found)
@@ -90,11 +97,20 @@ def verify(database: Database, folder: Path | None = None, progress: Progress = 
         len(found),
         sum(each.lines for each in found),
         witness.agreed,
-        tuple(witness.warnings(walk, nodes if folder else ())),
+        (*witness.warnings(walk, nodes if folder else ()), *_left_unsealed(unsealed, oldest), *walk.warnings),
     )
     if bad:
         return Verification(False, bad.first, sealed, bad.reason, bad.until, walk.checked, anchors)
     return Verification(True, None, sealed, checked=walk.checked, anchors=anchors)
+
+
+def _left_unsealed(count: int, oldest: datetime | None) -> Iterator[str]:
+    """A node seals within seconds; what waits for longer was left by one that was killed, or put in."""
+    if oldest is not None and datetime.now(UTC) - oldest > STALE:
+        yield (
+            f"{count} events, the oldest of {oldest.isoformat(timespec='seconds')}, had no seal until now: "
+            "whatever was done to them before does not show"
+        )
 
 
 def _links(database: Database) -> Iterator[Row[Any]]:
@@ -182,7 +198,10 @@ class _Walk:
         """`in_order`: events are numbered in the order of their commits, as with SQLite's one writer."""
         self.checked = 0
         self.unanchored_since: datetime | None = None
+        self.warnings: list[str] = []
         self._previous, self._highest = chain.GENESIS, 0
+        self._hashes: deque[str] = deque(maxlen=BATCH)
+        """Of the links before the previous one, the last ones."""
         self._in_order, self._witness = in_order, witness
 
     def step(self, row: Row[Any]) -> None:
@@ -194,15 +213,35 @@ class _Walk:
         if row.id is None:
             raise _Bad(f"event {row.event_id} was deleted", expected)
         if chain.link_hash(self._previous, row) != row.hash:
-            raise _Bad(f"event {row.id} does not match its seal", expected)
+            raise self._broken(row, expected)
+        if self._highest and row.id > self._highest + chain.WINDOW:
+            raise _Bad(f"event {row.id} is numbered far ahead of event {self._highest} before it: put in", expected)
         if row.id < self._witness.highest:
             raise _Bad(f"event {row.id} was put in long after later ones had been sealed", expected)
         if self._in_order and row.id < self._highest:
             reason = f"event {row.id} is sealed behind event {self._highest}: one of them was put in"
             raise _Bad(reason, self.checked, expected)
+        if self._in_order and row.id > self._highest + 1:
+            self._misses(self._highest + 1, row.id - 1)
+        self._hashes.append(self._previous)
         self._previous, self._highest, self.checked = row.hash, max(self._highest, row.id), expected
         self._witness.sees(expected, row.hash)
         if self._witness.agreed == expected:
             self.unanchored_since = None
         elif self.unanchored_since is None:
             self.unanchored_since = row.at
+
+    def _broken(self, row: Row[Any], expected: int) -> _Bad:
+        """Where a link follows an earlier one than that before it, those between were put in, each rightly hashed."""
+        for back, hash in enumerate(reversed(self._hashes), start=1):
+            if chain.link_hash(hash, row) == row.hash:
+                return _Bad(
+                    f"event {row.id} was sealed right behind link {expected - 1 - back}: put in", expected - back
+                )
+        return _Bad(f"event {row.id} does not match its seal", expected)
+
+    def _misses(self, first: int, last: int) -> None:
+        """One writer leaves no number out; with PostgreSQL a transaction that failed keeps those it drew."""
+        if len(self.warnings) < GAPS:
+            which = f"event {first} is" if first == last else f"events {first} to {last} are"
+            self.warnings.append(f"{which} not there and never had a seal: taken out in the second before it")

@@ -19,6 +19,7 @@ from dicomnode.cli import (
     enhancing,
     jobs,
     models,
+    nodes,
     pipelines,
     rules,
     send,
@@ -44,6 +45,7 @@ app.command("worker")(serve.worker)
 app.command("send")(send.send)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
+app.command("nodes")(nodes.nodes)
 for name, noun in {
     "config": config,
     "db": db,

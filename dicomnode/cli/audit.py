@@ -26,7 +26,7 @@ from dicomnode.flow import Flow
 app = typer.Typer(help="The audit log.", no_args_is_help=True)
 
 Kind = Annotated[str, typer.Option(help="Of this kind, or of a group such as delivery.")]
-Actor = Annotated[str, typer.Option(help="Who did it; `node` for what nobody asked for.")]
+Actor = Annotated[str, typer.Option(help="Who did it, by tokens as well; `node` for what nobody asked for.")]
 Outcome = Annotated[str, typer.Option(help="success, warning or failure.")]
 Series = Annotated[str, typer.Option(help="About this series.")]
 Study = Annotated[str, typer.Option(help="About this study.")]
@@ -57,12 +57,12 @@ def list_(
 
 
 def _newest(flow: Flow, asked: Asked, limit: int) -> list[dict[str, Any]]:
+    person = who()
     found: list[dict[str, Any]] = []
     after: Key | None = None
     while len(found) < limit:
-        with flow.database.read() as session:
-            page = searching.page(session, asked.filters(), min(limit - len(found), exporting.BATCH), after)
-        found += [entry.document() for entry in page.entries]
+        page = searching.search(flow, person, asked, min(limit - len(found), exporting.BATCH), after)
+        found += [entry.document(person) for entry in page.entries]
         if page.next is None:
             break
         after = page.next

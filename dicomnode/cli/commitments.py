@@ -16,12 +16,15 @@ from dicomnode.cli.common import (
     plain,
     print_json,
     print_table,
+    require_state,
 )
 from dicomnode.db.models import Commitment, CommitmentReport, CommitmentRequest
 from dicomnode.db.repositories import commitment_requests, commitments
+from dicomnode.domain.states import COMMITMENT, REQUEST
 
 app = typer.Typer(help="Who was asked to keep what for good, and what he said.", no_args_is_help=True)
 Uid = Annotated[str, typer.Argument(help="Transaction UID.", metavar="TRANSACTION_UID")]
+STATES = REQUEST.states | COMMITMENT.states
 From = Annotated[str, typer.Option("--from", help="AE title of the modality that asked.")]
 
 
@@ -32,10 +35,11 @@ def list_(
     direction: Annotated[
         Literal["received", "sent", "both"], typer.Option(help="What this node was asked, or what it asked.")
     ] = "both",
-    state: Annotated[str | None, typer.Option(help="Of this state alone.")] = None,
+    state: Annotated[str | None, typer.Option(help=f"One of {', '.join(sorted(STATES))}.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Transactions, the newest first."""
+    require_state(state, STATES, "transaction")
     flow = flow_of(config)
     with flow.database.read() as session:
         rows = [_received(row) for row in commitment_requests.listing(session, limit, state)]

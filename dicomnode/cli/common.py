@@ -3,7 +3,7 @@
 import getpass
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -111,6 +111,12 @@ def _cell(value: Any) -> str:
     if isinstance(value, datetime):
         return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     return str(value).replace("[", r"\[")
+
+
+def require_state(state: str | None, known: Iterable[str], noun: str) -> None:
+    """End with one plain sentence where `state` is asked for, and is none that a `noun` can be in."""
+    if state is not None and state not in known:
+        fail(f"a {noun} is never {state!r}; possible are {', '.join(sorted(known))}")
 
 
 def fail(message: str) -> NoReturn:

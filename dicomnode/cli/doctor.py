@@ -12,8 +12,9 @@ from rich.progress import Progress, TaskID
 
 from dicomnode.app import build_flow
 from dicomnode.cli.common import ConfigOption, JsonOption, fail, print_json, settings_of
+from dicomnode.desk.system import refused_models
 from dicomnode.domain.finding import Finding
-from dicomnode.flow.checkup import Wanted, check_up
+from dicomnode.flow.upkeep.checkup import Wanted, check_up
 from dicomnode.store.hold import taken_over
 from dicomnode.store.lock import ALL, runs
 
@@ -40,6 +41,8 @@ def doctor(
             wanted = Wanted(running=not alone, itself=itself, repair=repair, deep=deep, peers=peers)
             told = partial(_tell, progress, task)
             findings = list(check_up(flow, wanted, told))
+            if all(found.kind != "database.schema" for found in findings):
+                findings += refused_models(flow)
     except OSError as error:
         fail(f"the store cannot be read: {error}")
     ok = not any(found.open for found in findings)

@@ -1,36 +1,72 @@
 """`pipelines list|run`."""
 
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import yaml
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 
-from dicomnode.app import build_flow
+from dicomnode.app import build_flow, load_registry, open_database
 from dicomnode.cli.common import ConfigOption, JsonOption, fail, print_json, print_table, settings_of
+from dicomnode.db import migrate
+from dicomnode.db.repositories import pipeline_runs
+from dicomnode.db.repositories.pipeline_runs import Run
+from dicomnode.desk.broken import why_broken
+from dicomnode.desk.pipelines import LAST
+from dicomnode.desk.weights import state_of
 from dicomnode.enhance.errors import EnhanceError
-from dicomnode.flow.by_hand import enhance_folder
+from dicomnode.flow.enhancing.by_hand import enhance_folder
+from dicomnode.settings import Settings
 
 app = typer.Typer(help="What can enhance a series.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """All pipelines found, broken ones with the reason."""
-    registry = build_flow(settings_of(config)).registry
+    """All pipelines found, broken ones with the reason: their file, their weights, or what a worker found of them."""
+    settings = settings_of(config)
+    registry = load_registry(settings)
+    runs = _runs(settings, {entry.name for entry in registry})
     rows: list[dict[str, Any]] = [
         {
             "name": entry.name,
             "version": entry.version,
-            "usable": entry.usable,
+            "usable": not error,
             "title": entry.title,
             "weights_sha256": entry.card.weights.sha256 if entry.card else None,
-            "error": entry.error,
+            "error": error,
             "params": entry.pipeline.Params.model_json_schema() if entry.pipeline else None,
         }
         for entry in registry
+        for error in [why_broken(entry, state_of(entry), runs.get(entry.name, ()))]
     ]
     print_table(rows, as_json, "no pipeline was found", ("name", "version", "usable", "title", "error"))
+
+
+def _runs(settings: Settings, names: Iterable[str]) -> dict[str, Sequence[Run]]:
+    """Each one's newest jobs, which tell what workers found. Where they cannot be read the files tell alone."""
+    url = make_url(settings.database.url)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():  # asking would make it
+        return _files_alone(f"there is no database {url.database}")
+    database = open_database(settings)
+    try:
+        if migrate.current(database) != migrate.head():
+            return _files_alone("the database is not at this version's schema")
+        with database.read() as session:
+            return {name: pipeline_runs.last(session, name, LAST) for name in names}
+    except DBAPIError as error:
+        return _files_alone(f"the database does not answer: {str(error.orig).partition(chr(10))[0]}")
+    finally:
+        database.close()
+
+
+def _files_alone(reason: str) -> dict[str, Sequence[Run]]:
+    print(f"dicomnode: {reason}; whether a worker refused a pipeline is not known", file=sys.stderr)
+    return {}
 
 
 @app.command("run")

@@ -19,7 +19,7 @@ from dicomnode.deliver.outcome import AssociationFailed, Response
 from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.parallel import store
 from dicomnode.enhance.decode import Decoder
-from dicomnode.flow.transcoding import transcoder
+from dicomnode.flow.delivering.transcoding import transcoder
 from dicomnode.settings import Settings
 
 

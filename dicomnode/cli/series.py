@@ -26,9 +26,9 @@ from dicomnode.db.repositories.series_search import Wanted
 from dicomnode.desk.series import acting, finding
 from dicomnode.desk.series.document import document as known_of
 from dicomnode.desk.series.finding import Row
-from dicomnode.flow.asked import Asked
-from dicomnode.flow.export import CannotExport
-from dicomnode.flow.export import export as write_files
+from dicomnode.flow.delivering.export import CannotExport
+from dicomnode.flow.delivering.export import export as write_files
+from dicomnode.flow.enhancing.asked import Asked
 
 app = typer.Typer(help="Series and what became of them.", no_args_is_help=True)
 Uid = Annotated[str, typer.Argument(help="Series Instance UID.")]
@@ -39,13 +39,17 @@ def list_(
     config: ConfigOption = None,
     limit: LimitOption = 50,
     study: Annotated[str | None, typer.Option("--study", help="Of this study alone.")] = None,
+    find: Annotated[str, typer.Option("--find", help="Words of name, ID, accession, description; or a UID.")] = "",
+    status: Annotated[str, typer.Option("--status", help="failed, withheld, receiving, delivered, ...")] = "",
     as_json: JsonOption = False,
 ) -> None:
     """The series that arrived, the newest first."""
     flow = flow_of(config)
-    rows = [_listed(row) for row in finding.listed(flow, who(), Wanted(study_uid=study or ""), limit)]
+    wanted = Wanted(study_uid=study or "", text=find, status=status)
+    with in_a_sentence():
+        rows = [_listed(row) for row in finding.listed(flow, who(), wanted, limit)]
     columns = ("uid", "modality", "description", "instances", "status", "generation", "calling_aet", "last_arrival_at")
-    print_table(rows, as_json, "no series has arrived yet", columns)
+    print_table(rows, as_json, "no series fits" if study or find or status else "no series has arrived yet", columns)
 
 
 @app.command("show")
@@ -53,7 +57,7 @@ def show(uid: Uid, config: ConfigOption = None, as_json: JsonOption = False) -> 
     """Everything known of a series: its instances, decisions, enhancements, deliveries and its story."""
     flow = flow_of(config)
     with in_a_sentence():
-        document = known_of(flow, uid)
+        document = known_of(flow, who(), uid)
     if as_json:
         print_json(document)
         return

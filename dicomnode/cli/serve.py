@@ -39,7 +39,7 @@ def serve(config: ConfigOption = None) -> None:
         signal.signal(number, lambda *_: stop.set())
     try:
         node = Node(settings, ["-m", "dicomnode", "worker"])
-        web = WebServer(create_app(node), settings.web.host, settings.web.port, settings.web.proxies)
+        web = WebServer(create_app(node), settings.web.host, settings.web.port, settings.web.believed_proxies)
         node.start()
     except (CannotStart, CannotListen, StoreError, WebPortTaken) as error:
         fail(str(error))

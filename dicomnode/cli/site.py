@@ -8,6 +8,7 @@ import typer
 from dicomnode.cli.common import ConfigOption, JsonOption, fail, flow_of, print_json, who
 from dicomnode.desk.refused import Refused
 from dicomnode.desk.rules.publish import import_site
+from dicomnode.desk.rules.revisions import export_site
 from dicomnode.route.site_document import dump_site
 
 app = typer.Typer(help="Site data: destinations and rules.", no_args_is_help=True)
@@ -30,17 +31,15 @@ def import_(
         fail(str(refused))
     if as_json:
         counts = {"destinations": len(done.site.destinations), "rules": len(done.site.rules)}
-        print_json({"revision": done.number, **counts})
+        print_json({"revision": done.number, **counts, "notes": list(done.notes)})
     else:
-        print(done.sentence)
+        print("\n".join([done.sentence, *(f"! {note}" for note in done.notes)]))
 
 
 @app.command("export")
 def export(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Print the site data in force as YAML that `site import` takes back."""
-    flow = flow_of(config)
-    with flow.database.read() as session:
-        revision, site = flow.site.get(session)
+    revision, site = export_site(flow_of(config), who())
     if as_json:
         print_json({"revision": revision, **site.to_document()})
     else:

@@ -1,7 +1,6 @@
 """Facts of an instance, and of a series as the sum of its instances' facts."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 
 from pydicom import Dataset
@@ -9,6 +8,7 @@ from pydicom.uid import UID
 
 from dicomnode.complete.elements import Value, elements
 from dicomnode.complete.geometry import acquisition_seconds, slice_geometry
+from dicomnode.complete.tallies import MAX_SERIES, Tallies, bounded
 from dicomnode.domain.facts import AttributeFacts, Scalar, SeriesFacts
 
 _COUNTS = ("instance_count", "image_count", "frame_count")
@@ -21,7 +21,8 @@ def instance_facts(
     """Facts of one instance: each element counted once, computed facts as for a series of one.
 
     `header` may lack its pixel data. The receipt knows the AE titles and the transfer syntax UID; what is not passed
-    in is not known. Never raises for a broken element (see `complete.elements` for what is left out or cut).
+    in is not known. Never raises for a broken element (see `complete.elements` for what is left out or cut, and
+    `complete.tallies` for what is too large).
     """
     found = _counted(header, calling_aet=calling_aet, called_aet=called_aet, transfer_syntax=transfer_syntax)
     return SeriesFacts(found.attributes, {**found.computed, **_derived(found.attributes)})
@@ -33,7 +34,7 @@ def _counted(header: Dataset, *, calling_aet: str, called_aet: str, transfer_syn
     for name, vr, value in elements(header):
         # Items of a sequence may repeat a value: it is still one instance that carries it.
         values.setdefault(name, (vr, {}))[1][value] = 1
-    attributes = {name: AttributeFacts(vr, counted) for name, (vr, counted) in values.items()}
+    attributes = bounded({name: AttributeFacts(vr, counted) for name, (vr, counted) in values.items()})
     frames = _frames(attributes)
     own = {
         "instance_count": 1,
@@ -47,25 +48,19 @@ def _counted(header: Dataset, *, calling_aet: str, called_aet: str, transfer_syn
 
 
 def combine(facts: Iterable[SeriesFacts]) -> SeriesFacts:
-    """Facts of all instances together, whatever their order and grouping: combining is associative."""
+    """Facts of all instances together, whatever their order and grouping, unless they are too large to be kept whole:
+    combining is associative."""
     accumulator = Accumulator()
     for each in facts:
         accumulator.merge(each)
     return accumulator.facts()
 
 
-@dataclass
-class _Tally:
-    vr: str
-    values: dict[Value, int] = field(default_factory=dict)
-    carriers: int = 0
-
-
 class Accumulator:
     """Sums facts up, one header (`add`) or the facts of any number of instances (`merge`) at a time."""
 
     def __init__(self) -> None:
-        self._tallies: dict[str, _Tally] = {}
+        self._tallies = Tallies(MAX_SERIES)
         self._counts = dict.fromkeys(_COUNTS, 0)
         self._texts: dict[str, set[str]] = {name: set() for name in _RECEIPT}
 
@@ -77,10 +72,7 @@ class Accumulator:
         """Count in what `instance_facts`, `combine` or another accumulator's `facts` gave."""
         instances = _whole(facts.computed.get("instance_count"))
         for name, attribute in facts.attributes.items():
-            tally = self._tallies.setdefault(name, _Tally(attribute.vr))
-            for value, count in attribute.values.items():
-                tally.values[value] = tally.values.get(value, 0) + count
-            tally.carriers += instances - attribute.absent
+            self._tallies.add(name, attribute, instances - attribute.absent)
         for name in _COUNTS:
             self._counts[name] += _whole(facts.computed.get(name))
         for name in _RECEIPT:
@@ -89,10 +81,7 @@ class Accumulator:
     def facts(self) -> SeriesFacts:
         """Facts of all that was counted in so far."""
         instances = self._counts["instance_count"]
-        attributes = {
-            name: AttributeFacts(tally.vr, dict(tally.values), instances - tally.carriers)
-            for name, tally in self._tallies.items()
-        }
+        attributes = self._tallies.attributes(instances)
         texts = {name: "\\".join(sorted(found)) or None for name, found in self._texts.items()}
         return SeriesFacts(attributes, {**self._counts, **texts, **_derived(attributes)})
 

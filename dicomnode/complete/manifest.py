@@ -5,6 +5,8 @@ from typing import Any
 from pydicom import Dataset, Sequence
 from pydicom.uid import KeyObjectSelectionDocumentStorage
 
+from dicomnode.domain.usable_uid import is_usable_uid
+
 COMPLETE_TITLES = frozenset({"113030", "113031", "113032", "113033", "113034", "113035"})
 """Document titles (DCM, CID 7010) that claim to be complete: Manifest, Complete Study Content, Complete Acquisition
 Content, and the signed form of each. Other titles ("Of Interest") select from a series and prove nothing."""
@@ -42,14 +44,18 @@ def titles_of(header: Dataset) -> set[str]:
 
 
 def listed_in(header: Dataset) -> dict[str, set[str]]:
-    """What a document's evidence names: SOP Instance UIDs by Series Instance UID; what is not readable is left out."""
+    """What a document's evidence names: SOP Instance UIDs by Series Instance UID; what is no UID is left out.
+
+    Nothing is stored under such a name (PS3.5 9.1).
+    """
     listed: dict[str, set[str]] = {}
     for study in _items(header, "CurrentRequestedProcedureEvidenceSequence"):
         for series in _items(study, "ReferencedSeriesSequence"):
             references = _items(series, "ReferencedSOPSequence")
-            uids = {_text(reference, "ReferencedSOPInstanceUID") for reference in references} - {""}
-            if uids and _text(series, "SeriesInstanceUID"):
-                listed.setdefault(_text(series, "SeriesInstanceUID"), set()).update(uids)
+            named = {_text(reference, "ReferencedSOPInstanceUID") for reference in references}
+            uids, series_uid = set(filter(is_usable_uid, named)), _text(series, "SeriesInstanceUID")
+            if uids and is_usable_uid(series_uid):
+                listed.setdefault(series_uid, set()).update(uids)
     return listed
 
 

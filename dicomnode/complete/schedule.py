@@ -8,11 +8,11 @@ from pydicom import Dataset
 from sqlalchemy.orm import Session
 
 from dicomnode.complete.evidence import Due, Evidence, Manifest, dues
-from dicomnode.complete.manifest import AVAILABILITY, BIT_BY_BIT, COMMITMENT_REQUEST, described, manifest_of
+from dicomnode.complete.manifest import AVAILABILITY, BIT_BY_BIT, described, manifest_of
 from dicomnode.complete.tally import Count
 from dicomnode.db.models import Manifest as ManifestRow
 from dicomnode.db.models import Series
-from dicomnode.db.repositories import associations, commitment_notes, instances
+from dicomnode.db.repositories import associations, instances
 from dicomnode.db.repositories import series as series_rows
 from dicomnode.settings import CompletionSettings
 
@@ -36,29 +36,14 @@ def is_due(session: Session, series: Series, now: datetime) -> Due | None:
     return None
 
 
-def note_manifest(session: Session, header: Dataset, calling_aet: str) -> Mapping[str, set[str]]:
-    """Keep the list of a key object document that claims to be complete; returns it by series."""
-    listed = manifest_of(header) or {}
-    for series_uid, sop_uids in listed.items():
-        series_rows.add_manifest(session, str(header.SOPInstanceUID), series_uid, calling_aet, sop_uids)
-    return listed
+def note_manifest(session: Session, sop_uid: str, header: Dataset, calling_aet: str) -> Mapping[str, set[str]]:
+    """Keep the list of a key object document that claims to be complete; returns it by series.
 
-
-def note_requests(session: Session, now: datetime) -> set[str]:
-    """Keep the lists of storage commitment requests, by series, once all of a list is here. Returns these series.
-
-    Not before: a list does not say to which series those belong that are still to come.
+    `sop_uid` is the one it is stored under: what a header makes of its own may raise when it is asked for.
     """
-    touched: set[str] = set()
-    for request in commitment_notes.arriving(session, now):
-        listed = instances.by_series(session, [sop_uid for _, sop_uid in request.instances])
-        if listed is None or not commitment_notes.arrived(session, request, now):
-            continue
-        source = f"{COMMITMENT_REQUEST} {request.transaction_uid}"
-        for series_uid, sop_uids in listed.items():
-            series_rows.add_manifest(session, source, series_uid, request.calling_aet, sop_uids)
-        touched.update(listed)
-    return touched
+    listed = manifest_of(header) or {}
+    series_rows.add_manifests(session, sop_uid, calling_aet, listed)
+    return listed
 
 
 def note_availability(session: Session, event: Mapping[str, Any]) -> Iterable[str]:
@@ -67,8 +52,7 @@ def note_availability(session: Session, event: Mapping[str, Any]) -> Iterable[st
     for series_uid, sop_uid in event["available"]:
         listed.setdefault(series_uid, []).append(sop_uid)
     source = f"{AVAILABILITY} {event['sop_instance_uid']}"
-    for series_uid, sop_uids in listed.items():
-        series_rows.add_manifest(session, source, series_uid, event["calling_aet"], sop_uids)
+    series_rows.add_manifests(session, source, event["calling_aet"], listed)
     return listed
 
 

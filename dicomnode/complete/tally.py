@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from dicomnode.db.repositories import instances
@@ -42,26 +43,39 @@ class Tally:
     """Counts of the series that are being received. For the one thread that takes arrivals in.
 
     SQL has the truth: it is asked for a series that is not remembered, and whenever the announced number seems reached.
-    A batch that was rolled back leaves a count too high, which makes that happen too early. A series that another node
-    took instances of in the meantime has to be forgotten: its count is too low.
+    What a transaction counted is remembered once that is committed; of one that was not, the next asks SQL. A series
+    that another node took instances of in the meantime has to be forgotten: its count is too low.
     """
 
     def __init__(self) -> None:
         self._counts: OrderedDict[str, Count] = OrderedDict()
 
     def forget(self, series_uid: str) -> None:
-        """The next `add` asks SQL."""
+        """The next `add` asks SQL; for before the first of a transaction."""
         self._counts.pop(series_uid, None)
 
     def add(self, session: Session, series_uid: str, arrivals: Iterable[Arrival]) -> Count:
-        """The count of a series with these new instances, whose rows are in the session's transaction."""
-        count = self._counts.get(series_uid)
+        """The count of a series with these new instances, whose rows are in the session's transaction, its only one
+        (as `Database.write` has it)."""
+        counted = self._counted_in(session)
+        count = counted.pop(series_uid, None) or self._counts.pop(series_uid, None)
         if count is None or not _counted_on(count, arrivals):
-            count = self._counts[series_uid] = _asked(session, series_uid)
-        self._counts.move_to_end(series_uid)
+            count = _asked(session, series_uid)
+        counted[series_uid] = count
+        return count
+
+    def _counted_in(self, session: Session) -> dict[str, Count]:
+        """What this session's transaction has counted until now."""
+        if self not in session.info:
+            session.info[self] = {}
+            event.listen(session, "after_commit", self._remember, once=True)
+        counted: dict[str, Count] = session.info[self]
+        return counted
+
+    def _remember(self, session: Session) -> None:
+        self._counts.update(session.info.pop(self))
         while len(self._counts) > _SERIES:
             self._counts.popitem(last=False)
-        return count
 
 
 def _counted_on(count: Count, arrivals: Iterable[Arrival]) -> bool:

@@ -46,7 +46,7 @@ class Database:
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         if self.is_sqlite and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        self.engine = create_engine(url, **_SQLITE if self.is_sqlite else _POSTGRESQL)
+        self.engine = create_engine(url, hide_parameters=True, **_SQLITE if self.is_sqlite else _POSTGRESQL)
         self._writer = self.engine.execution_options(dicomnode_write=True)
         self._reader = self.engine
         if self.is_sqlite:

@@ -9,8 +9,10 @@ The caller then waits for the time-out and sends an instance again that the peer
 the socket, so no response can be lost on our side of it.
 """
 
+import math
 import struct
 import threading
+import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -37,6 +39,9 @@ Syntax = tuple[str, str]
 
 MAX_CONTEXTS = 128
 """Context IDs are the odd numbers from 1 to 255 (PS3.8 9.3.2.2)."""
+
+MESSAGE_SECONDS = 600.0
+"""For one message of the peer, in however many PDUs: at 110 KB/s that is the longest report, 64 MiB."""
 
 _ASSOCIATE_AC, _ASSOCIATE_RJ, _P_DATA_TF, _RELEASE_RQ, _RELEASE_RP, _ABORT = 0x02, 0x03, 0x04, 0x05, 0x06, 0x07
 _ABORT_BY_USER = bytes((_ABORT, 0, 0, 0, 0, 4, 0, 0, 0, 0))
@@ -116,9 +121,13 @@ class Association:
         self._wire.write_message(context_id, command_set, data_set, self.answered.max_pdu, self._timeouts.dimse)
 
     def receive(self, timeout: float) -> Message:
-        """The next DIMSE message of the peer; no wait inside it, nor for it, is longer than `timeout` seconds."""
+        """The next DIMSE message of the peer; no wait for one of its PDUs is longer than `timeout` seconds."""
+        whole_by = math.inf
         while (message := self._assembly.next()) is None:
-            pdu_type, content = self._wire.read(timeout)
+            pdu_type, content = self._wire.read(timeout, self._timeouts.dimse)
+            whole_by = min(whole_by, time.monotonic() + MESSAGE_SECONDS)
+            if time.monotonic() >= whole_by:
+                raise _broken(f"a message was not whole after {MESSAGE_SECONDS:g} s")
             if pdu_type == _RELEASE_RQ:
                 self._wire.write(A_RELEASE_RP().encode(), self._timeouts.acse)
                 self.is_open = False
@@ -131,14 +140,15 @@ class Association:
         return message
 
     def release(self) -> None:
-        """End the association in order (PS3.8 7.2); a peer that does not answer is not waited for twice."""
+        """End the association in order (PS3.8 7.2); a peer that says anything else instead is not heard out."""
         if not self.is_open:
             return
         self.is_open = False
         try:
             self._wire.write(A_RELEASE_RQ().encode(), self._timeouts.acse)
-            while self._wire.read(self._timeouts.acse)[0] == _RELEASE_RQ:
-                self._wire.write(A_RELEASE_RP().encode(), self._timeouts.acse)  # collision: PS3.8 7.2.2.7
+            if self._wire.read(self._timeouts.acse)[0] == _RELEASE_RQ:  # collision: PS3.8 7.2.2.7
+                self._wire.write(A_RELEASE_RP().encode(), self._timeouts.acse)
+                self._wire.read(self._timeouts.acse)
         except AssociationFailed:
             # Every response is in: nothing that goes wrong here concerns an instance any more.
             self._wire.write_last(_ABORT_BY_USER)

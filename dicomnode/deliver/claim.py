@@ -21,6 +21,7 @@ class Ending(StrEnum):
     NOTHING = "nothing"
     INTERRUPTED = "interrupted"  # by this node: it stops, was told to pause, lost its lease, has more urgent things
     LOST = "lost"  # a response, or the association
+    STUMBLED = "stumbled"  # this node failed at an instance, which is not the destination's fault
     UNREACHABLE = "unreachable"  # no association
     RESOURCES = "resources"  # the destination says that it is out of them (A7xx)
     CONFIGURATION = "configuration"  # it refuses the association for good

@@ -46,6 +46,12 @@ def loss(reason: int) -> Loss:
     return Loss(f"{reason:04X}: {words} (PS3.3 C.14.1.1)", reason in _FOR_GOOD)
 
 
+def counts_from(row: Delivery) -> datetime:
+    """Since when it counts how often the destination was asked: since the delivery was last sent, or since somebody
+    had it asked again (`orders.ask_again`)."""
+    return max(row.not_before, row.finished_at or row.not_before)
+
+
 def vouch(session: Session, row: Delivery, sop_uids: Collection[str], by: By, node: str) -> None:
     """The destination keeps these instances; a delivery that has nothing else in it is `committed`, or `verified`."""
     confirmations.vouch(session, row.id, sop_uids, by)

@@ -17,6 +17,9 @@ IMPLICIT = "1.2.840.10008.1.2"
 
 _SMALLEST_BUFFER = 1 << 17
 
+MOST_REQUESTS = 1000
+"""So many of the peer are answered while one of ours waits; the reports of a day are fewer."""
+
 Answer = Callable[[Message], bytes]
 """What answers a request of the peer: the command set of the response."""
 
@@ -47,12 +50,11 @@ class Conversation:
         context_id = self.association.contexts[syntax]
         self.association.write(context_id, command_set(self._message_id), _in_pieces(data_set))
         while True:
-            message = self._next(self._timeout)
-            if message is not None:
-                answered = message.number(dimse.MESSAGE_ID_BEING_RESPONDED_TO)
-                if answered != self._message_id:
-                    raise ValueError(f"a response to message {answered} came, not to {self._message_id}")
-                yield message
+            message = self._response()
+            answered = message.number(dimse.MESSAGE_ID_BEING_RESPONDED_TO)
+            if answered != self._message_id:
+                raise ValueError(f"a response to message {answered} came, not to {self._message_id}")
+            yield message
 
     def hear(self, seconds: float) -> bool:
         """Wait for one request of the peer, and answer it. False: none came in time."""
@@ -64,6 +66,14 @@ class Conversation:
                 return False
             raise
         return True
+
+    def _response(self) -> Message:
+        """The next response. The requests that come before it are answered."""
+        for _ in range(MOST_REQUESTS):
+            if (message := self._next(self._timeout)) is not None:
+                return message
+        words = f"the peer made {MOST_REQUESTS} requests, and answered none"
+        raise AssociationFailed(FailureKind.PROTOCOL, words, transient=True)
 
     def _next(self, timeout: float) -> Message | None:
         """The next message; None if it was a request, which is answered then."""

@@ -5,7 +5,8 @@ SOP instance": an instance that the destination names is stored.
 """
 
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Collection, Iterable, Iterator
 
 from pydicom import Dataset
 from pynetdicom.dsutils import encode
@@ -22,6 +23,13 @@ QUERY: Syntax = (STUDY_ROOT_FIND, IMPLICIT)
 
 UIDS_PER_QUERY = 64
 """In one list of UIDs to match: a key of 4 KiB, which every peer should take."""
+
+MOST_RESPONSES = 50_000
+"""To one query: series reach some ten thousand instances (perfusion CT). Not a multiple of what was asked, because a
+peer that does not heed a list of UIDs names the whole series for each of its parts.
+"""
+INQUIRY_SECONDS = 600.0
+"""For all queries of a `find`: a peer that names 100 instances a second gets through the longest series."""
 
 _PENDING = (0xFF00, 0xFF01)
 _TRANSIENT = {0xA700: "it is out of resources", 0xFE00: "it cancelled"}
@@ -44,6 +52,10 @@ class FindFailed(Exception):
         words = _TRANSIENT.get(status) or _PERMANENT.get(status) or unable
         super().__init__(f"C-FIND was answered with {status:04X}: {words}")
         self.status, self.transient = status, status not in _PERMANENT
+
+
+class Endless(AssociationFailed):
+    """The responses to one query did not end within bounds: of other series the peer may well tell."""
 
 
 def find_instances(
@@ -73,16 +85,43 @@ def find_instances(
         association.abort()
 
 
-def find(conversation: Conversation, study_uid: str, series_uid: str, sop_uids: Iterable[str] = ()) -> set[str]:
-    """As `find_instances`, over an association that is open. A list of UIDs is asked for in parts."""
+def find(
+    conversation: Conversation,
+    study_uid: str,
+    series_uid: str,
+    sop_uids: Iterable[str] = (),
+    *,
+    among: Collection[str] | None = None,
+) -> set[str]:
+    """As `find_instances`, over an association that is open. A list of UIDs is asked for in parts.
+
+    With `among` the whole series is asked for, and what is not among these is forgotten as it comes. A peer that does
+    not end within MOST_RESPONSES and INQUIRY_SECONDS is Endless, a transient AssociationFailed; the caller aborts.
+    """
     listed = sorted(set(sop_uids))
     chunks = [listed[start : start + UIDS_PER_QUERY] for start in range(0, len(listed), UIDS_PER_QUERY)] or [[]]
+    wanted = frozenset(listed) if listed else among
+    deadline = time.monotonic() + INQUIRY_SECONDS
+    found: set[str] = set()
     try:
-        return {uid for chunk in chunks for uid in _query(conversation, study_uid, series_uid, chunk)}
+        for chunk in chunks:
+            named = _bounded(_query(conversation, study_uid, series_uid, chunk), deadline)
+            found.update(uid for uid in named if wanted is None or uid in wanted)
     except ValueError as error:
-        raise AssociationFailed(
-            FailureKind.PROTOCOL, f"the peer broke the protocol: {error}", transient=True
-        ) from error
+        raise _broken(str(error)) from error
+    return found
+
+
+def _bounded(named: Iterator[str], deadline: float) -> Iterator[str]:
+    """The same, until it is too much or too late."""
+    for number, uid in enumerate(named, 1):
+        if number > MOST_RESPONSES:
+            reason = f"the peer broke the protocol: it answered one C-FIND with more than {MOST_RESPONSES} responses"
+            raise Endless(FailureKind.PROTOCOL, reason, transient=True)
+        if time.monotonic() >= deadline:
+            reason = f"the peer was too slow: its responses to C-FIND did not end within {INQUIRY_SECONDS:g} s"
+            raise Endless(FailureKind.TIMEOUT, reason, transient=True)
+        yield uid
 
 
 def _query(conversation: Conversation, study_uid: str, series_uid: str, sop_uids: list[str]) -> Iterator[str]:
@@ -90,17 +129,18 @@ def _query(conversation: Conversation, study_uid: str, series_uid: str, sop_uids
     keys.QueryRetrieveLevel = "IMAGE"
     keys.StudyInstanceUID, keys.SeriesInstanceUID = study_uid, series_uid
     keys.SOPInstanceUID = sop_uids or ""
-    wanted = set(sop_uids)
     for message in conversation.request(QUERY, _c_find_rq, bytes(encode(keys, True, True) or b"")):
         status = message.number(dimse.STATUS)
         if status in _PENDING:
-            uid = data_set.text(data_set.read(message.data_set, IMPLICIT, (_SOP_INSTANCE_UID,), ()), _SOP_INSTANCE_UID)
-            if not wanted or uid in wanted:
-                yield uid
+            yield data_set.text(data_set.read(message.data_set, IMPLICIT, (_SOP_INSTANCE_UID,), ()), _SOP_INSTANCE_UID)
         elif status == 0:
             return
         else:
             raise FindFailed(status)
+
+
+def _broken(reason: str) -> AssociationFailed:
+    return AssociationFailed(FailureKind.PROTOCOL, f"the peer broke the protocol: {reason}", transient=True)
 
 
 def _c_find_rq(message_id: int) -> bytes:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from dicomnode.audit.events import record
 from dicomnode.db.models import Delivery
-from dicomnode.db.repositories import deliveries
+from dicomnode.db.repositories import deliveries, reroutes
 from dicomnode.domain.instance import Location
 from dicomnode.domain.states import DELIVERED
 
@@ -63,13 +63,18 @@ def plan_delivery(
 
     A finished delivery that gains an instance (a late slice) is pending again, for that instance alone. Bytes that lie
     elsewhere than when they were planned came again after the first were given up: a new arrival, sent like one. Of
-    several priorities (as in `Enhancement`) the most urgent counts.
+    several priorities (as in `Enhancement`) the most urgent counts. What joins a delivery that an operator sent
+    elsewhere goes there as well.
     """
     row = deliveries.by_subject(session, destination, str(subject))
     known = deliveries.locations(session, row.id, [instance.sop_uid for instance in instances]) if row else {}
     fresh = [instance for instance in instances if known.get(instance.sop_uid) != instance.location]
     if not fresh:
         return 0
+    if row is not None and row.state == "cancelled" and (to := reroutes.targets(session, [row.id])):
+        return plan_delivery(
+            session, to[row.id], subject, fresh, rule=rule, node=node, now=now, priority=min(row.priority, priority)
+        )
     if row is None:
         row = _create(session, destination, subject, rule, node, now, priority)
     elif row.state == "failed" or row.state in DELIVERED:

@@ -33,9 +33,10 @@ from dicomnode.deliver.outcome import AssociationFailed, FailureKind, Outcome, R
 from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.parallel import Share, send_one
 from dicomnode.deliver.scu import StoreSession, open_association
+from dicomnode.deliver.stumbles import Stumbles
 from dicomnode.deliver.transcode import Transcode
 from dicomnode.domain.instance import Location
-from dicomnode.observe import SENT, checkpoint, log
+from dicomnode.observe import SENT, checkpoint, guarded, log
 
 POLL_SECONDS = 0.25
 JOIN_SECONDS = 5.0
@@ -72,6 +73,7 @@ class Sender(threading.Thread):
         self._random = Random()  # noqa: S311 - jitter, not a secret
         self._answers = Answers(database, root, node, destination.name, self._abort)
         self._intake = Intake(database, root, destination.name, node, lease_seconds)
+        self._stumbles = Stumbles()
         self._lanes = [_Lane() for _ in range(destination.associations)]
         self._lock = threading.Lock()
         self._something_to_join = threading.Condition()
@@ -121,7 +123,7 @@ class Sender(threading.Thread):
                 while not self._stop_event.is_set() and self._is_rested(lane) and self._send_next(lane):
                     pass
             except Exception as error:
-                log.warning("sender waits", destination=self.destination.name, error=f"{type(error).__name__}: {error}")
+                log.warning("sender waits", destination=self.destination.name, error=guarded(error))
                 self._stop_event.wait(1.0)
 
     def _send_next(self, lane: "_Lane") -> bool:
@@ -186,9 +188,14 @@ class Sender(threading.Thread):
     def _send_while_open(self, claim: Claim, share: Share, lane: "_Lane", session: StoreSession) -> bool:
         while session.is_open and claim.may_send() and (outgoing := share.take()) is not None:
             checkpoint("sending")
-            response = send_one(session, outgoing)
+            item = claim.items[outgoing.sop_instance_uid]
+            try:
+                response = send_one(session, outgoing)
+            except Exception as error:
+                self._stumble(claim, item, error)
+                continue
             SENT.labels(self.destination.name, response.outcome.value).inc()
-            self._take_in(claim, claim.items[outgoing.sop_instance_uid], response)
+            self._take_in(claim, item, response)
             if response.outcome is Outcome.TRANSIENT:
                 self._tire(lane)
                 return False
@@ -207,6 +214,14 @@ class Sender(threading.Thread):
         self._answers.note(item, response)
         with self._lock:
             claim.note(response)
+
+    def _stumble(self, claim: Claim, item: OpenItem, error: Exception) -> None:
+        """This node failed at an instance, as nobody foresaw. The others go on; what is left of the delivery rests."""
+        response = self._stumbles.answer(item, error)
+        SENT.labels(self.destination.name, response.outcome.value).inc()
+        self._answers.note(item, response)
+        if response.outcome is Outcome.TRANSIENT:
+            claim.end(Ending.STUMBLED, response.detail)
 
     def _came_up(self, claim: Claim) -> None:
         """The destination answers after all: every lane of every node may go on."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydicom import Dataset, dcmread
+from pydicom import Dataset, Sequence, dcmread
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import (
@@ -49,6 +49,10 @@ _LOSSLESS = frozenset(
         UID("1.2.840.10008.1.2.4.202"),  # the same with RPCL
     )
 )
+_DEEPEST = 10
+"""Sequences within sequences: honest ones stay below. What pydicom says of a value that it cannot write doubles at
+every level above it, and sixty levels deep it never comes to an end."""
+
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
 
 
@@ -113,7 +117,22 @@ def _as_allocated(frames: Frames, bits: int, *, signed: bool) -> Frames:
 
 
 def _encoded(dataset: Dataset, target: str) -> bytes:
+    _demand_shallow(dataset, is_parsed=dataset.original_encoding != (target == ImplicitVRLittleEndian, True))
     stream = DicomBytesIO()
     stream.is_little_endian, stream.is_implicit_VR = True, target == ImplicitVRLittleEndian
     write_dataset(stream, dataset)
     return bytes(stream.getvalue())
+
+
+def _demand_shallow(dataset: Dataset, *, is_parsed: bool) -> None:
+    """Raises CannotTranscode. What reading left as bytes is written as bytes, unless all `is_parsed` on the way."""
+    level, depth = [dataset], 0
+    while level := [item for one in level for item in _items(one, is_parsed)]:
+        depth += 1
+        if depth > _DEEPEST:
+            raise CannotTranscode(f"its sequences are nested more than {_DEEPEST} deep")
+
+
+def _items(dataset: Dataset, is_parsed: bool) -> list[Dataset]:
+    elements = [dataset[tag] if is_parsed else dataset.get_item(tag) for tag in dataset.keys()]  # noqa: SIM118
+    return [item for each in elements if each is not None and isinstance(each.value, Sequence) for item in each.value]

@@ -38,8 +38,9 @@ _T = TypeVar("_T")
 class Wire:
     """A connected TCP socket, with TLS or without, that reads and writes whole PDUs.
 
-    Every method raises AssociationFailed: TIMEOUT where the peer was silent, CONNECTION where the connection broke,
-    CONFIGURATION where one side refuses the other's TLS, STOPPED within a fraction of a second of `stop` being set.
+    Every method raises AssociationFailed: TIMEOUT where the peer was silent or too slow, CONNECTION where the
+    connection broke, CONFIGURATION where one side refuses the other's TLS, STOPPED within a fraction of a second of
+    `stop` being set.
     """
 
     def __init__(self, sock: socket.socket, stop: threading.Event) -> None:
@@ -111,13 +112,18 @@ class Wire:
             buffers = []
         self._write_all(buffers, timeout)
 
-    def read(self, timeout: float, longest: int = MAX_PDU_LENGTH) -> tuple[int, bytes]:
-        """The next PDU as (type, content), all of it within `timeout` seconds."""
-        silence = self._silence(timeout)
-        pdu_type, length = _PDU_HEADER.unpack(self._read_exactly(_PDU_HEADER.size, silence))
-        if length > longest:
+    def read(self, timeout: float, whole: float | None = None) -> tuple[int, bytes]:
+        """The next PDU as (type, content): it begins within `timeout` seconds, and `whole` seconds later it is whole.
+
+        `whole` is `timeout` unless given. MAX_PDU_LENGTH in 60 s are 2 KiB/s: images go over faster lines.
+        """
+        header = self._receive(_PDU_HEADER.size, self._silence(timeout))
+        deadline = _Deadline(timeout if whole is None else whole)
+        header += self._read_exactly(_PDU_HEADER.size - len(header), deadline)
+        pdu_type, length = _PDU_HEADER.unpack(header)
+        if length > MAX_PDU_LENGTH:
             raise AssociationFailed(FailureKind.PROTOCOL, f"a PDU of {length} bytes came", transient=True)
-        return pdu_type, self._read_exactly(length, silence)
+        return pdu_type, self._read_exactly(length, deadline)
 
     def write_last(self, pdu: bytes) -> None:
         """Write one small PDU if the connection takes it at once. Never raises: for A-ABORT, whatever went wrong.
@@ -149,15 +155,21 @@ class Wire:
                 buffers[first] = buffers[first][sent:]
         self._inside_pdu = False
 
-    def _read_exactly(self, length: int, silence: "_Silence") -> bytes:
+    def _read_exactly(self, length: int, deadline: "_Deadline") -> bytes:
         received = bytearray()
         while len(received) < length:
-            self._acknowledge_at_once()
-            chunk = self._wait(partial(self._socket.recv, length - len(received)), silence)
-            if not chunk:
-                raise AssociationFailed(FailureKind.CONNECTION, "the peer closed the connection", transient=True)
-            received += chunk
+            if deadline.too_long():  # a peer that drips bytes keeps every single wait short
+                raise deadline.failure()
+            received += self._receive(length - len(received), deadline)
         return bytes(received)
+
+    def _receive(self, most: int, patience: "_Silence | _Deadline") -> bytes:
+        """What is there of the next `most` bytes, one at least."""
+        self._acknowledge_at_once()
+        chunk = self._wait(partial(self._socket.recv, most), patience)
+        if not chunk:
+            raise AssociationFailed(FailureKind.CONNECTION, "the peer closed the connection", transient=True)
+        return chunk
 
     def _silence(self, timeout: float) -> "_Silence":
         return _Silence(self._socket, timeout)
@@ -172,7 +184,7 @@ class Wire:
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.IPPROTO_TCP, _TCP_QUICKACK, 1)
 
-    def _wait(self, call: Callable[[], _T], silence: "_Silence") -> _T:
+    def _wait(self, call: Callable[[], _T], patience: "_Silence | _Deadline") -> _T:
         """`call()` as soon as the socket allows it; the socket's own time-out is short so that `stop` is seen."""
         while True:
             if self._stop.is_set():
@@ -180,8 +192,8 @@ class Wire:
             try:
                 return call()
             except TimeoutError as error:
-                if silence.too_long():
-                    raise AssociationFailed(FailureKind.TIMEOUT, "the peer was silent", transient=True) from error
+                if patience.too_long():
+                    raise patience.failure() from error
             except OSError as error:
                 behind = alert_behind(self._socket, error)
                 kind = FailureKind.CONFIGURATION if is_refusal(behind) else FailureKind.CONNECTION
@@ -206,10 +218,27 @@ class _Silence:
             self._unsent, self._deadline = unsent, time.monotonic() + self._timeout
         return time.monotonic() >= self._deadline
 
+    def failure(self) -> AssociationFailed:
+        return AssociationFailed(FailureKind.TIMEOUT, "the peer was silent", transient=True)
+
     def _send_queue(self) -> int:
         """Bytes that the peer's host has not acknowledged yet (SIOCOUTQ, tcp(7))."""
         answer = fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4))
         return int.from_bytes(answer, sys.byteorder)
+
+
+class _Deadline:
+    """When a PDU that the peer has begun must be whole, however busy the peer looks until then."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._at = seconds, time.monotonic() + seconds
+
+    def too_long(self) -> bool:
+        return time.monotonic() >= self._at
+
+    def failure(self) -> AssociationFailed:
+        reason = f"the peer was silent or too slow: a PDU that it had begun was not whole {self._seconds:g} s later"
+        return AssociationFailed(FailureKind.TIMEOUT, reason, transient=True)
 
 
 def _send_joined(sock: ssl.SSLSocket, window: list[memoryview]) -> int:

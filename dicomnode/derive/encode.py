@@ -139,7 +139,12 @@ def kept_elements(dataset: Dataset, creators: frozenset[str]) -> Iterator[tuple[
 def _private_blocks(dataset: Dataset, creators: frozenset[str]) -> frozenset[int]:
     """The (group, block) of each private block whose creator is named, as `ggggbb` (PS3.5 7.8.1)."""
     tags = [tag for tag in tags_in(dataset) if tag.is_private_creator]
-    return frozenset(tag.group << 8 | tag.element for tag in tags if str(dataset[tag].value).strip() in creators)
+    named = {tag: dataset[tag].value for tag in tags}
+    return frozenset(
+        tag.group << 8 | tag.element
+        for tag, creator in named.items()
+        if isinstance(creator, str) and creator.strip() in creators
+    )
 
 
 def _kept(tag: int, blocks: frozenset[int]) -> bool:

@@ -31,6 +31,8 @@ def require_readable(source: Dataset, tags: Set[int] = UNDERSTOOD) -> None:
             value = source[tag].value
             if tag in _SEQUENCES:
                 _read_items(value)
+            elif isinstance(value, Sequence):  # its text, were it asked for, may take for ever
+                raise TypeError("it is a sequence")
         except Exception as error:
             raise CannotDerive(f"{_TAGS[tag]} of the source cannot be read: {error}") from error
 

@@ -1,4 +1,4 @@
-"""What people do to deliveries: send again, cancel, send elsewhere."""
+"""What people do to deliveries: send again, cancel, send elsewhere, have destinations asked again."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,7 +17,8 @@ from dicomnode.flow import Flow
 RETRY = Verb("retry", "delivery", ("failed",), orders.AGAIN)
 CANCEL = Verb("cancel", "delivery", orders.OPEN, orders.OPEN)
 REROUTE = Verb("reroute", "delivery", orders.OPEN, orders.OPEN)
-VERBS = {verb.name: verb for verb in (RETRY, CANCEL, REROUTE)}
+CONFIRM = Verb("confirm", "delivery", orders.ASKABLE, orders.ASKABLE)
+VERBS = {verb.name: verb for verb in (RETRY, CANCEL, REROUTE, CONFIRM)}
 
 Which = Sequence[int] | DeliveryFilter
 """Deliveries by their numbers, or all that fit."""
@@ -28,7 +29,8 @@ def numbers(flow: Flow, which: Which, verb: Verb) -> Sequence[int]:
     if not isinstance(which, DeliveryFilter):
         return sorted(set(which))
     with flow.database.read() as session:
-        return delivery_list.numbers(session, replace(which, states=verb.states(which.states)))
+        wanted = replace(which, states=verb.states(which.states), given_up=verb is CONFIRM)
+        return delivery_list.numbers(session, wanted)
 
 
 def retry(flow: Flow, person: Person, which: Which, within: float | None = None) -> Result:
@@ -48,6 +50,24 @@ def reroute(flow: Flow, person: Person, which: Which, to: str, within: float | N
     _require_destination(flow, to)
     ids = numbers(flow, which, REROUTE)
     return _each(flow, ids, lambda session, row: orders.reroute(session, row, to, person.name, flow.node), within)
+
+
+def confirm(flow: Flow, person: Person, which: Which, within: float | None = None) -> Result:
+    """Ask the destination again whether it keeps what it took: by number also what it is being asked about, else what
+    it is not asked about any more. `Result.done` counts instances. Raises Refused."""
+    with flow.database.read() as session:
+        _, site = flow.site.get(session)
+
+    def act(session: Session, row: Delivery) -> int:
+        entry = site.destination(row.destination)
+        if entry is None:
+            raise ValueError(f"delivery {row.id} went to {row.destination}, which the site data do not have any more")
+        if entry.confirm == "none":
+            said = f"delivery {row.id} went to {entry.name}, which is never asked (`confirm: none`)"
+            raise ValueError(f"{said}: give it another `confirm` in the site data first")
+        return orders.ask_again(session, row, person.name, flow.node)
+
+    return _each(flow, numbers(flow, which, CONFIRM), act, within)
 
 
 def _require_destination(flow: Flow, name: str) -> None:

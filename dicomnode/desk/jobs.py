@@ -13,9 +13,10 @@ from dicomnode.db.repositories import enhancements, holds, job_list
 from dicomnode.db.repositories.job_list import JobFilter
 from dicomnode.desk.bulk import Result, Verb, each
 from dicomnode.desk.person import Person
+from dicomnode.desk.refused import Refused
 from dicomnode.flow import Flow
-from dicomnode.flow.rerouting import REROUTABLE
-from dicomnode.flow.rerouting import reroute as send_elsewhere
+from dicomnode.flow.enhancing.rerouting import REROUTABLE
+from dicomnode.flow.enhancing.rerouting import reroute as send_elsewhere
 from dicomnode.jobs import switches
 from dicomnode.jobs.operators import CANCELLABLE, RETRIABLE, operator_moves
 
@@ -68,8 +69,14 @@ def reroute(
 
 
 def pause(flow: Flow, person: Person, pipeline: str, reason: str) -> bool:
-    """Start nothing more, of one pipeline or (empty) of any; what runs goes on. False: it was paused already."""
+    """Start nothing more, of one pipeline or (empty) of any; what runs goes on. False: it was paused already.
+
+    Raises Refused for a pipeline that is neither there nor has had jobs.
+    """
     with flow.database.write() as session:
+        known = {entry.name for entry in flow.registry} | set(job_list.pipelines(session))
+        if pipeline and pipeline not in known:
+            raise Refused(f"there is no pipeline {pipeline!r}; there are {', '.join(sorted(known)) or 'none'}")
         return switches.pause(session, pipeline, person.name, reason, flow.node)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from dicomnode.db.repositories import drift as drift_rows
 from dicomnode.db.repositories import pipeline_runs
 from dicomnode.db.repositories.pipeline_runs import Run
+from dicomnode.desk.broken import why_broken
 from dicomnode.desk.parameters import Parameter, parameters_of
 from dicomnode.desk.refused import Refused
 from dicomnode.desk.weights import WeightsState, state_of
@@ -18,7 +19,7 @@ from dicomnode.domain.site import Rule
 from dicomnode.enhance.card import ModelCard
 from dicomnode.enhance.registry import Entry
 from dicomnode.flow import Flow
-from dicomnode.flow.drift import summary
+from dicomnode.flow.enhancing.drift import summary
 
 LAST = 200
 """So many of the newest jobs are counted."""
@@ -47,7 +48,8 @@ class Lately:
 
 @dataclass(frozen=True)
 class PipelineView:
-    """A pipeline of the registry, or one that rules name and nobody installed. `error` is empty where it is usable."""
+    """A pipeline of the registry, or one that rules name and nobody installed. `error` is empty where it is usable:
+    nothing is wrong with its file, its weights are those of its card, and no worker has refused them."""
 
     name: str
     version: str
@@ -130,15 +132,16 @@ def _entries(flow: Flow, rules: Sequence[Rule]) -> list[Entry]:
 
 
 def _view(session: Session, entry: Entry, rules: Sequence[Rule], charts: Sequence[Chart]) -> PipelineView:
+    weights, runs = state_of(entry), pipeline_runs.last(session, entry.name, LAST)
     return PipelineView(
         name=entry.name,
         version=entry.version,
         title=entry.card.model.title if entry.card else entry.title,
         file=entry.path.name,
-        error=entry.error,
-        weights=state_of(entry),
+        error=why_broken(entry, weights, runs),
+        weights=weights,
         uses=[Use(rule.name, rule.state) for rule in rules if rule.enhance and rule.enhance.pipeline == entry.name],
-        lately=_lately(pipeline_runs.last(session, entry.name, LAST)),
+        lately=_lately(runs),
         drift=Counter(str(chart["state"]) for chart in charts if chart["pipeline"] == entry.name),
     )
 

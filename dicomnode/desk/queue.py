@@ -10,9 +10,9 @@ from dicomnode.db.repositories.delivery_list import DeliveryFilter
 from dicomnode.db.repositories.job_list import JobFilter
 from dicomnode.desk.destinations.health import Health, healths
 from dicomnode.desk.refused import Refused
+from dicomnode.domain.priority import PRIORITIES, SHADOW_PRIORITY
 from dicomnode.domain.states import DELIVERY, ENHANCEMENT
 from dicomnode.flow import Flow
-from dicomnode.jobs.ledger import PRIORITIES, SHADOW_PRIORITY
 from dicomnode.jobs.waiting import waits_for
 
 PRIORITY_NAMES: Mapping[int, str] = {**{number: name for name, number in PRIORITIES.items()}, SHADOW_PRIORITY: "shadow"}

@@ -16,8 +16,8 @@ from dicomnode.desk.jobs import VERBS as JOB_VERBS
 from dicomnode.desk.queue import PRIORITY_NAMES, send_waits_for
 from dicomnode.desk.refused import Refused
 from dicomnode.flow import Flow
-from dicomnode.jobs.ledger import subject_of
 from dicomnode.jobs.waiting import waits_for
+from dicomnode.jobs.work import subject_of
 
 
 class JobStory(NamedTuple):

@@ -3,7 +3,7 @@
 import platform
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -14,17 +14,21 @@ from dicomnode import __version__
 from dicomnode.db import migrate
 from dicomnode.db.database import now as database_now
 from dicomnode.db.models import Hold
-from dicomnode.db.repositories import holds, nodes, today
+from dicomnode.db.repositories import holds, today
 from dicomnode.db.repositories import system as rows
 from dicomnode.db.repositories.system import ChainHead
 from dicomnode.db.repositories.today import Job
 from dicomnode.desk.certificates import OwnCertificate, own_certificates
 from dicomnode.desk.live import Live
+from dicomnode.desk.nodes import NodeState, nodes
+from dicomnode.desk.person import Person
+from dicomnode.desk.pipelines import pipelines
 from dicomnode.desk.settings_shown import masked, settings_shown
-from dicomnode.domain.finding import Finding
+from dicomnode.domain.finding import Finding, Severity
+from dicomnode.domain.roles import Permission
 from dicomnode.domain.tls import TlsUnusable
 from dicomnode.flow import Flow
-from dicomnode.flow.surroundings import surroundings
+from dicomnode.flow.upkeep.surroundings import surroundings
 
 LIBRARIES = ("pydicom", "pynetdicom", "SQLAlchemy", "fastapi", "numpy", "torch", "psycopg")
 _GIB = 1 << 30
@@ -43,7 +47,10 @@ class Disk:
 
 @dataclass(frozen=True)
 class DatabaseState:
-    """`url` without password; `size` in bytes; `milliseconds` there and back; revisions of the schema."""
+    """`size` in bytes; `milliseconds` there and back; revisions of the schema.
+
+    `url`: without password, or just which kind of database it is (`system`).
+    """
 
     url: str
     version: str
@@ -51,18 +58,6 @@ class DatabaseState:
     milliseconds: float
     schema: str
     schema_needed: str
-
-
-@dataclass(frozen=True)
-class NodeState:
-    """A node on this database: `alive`, `stopped` (it said goodbye) or `silent`, and who looks after its estate."""
-
-    name: str
-    state: str
-    version: str
-    started_at: datetime
-    seen_at: datetime
-    taken_by: str
 
 
 @dataclass(frozen=True)
@@ -93,8 +88,12 @@ class System:
     settings: Sequence[tuple[str, str]]
 
 
-def system(flow: Flow, live: Live) -> System:
-    """The node as it is. Raises database errors; a store that is away is no disk."""
+def system(flow: Flow, live: Live, person: Person) -> System:
+    """The node as it is. Raises database errors; a store that is away is no disk.
+
+    Settings, and where the database is, are for who may see settings: to anybody else they say where to go next.
+    """
+    sees_settings = person.may(Permission.SETTINGS)
     certificates, trouble = _certificates(flow)
     current = migrate.current(flow.database)
     with flow.database.read() as session:
@@ -102,8 +101,8 @@ def system(flow: Flow, live: Live) -> System:
             now=database_now(session),
             node=flow.node,
             disk=_disk(flow),
-            database=_database(session, flow, current or "none"),
-            nodes=_nodes(session, flow.settings.node.lease_seconds),
+            database=_database(session, flow, current or "none", sees_settings=sees_settings),
+            nodes=nodes(session, flow.settings.node.lease_seconds),
             live=live,
             workers=_workers(session, live),
             stopped=holds.held(session, holds.ENHANCING),
@@ -111,14 +110,25 @@ def system(flow: Flow, live: Live) -> System:
             certificates=certificates,
             certificate_trouble=trouble,
             versions=_versions(),
-            settings=settings_shown(flow.settings),
+            settings=settings_shown(flow.settings) if sees_settings else (),
         )
 
 
 def check_up(flow: Flow, live: Live) -> list[Finding]:
     """The doctor's quick look at what the node stands on, a few seconds at most: no stored byte is read, nothing is
     repaired, no device is opened and no destination asked."""
-    return list(surroundings(flow, running=live.listening, devices=False))
+    return [*surroundings(flow, running=live.listening, devices=False), *refused_models(flow)]
+
+
+def refused_models(flow: Flow) -> Iterator[Finding]:
+    """Pipelines whose file is well, and whose weights are not: an error where a live rule asks for one."""
+    for view in pipelines(flow):
+        entry = flow.registry.get(view.name)
+        if entry is not None and entry.usable and view.error:
+            severity = Severity.ERROR if any(use.state == "live" for use in view.uses) else Severity.WARNING
+            message, subject = f"it cannot be used: {view.error}", f"pipeline:{view.name}"
+            way_out = "put the weights of its model card back, or import the model again"
+            yield Finding("pipeline.broken", subject, severity, message, way_out)
 
 
 def _disk(flow: Flow) -> Disk | None:
@@ -130,27 +140,12 @@ def _disk(flow: Flow) -> Disk | None:
     return Disk(str(store.root), usage.total, usage.free, int(store.min_free_gb * _GIB), int(store.keep_free_gb * _GIB))
 
 
-def _database(session: Session, flow: Flow, current: str) -> DatabaseState:
+def _database(session: Session, flow: Flow, current: str, *, sees_settings: bool) -> DatabaseState:
     began = time.perf_counter()
     rows.trivial(session)
     milliseconds = (time.perf_counter() - began) * 1000
-    url = masked(flow.database.url)
+    url = masked(flow.database.url) if sees_settings else flow.database.url.partition(":")[0]
     return DatabaseState(url, rows.version(session), rows.size(session), milliseconds, current, migrate.head() or "")
-
-
-def _nodes(session: Session, lease: float) -> list[NodeState]:
-    living = {row.name for row in nodes.living(session, lease)}
-    return [
-        NodeState(
-            row.name,
-            "alive" if row.name in living else "stopped" if row.stopped_at is not None else "silent",
-            row.version,
-            row.started_at,
-            row.seen_at,
-            row.taken_by,
-        )
-        for row in nodes.listing(session)
-    ]
 
 
 def _workers(session: Session, live: Live) -> list[WorkerState]:

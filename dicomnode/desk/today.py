@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from dicomnode.db.database import now as database_now
+from dicomnode.db.repositories import series_status
 from dicomnode.db.repositories import today as rows
 from dicomnode.db.repositories.today import Arrival, Job
 from dicomnode.desk.day import midnight
@@ -24,9 +25,10 @@ _SECONDS_OF_JOBS = 5
 
 @dataclass(frozen=True)
 class Arrived:
-    """A series of today, how many instances of it are here, and the work on it."""
+    """A series of today, what became of it in a word, how many instances of it are here, and the work on it."""
 
     series: Arrival
+    status: str
     instances: int
     jobs: Sequence[Job]
 
@@ -99,8 +101,9 @@ def _arrivals(session: Session, since: datetime) -> list[Arrived]:
     newest = rows.arrivals(session, since, ARRIVALS)
     uids = [each.uid for each in newest]
     counts, jobs = rows.instance_counts(session, uids), rows.work_of(session, uids)
+    statuses = series_status.of(session, uids)
     of = {uid: [job for job in jobs if job.series_uid == uid] for uid in uids}
-    return [Arrived(each, counts.get(each.uid, 0), of[each.uid]) for each in newest]
+    return [Arrived(each, statuses[each.uid], counts.get(each.uid, 0), of[each.uid]) for each in newest]
 
 
 def _ways(session: Session, since: datetime) -> list[Way]:

@@ -5,7 +5,8 @@ JSON form (column `series_facts.facts`):
     {"attributes": {"ImageType": {"vr": "CS", "absent": 0,
                                   "values": [{"value": ["ORIGINAL", "PRIMARY", "AXIAL"], "count": 20}]},
                     "0019,100C|SIEMENS MR HEADER": {...},
-                    "RequestAttributesSequence.ScheduledProcedureStepID": {...}},
+                    "RequestAttributesSequence.ScheduledProcedureStepID": {...},
+                    "0043,1029|GEMS_PARM_01": {"vr": "UN", "absent": 0, "values": [], "left_out": true}},
      "computed": {"instance_count": 20, "spacing_between_slices": 2.5, ...}}
 """
 
@@ -59,20 +60,24 @@ class AttributeFacts:
 
     `values` maps each distinct element value, as the tuple of its components (`ImageType` has several), to the
     number of instances that carry it; `absent` counts the instances without the element or with an empty one.
+    `left_out`: the values were too large to be kept; there are none here.
     """
 
     vr: str
     values: Mapping[tuple[Scalar, ...], int] = field(default_factory=dict)
     absent: int = 0
+    left_out: bool = False
 
     def to_json(self) -> dict[str, Any]:
         values = [{"value": list(value), "count": count} for value, count in self.values.items()]
-        return {"vr": self.vr, "absent": self.absent, "values": values}
+        document = {"vr": self.vr, "absent": self.absent, "values": values}
+        return {**document, "left_out": True} if self.left_out else document
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "AttributeFacts":
         values = {tuple(row["value"]): int(row["count"]) for row in document["values"]}
-        return cls(vr=document["vr"], values=values, absent=int(document["absent"]))
+        left_out = bool(document.get("left_out"))
+        return cls(vr=document["vr"], values=values, absent=int(document["absent"]), left_out=left_out)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,11 @@ def rejected(code: str, count: int, by: str) -> Ground:
     return Ground(code, f"{by} rejected {count} instances of its source: {TITLES[code]}")
 
 
+def refused(code: str, count: int, by: str) -> Ground:
+    """Derived instances themselves were rejected under this title."""
+    return Ground(code, f"{by} rejected {count} of the derived instances: {TITLES[code]}")
+
+
 def withdrawn(count: int, by: str) -> Ground:
     """Instances of the source are not to be had any more, where they came from or went to."""
     return Ground(QUALITY, f"{by} says that {count} instances of its source are no longer available")

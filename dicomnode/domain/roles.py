@@ -21,6 +21,7 @@ class Permission(StrEnum):
     SWITCH = "switch"  # the stop switch
     AUDIT = "audit"
     AUDIT_EXPORT = "audit.export"
+    SETTINGS = "settings"  # the settings in force: addresses, networks and files of the house
     USERS = "users"  # see accounts and sessions
     USERS_CHANGE = "users.change"
 
@@ -43,7 +44,9 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.RADIOLOGIST: _LOOK | {_P.PATIENTS, _P.SERIES_RUN},
     Role.OPERATOR: _LOOK | {_P.PATIENTS, _P.SERIES_RUN, _P.QUEUE_OPERATE, _P.RULES_TRY, _P.DESTINATIONS_ASK, _P.SWITCH},
     Role.ADMIN: frozenset(Permission),
-    Role.AUDITOR: frozenset({_P.SELF, _P.STATUS, _P.SERIES, _P.RULES, _P.AUDIT, _P.AUDIT_EXPORT, _P.USERS}),
+    Role.AUDITOR: frozenset(
+        {_P.SELF, _P.STATUS, _P.SERIES, _P.RULES, _P.AUDIT, _P.AUDIT_EXPORT, _P.SETTINGS, _P.USERS}
+    ),
 }
 
 

@@ -61,7 +61,8 @@ ENHANCEMENT = Machine(
         Arrow(
             "running",
             "ready",
-            "the attempt failed, its worker died, its lease ran out, or enhancing was stopped; tried again later",
+            "the attempt failed, its worker died, its lease ran out, enhancing was stopped, or a late instance made a "
+            "new generation; tried again later",
         ),
         Arrow("running", "failed", "the last allowed attempt failed: set aside with the reason"),
         Arrow("running", "expired", "the deadline had passed at commit: originals only"),
@@ -73,7 +74,7 @@ ENHANCEMENT = Machine(
         Arrow("cancelled", "ready", "an operator asked for a retry"),
         Arrow("expired", "ready", "an operator asked for a retry, or a late instance made a new generation"),
         Arrow("done", "ready", "a late instance: the new generation's missing outputs are to be computed"),
-        Arrow("done", "outdated", "the source was corrected, contradicted or rejected"),
+        Arrow("done", "outdated", "the source was corrected, contradicted or rejected, or its outputs were"),
         *(
             Arrow(state, "outdated", "the same, and an earlier generation of it has outputs")
             for state in ("ready", "running", "failed", "withheld", "expired", "cancelled")

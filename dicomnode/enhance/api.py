@@ -37,9 +37,12 @@ __all__ = [
 
 
 class PipelineParams(BaseModel):
-    """Base of a pipeline's `Params`: frozen, unknown names refused; its JSON schema is the form in the rule editor."""
+    """Base of a pipeline's `Params`: frozen, unknown names refused; its JSON schema is the form in the rule editor.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Defaults and values are part of the output's identity, which is written as JSON: NaN and infinity are none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)

@@ -119,9 +119,11 @@ def read_card(path: Path) -> ModelCard:
         return ModelCard.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise CardRefused(f"the model card {path.name} is missing") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CardRefused(f"the model card {path.name} cannot be read: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise CardRefused(f"the model card {path.name} is not complete: {where}: {first['msg']}") from error
+    except RecursionError as error:
+        raise CardRefused(f"the model card {path.name} cannot be read: it is too deeply nested") from error
+    except (OSError, ValueError) as error:
+        raise CardRefused(f"the model card {path.name} cannot be read: {error}") from error

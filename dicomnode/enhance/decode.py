@@ -112,6 +112,9 @@ def pixel_header(image: Dataset, limits: DecodeLimits) -> PixelHeader:
         has_pixels = bool(image.get("PixelData"))
     except Exception as error:  # an element with a broken value raises what its VR's reader raises
         raise CannotDecode("the image's header cannot be read") from error
+    for name in (*_REQUIRED, *_OPTIONAL):  # pydicom's complaint would quote its text, which may take for ever
+        if getattr(image.get_item(name), "VR", None) == "SQ":
+            raise CannotDecode(f"{name} is a sequence")
     if not has_pixels:
         raise CannotDecode("the instance has no integer pixel data")
     if frames != 1:

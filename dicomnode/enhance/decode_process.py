@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from dicomnode.enhance.decode_child import read_message, write_message
-from dicomnode.enhance.errors import CannotDecode
+from dicomnode.enhance.errors import CannotDecode, DecoderEnded
 
 _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
 
@@ -33,7 +33,8 @@ class DecodeProcess:
     ) -> tuple[dict[str, Any], bytes]:
         """Send one request and wait for its answer: header and payload of at most `answer_bytes`.
 
-        Raises CannotDecode if the child dies, takes longer than `wall_seconds` or answers nonsense; it is ended then.
+        Raises DecoderEnded if the child dies, takes longer than `wall_seconds` or answers nonsense, CannotDecode if it
+        needs more CPU time than it may; it is ended then.
         """
         with self._lock:
             return self._ask(request, payload, wall_seconds, answer_bytes)
@@ -62,8 +63,9 @@ class DecodeProcess:
         except (OSError, EOFError, ValueError) as error:
             status = self._end()
             if late.is_set():
-                raise CannotDecode(f"decoding the image took longer than {wall_seconds:g} s") from error
-            raise CannotDecode(f"the decoder ended while it worked on the image ({_ending(status)})") from error
+                raise DecoderEnded(f"decoding the image took longer than {wall_seconds:g} s") from error
+            kind = CannotDecode if status == -signal.SIGXCPU else DecoderEnded
+            raise kind(f"the decoder ended while it worked on the image ({_ending(status)})") from error
         finally:
             clock.cancel()
 

@@ -30,6 +30,11 @@ class NotLoadable(Exception):
     """One sentence on why a file or entry point gives no pipeline."""
 
 
+def in_a_line(error: BaseException) -> str:
+    """What code fails by that is loaded, when no patient's data is at hand: the error's type and words."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":")
+
+
 def bundled_folder() -> Path | None:
     """Folder of the bundled pipelines: the installed package, else `pipelines` beside the `dicomnode` package."""
     spec = importlib.util.find_spec(BUNDLED_PACKAGE)
@@ -70,7 +75,7 @@ def load_file(path: Path) -> type[Pipeline]:
     except SyntaxError as error:
         raise NotLoadable(f"{path.name} line {error.lineno}: {error.msg}") from error
     except (Exception, SystemExit) as error:
-        raise NotLoadable(f"{path.name} cannot be imported: {type(error).__name__}: {error}") from error
+        raise NotLoadable(f"{path.name} cannot be imported: {in_a_line(error)}") from error
     return _only_pipeline(module)
 
 
@@ -79,7 +84,7 @@ def load_entry_point(point: EntryPoint) -> type[Pipeline]:
     try:
         found = point.load()
     except (Exception, SystemExit) as error:
-        raise NotLoadable(f"{point.value} cannot be imported: {type(error).__name__}: {error}") from error
+        raise NotLoadable(f"{point.value} cannot be imported: {in_a_line(error)}") from error
     if isinstance(found, ModuleType):
         return _only_pipeline(found)
     if inspect.isclass(found) and issubclass(found, Pipeline):
@@ -95,9 +100,9 @@ def installed_entry_points() -> list[EntryPoint]:
 def _may_hold_pipeline(path: Path) -> bool:
     try:
         tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError):
+        return any(isinstance(node, ast.ClassDef) and _looks_like_pipeline(node) for node in tree.body)
+    except Exception:  # not Python, not to be read, or so long an expression that the parser gives up
         return True  # loading it will say what is wrong
-    return any(isinstance(node, ast.ClassDef) and _looks_like_pipeline(node) for node in tree.body)
 
 
 def _looks_like_pipeline(node: ast.ClassDef) -> bool:

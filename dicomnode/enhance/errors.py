@@ -2,6 +2,10 @@
 
 from typing import ClassVar
 
+FAILS_GOLDEN = "fails its golden case"
+NOT_LOADED = "could not load its network"
+"""What is wrong with a pipeline itself and only shows where it is loaded. Each stands behind its name."""
+
 
 class EnhanceError(RuntimeError):
     """Base of the room's errors. `transient` says whether another attempt could end differently."""
@@ -39,6 +43,10 @@ class PipelineFault(EnhanceError):
 
 class CannotDecode(EnhanceError):
     """Pixel data that cannot be decoded, or not within the limits."""
+
+
+class DecoderEnded(CannotDecode):
+    """The decoding process was killed, or was late: the image's doing, or that of a machine that had too little."""
 
 
 class OutOfMemory(EnhanceError):

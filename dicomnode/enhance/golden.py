@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dicomnode.enhance.api import Pipeline, PipelineParams
 from dicomnode.enhance.card import Golden
-from dicomnode.enhance.errors import WeightsRefused
+from dicomnode.enhance.errors import FAILS_GOLDEN, WeightsRefused
 
 _FULL_STRENGTH = ("strength", "texture")
 
@@ -60,8 +60,7 @@ def check(pipeline: Pipeline, device: torch.device, golden: Golden, name: str) -
     for what, (is_now, should_be) in pairs.items():
         if not abs(is_now - should_be) <= golden.tolerance:  # so written, a NaN is refused
             raise WeightsRefused(
-                f"{name} fails its golden case: {what} is {is_now:.6g} instead of {should_be:.6g}"
-                f" +- {golden.tolerance:g}"
+                f"{name} {FAILS_GOLDEN}: {what} is {is_now:.6g} instead of {should_be:.6g} +- {golden.tolerance:g}"
             )
 
 

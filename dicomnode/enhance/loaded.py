@@ -9,7 +9,7 @@ from dicomnode.enhance import golden
 from dicomnode.enhance.api import Pipeline
 from dicomnode.enhance.code import code_sha256
 from dicomnode.enhance.device import fast_bfloat16, is_out_of_memory
-from dicomnode.enhance.errors import EnhanceError, OutOfMemory, PipelineFault
+from dicomnode.enhance.errors import NOT_LOADED, EnhanceError, OutOfMemory, PipelineFault
 from dicomnode.enhance.lanes import lanes_for
 from dicomnode.enhance.registry import Entry
 from dicomnode.enhance.weights import load_weights, verify
@@ -76,7 +76,7 @@ def load_pipeline(
     except Exception as error:
         if is_out_of_memory(error):
             raise OutOfMemory(f"the network of {entry.name} does not fit into the memory of {device}") from error
-        raise PipelineFault(f"pipeline {entry.name} could not load its network: {_named(error)}") from error
+        raise PipelineFault(f"pipeline {entry.name} {NOT_LOADED}: {_named(error)}") from error
     return LoadedPipeline(
         entry=entry,
         pipelines=pipelines,

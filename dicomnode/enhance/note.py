@@ -10,6 +10,7 @@ from dicomnode.domain.facts import SeriesFacts
 from dicomnode.enhance.api import Envelope, Pipeline
 from dicomnode.enhance.errors import PipelineFault
 from dicomnode.enhance.spot import Spot, spot_of
+from dicomnode.observe import wordless
 
 _NOWHERE, _NOTHING = Spot((), 0.0, 0.0), SeriesFacts({}, {})
 
@@ -47,8 +48,7 @@ def _skip_reason(pipeline: Pipeline, facts: SeriesFacts) -> str:
     try:
         return pipeline.skips(facts) or ""
     except Exception as error:
-        text = f"{type(error).__name__}: {error}"
-        raise PipelineFault(f"pipeline {pipeline.name} failed to judge an instance: {text}") from error
+        raise PipelineFault(f"pipeline {pipeline.name} failed to judge an instance: {wordless(error)}") from error
 
 
 def _asked_by(envelope: Envelope, facts: SeriesFacts) -> SeriesFacts:

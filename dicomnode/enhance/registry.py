@@ -4,6 +4,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from dicomnode.domain.facts import SeriesFacts
-from dicomnode.domain.recipe import Recipe
+from dicomnode.domain.recipe import Recipe, canonical_json
 from dicomnode.domain.writer_profile import WriterProfile
 from dicomnode.enhance import discovery
 from dicomnode.enhance.api import Acceptance, Envelope, GuardLimits, Pipeline, PipelineParams
 from dicomnode.enhance.card import ModelCard, read_card
 from dicomnode.enhance.errors import CardRefused, ParamsRefused, PipelineBroken, PipelineUnknown
+from dicomnode.enhance.loaded_code import loaded_code
+from dicomnode.observe import in_short, wordless
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]*")
@@ -57,11 +60,15 @@ class Entry:
     def accepts(self, facts: SeriesFacts) -> Acceptance:
         """What the pipeline says of a series; one that fails to say does not accept it, and the reason tells so."""
         try:
-            return self.create().accepts(facts)
+            answer: object = self.create().accepts(facts)
         except PipelineBroken as error:
             return Acceptance.no(str(error))
-        except Exception as error:
-            return Acceptance.no(f"pipeline {self.name} failed to judge the series: {type(error).__name__}: {error}")
+        except (Exception, SystemExit) as error:
+            return Acceptance.no(f"pipeline {self.name} failed to judge the series: {wordless(error)}")
+        if not isinstance(answer, Acceptance):
+            what = type(answer).__name__
+            return Acceptance.no(f"pipeline {self.name} failed to judge the series: {what} is no Acceptance")
+        return answer
 
     def params(self, params: Mapping[str, Any]) -> PipelineParams:
         """The parameters, checked and completed with defaults; ParamsRefused with one sentence."""
@@ -76,8 +83,9 @@ class Entry:
 class Registry:
     """All entries in the order found: the bundled pipelines, the administrator's folders, entry points."""
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
+    def __init__(self, entries: Iterable[Entry], code: Mapping[str, str] | None = None) -> None:
         self.entries: tuple[Entry, ...] = tuple(_without_duplicates(entries))
+        self._code = dict(code or {})
 
     @classmethod
     def load(cls, folders: Sequence[Path] = (), *, bundled: bool = True, entry_points: bool = True) -> Self:
@@ -91,7 +99,8 @@ class Registry:
         entries = [_from_file(path) for folder in unique.values() for path in discovery.pipeline_files(folder)]
         if entry_points:
             entries += [_from_entry_point(point) for point in discovery.installed_entry_points()]
-        return cls(entries)
+        modules = {entry.pipeline.__module__ for entry in entries if entry.pipeline}
+        return cls(entries, loaded_code({*map(discovery.package_of, unique.values()), *modules}))
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries)
@@ -120,6 +129,19 @@ class Registry:
         """Why each pipeline that cannot be used cannot, by name."""
         return {entry.name: entry.error for entry in self.entries if not entry.usable}
 
+    def fingerprint(self) -> dict[str, Any]:
+        """What it was loaded from, as plain JSON: for another process to say whether it decides by the same."""
+        return {"pipelines": [list(_identity(entry)) for entry in self.entries], "code": self._code}
+
+    def agrees(self, fingerprint: Mapping[str, Any]) -> bool:
+        """Whether this registry has the same pipelines, of the same code, as the one with this fingerprint had.
+
+        The other process may have imported more since; what this one has imported is held against it.
+        """
+        theirs: Mapping[str, str] = fingerprint["code"]
+        same = [list(_identity(entry)) for entry in self.entries] == fingerprint["pipelines"]
+        return same and all(theirs.get(name) == sha256 for name, sha256 in self._code.items())
+
     def recipe(
         self, name: str, params: Mapping[str, Any], writer_profile: WriterProfile | Mapping[str, Any] | None = None
     ) -> Recipe:
@@ -138,6 +160,11 @@ class Registry:
         )
 
 
+def _identity(entry: Entry) -> tuple[str, str, str, bool]:
+    """Name, version, the weights' SHA-256, and whether it is usable."""
+    return entry.name, entry.version, entry.card.weights.sha256 if entry.card else "", entry.usable
+
+
 def _without_duplicates(entries: Iterable[Entry]) -> Iterator[Entry]:
     taken: dict[str, Path] = {}
     for entry in entries:
@@ -152,16 +179,23 @@ def _without_duplicates(entries: Iterable[Entry]) -> Iterator[Entry]:
 def _from_file(path: Path) -> Entry:
     try:
         return _entry(discovery.load_file(path), path)
-    except discovery.NotLoadable as error:
-        return Entry(name=path.stem.replace("_", "-"), path=path, error=str(error))
+    except Exception as error:
+        return Entry(name=path.stem.replace("_", "-"), path=path, error=_why_not(path.name, error))
 
 
 def _from_entry_point(point: EntryPoint) -> Entry:
     try:
         pipeline = discovery.load_entry_point(point)
         return _entry(pipeline, Path(inspect.getfile(pipeline)))
-    except discovery.NotLoadable as error:
-        return Entry(name=point.name, path=Path(point.value), error=str(error))
+    except Exception as error:
+        return Entry(name=point.name, path=Path(point.value), error=_why_not(point.value, error))
+
+
+def _why_not(what: str, error: Exception) -> str:
+    """One odd file keeps no other from being read: whatever it fails by is its own error."""
+    if isinstance(error, discovery.NotLoadable):
+        return str(error)
+    return f"{what} cannot be read as a pipeline: {discovery.in_a_line(error)}"
 
 
 def _entry(pipeline: type[Pipeline], path: Path) -> Entry:
@@ -173,7 +207,7 @@ def _entry(pipeline: type[Pipeline], path: Path) -> Entry:
         path=path,
         pipeline=pipeline,
     )
-    fault = _fault(pipeline)
+    fault = _fault(pipeline) or _params_fault(pipeline.Params)
     if fault:
         return replace(entry, error=f"{path.name}: {fault}")
     if pipeline.weights is None:
@@ -202,6 +236,7 @@ def _fault(pipeline: type[Pipeline]) -> str:
         "name must be words of small letters and digits joined by hyphens": isinstance(name, str)
         and _NAME.fullmatch(name) is not None,
         "version must be a text such as 1.0.0": isinstance(version, str) and _VERSION.fullmatch(version) is not None,
+        "title must be a text": isinstance(pipeline.title, str),
         f"neighbours must be a number from 0 to {_MOST_NEIGHBOURS}": isinstance(pipeline.neighbours, int)
         and 0 <= pipeline.neighbours <= _MOST_NEIGHBOURS,
         'scope must be "slice"; whole volumes are not run yet': pipeline.scope == "slice",
@@ -211,8 +246,27 @@ def _fault(pipeline: type[Pipeline]) -> str:
         "envelope must be an Envelope and guards a GuardLimits": isinstance(pipeline.envelope, Envelope)
         and isinstance(pipeline.guards, GuardLimits),
         "weights must be a file name in the folder weights, ending in .safetensors": pipeline.weights is None
-        or (Path(pipeline.weights).name == pipeline.weights and pipeline.weights.endswith(".safetensors")),
+        or (
+            isinstance(pipeline.weights, str)
+            and Path(pipeline.weights).name == pipeline.weights
+            and pipeline.weights.endswith(".safetensors")
+        ),
         "pixel guards need physical units and an unchanged grid": not guards.look_at_pixels
         or (pipeline.units == "physical" and pipeline.same_grid),
     }
     return next((message for message, holds in checks.items() if not holds), "")
+
+
+def _params_fault(params: type[PipelineParams]) -> str:
+    """Why the parameters cannot be written as JSON, or nothing.
+
+    A recipe holds their values; the rule editor and the API ask all pipelines for their schema, and one without would
+    take the others with it.
+    """
+    try:
+        with suppress(ValidationError):  # a parameter without default is each rule's to state
+            canonical_json(params().model_dump(mode="json")).encode()
+        canonical_json(params.model_json_schema())
+    except Exception as error:
+        return f"its parameters cannot be written as JSON: {in_short(error)}"
+    return ""

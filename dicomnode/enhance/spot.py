@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from pydicom import Dataset
+from pydicom import Sequence as Items
 
 _GRID = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "PixelRepresentation")
 
@@ -34,11 +35,16 @@ def spot_of(header: Dataset) -> Spot:
     C.7.6.2.1.1); an image without both has its Instance Number for it."""
     cosines, position = _floats(header, "ImageOrientationPatient", 6), _floats(header, "ImagePositionPatient", 3)
     number = (_floats(header, "InstanceNumber", 1) or (0.0,))[0]
-    form = tuple(str(header.get(name)) for name in _GRID)
+    form = tuple(_text(header.get(name)) for name in _GRID)
     if cosines is None or position is None:
         return Spot(form, number, number)
     turned = tuple(float(cosine) for cosine in np.round(cosines, 3) + 0.0)  # -0.0 becomes 0.0
     return Spot((*form, *turned), float(np.dot(np.cross(cosines[:3], cosines[3:]), position)), number)
+
+
+def _text(value: object) -> str:
+    """Of a sequence none: it may take pydicom for ever."""
+    return "" if isinstance(value, Items) else str(value)
 
 
 def _floats(header: Dataset, keyword: str, count: int) -> Sequence[float] | None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dicomnode.enhance.errors import CannotDecode
 from dicomnode.enhance.images import Pixels
 from dicomnode.enhance.modality import modality_lut
+from dicomnode.enhance.spot import spot_of
 from dicomnode.enhance.stack import Stack
 
 
@@ -93,5 +94,5 @@ class Window:
                 stored = source.load()
                 self._held[index] = modality_lut(source.header, stored) if self.physical else stored
             except CannotDecode as error:
-                raise CannotDecode(f"image {source.header.get('InstanceNumber')}: {error}") from error
+                raise CannotDecode(f"image {spot_of(source.header).number:.0f}: {error}") from error
         return self._held[index]

@@ -6,13 +6,16 @@ from pathlib import Path
 
 from pydicom import Dataset
 
-from dicomnode.complete.facts import Accumulator, instance_facts
+from dicomnode.complete.awaited import Awaited
+from dicomnode.complete.facts import Accumulator
 from dicomnode.complete.tally import Tally
 from dicomnode.db.database import Database
 from dicomnode.db.models import Instance, Series
 from dicomnode.db.repositories import instances
 from dicomnode.domain.facts import SeriesFacts
 from dicomnode.enhance.registry import Registry
+from dicomnode.flow.completing.forwarding_rules import ForwardingRules
+from dicomnode.flow.completing.put_off import PutOff
 from dicomnode.observe import log
 from dicomnode.route.current import CurrentSite
 from dicomnode.settings import Settings
@@ -29,6 +32,9 @@ class Flow:
     registry: Registry
     site: CurrentSite = field(default_factory=CurrentSite)
     tally: Tally = field(default_factory=Tally)
+    awaited: Awaited = field(default_factory=Awaited)
+    forwarding: ForwardingRules = field(default_factory=ForwardingRules)
+    put_off: PutOff = field(default_factory=PutOff)
 
     @property
     def node(self) -> str:
@@ -39,24 +45,16 @@ class Flow:
         return self.settings.store.root
 
 
-def facts_of(header: Dataset, row: Instance, series: Series) -> SeriesFacts:
-    """Facts of one stored instance, what its receipt knows included."""
-    return instance_facts(header, **_receipt(row, series))
-
-
-def _receipt(row: Instance, series: Series) -> dict[str, str]:
-    return {
-        "calling_aet": row.calling_aet,
-        "called_aet": series.called_aet,
-        "transfer_syntax": row.transfer_syntax_uid,
-    }
-
-
 def facts_of_all(flow: Flow, rows: Iterable[Instance], series: Series) -> SeriesFacts:
     """Facts of a series with these instances, from their stored headers."""
     accumulator = Accumulator()
     for row in rows:
-        accumulator.add(_header(flow, row), **_receipt(row, series))
+        accumulator.add(
+            _header(flow, row),
+            calling_aet=row.calling_aet,
+            called_aet=series.called_aet,
+            transfer_syntax=row.transfer_syntax_uid,
+        )
     return accumulator.facts()
 
 

@@ -9,7 +9,9 @@ from dicomnode.jobs.ledger import Claim, EnhancingStopped, StaleAttempt
 from dicomnode.observe import log
 
 LOOK_SECONDS = 0.5
-"""How often it is asked whether a job should go on, from the second look on; what an operator stops ends within two."""
+"""How often it is asked whether a job should go on; what an operator stops ends within two."""
+TICK_SECONDS = 0.1
+"""A job that is seen at two ticks in a row is no short one: the ledger hears that it has begun, if it does not know."""
 
 
 class Tenure:
@@ -19,15 +21,16 @@ class Tenure:
         self.claim = claim
         self.stage = "claimed"
         self.interruption: StaleAttempt | EnhancingStopped | None = None
-        self.began = self.renewed = time.monotonic()
+        self.began = self.renewed = self.looked = time.monotonic()
+        self.is_known = not claim.is_next
+        """Whether the ledger has heard that it began."""
 
 
 class LeaseKeeper:
     """Renews the lease of the job in hand, and asks the ledger whether it should go on.
 
-    Its thread lives while there are jobs: short ones cost nothing here, for it looks every half second alone, and asks
-    of none that it sees for the first time. A lease is not renewed beyond `max_seconds` from its beginning: a job that
-    hangs loses it.
+    Its thread lives while there are jobs: short ones cost nothing here, for it asks of none that it sees for the first
+    time. A lease is not renewed beyond `max_seconds` from its beginning: a job that hangs loses it.
     """
 
     def __init__(self, database: Database, lease_seconds: float, max_seconds: float) -> None:
@@ -52,15 +55,18 @@ class LeaseKeeper:
     def _run(self) -> None:
         seen: Tenure | None = None
         while True:
-            time.sleep(min(LOOK_SECONDS, self._lease_seconds / 3))
+            time.sleep(min(TICK_SECONDS, self._lease_seconds / 3))
             with self._lock:
                 tenure = self._tenure
                 if tenure is None:
                     self._thread = None
                     return
-            if tenure is not seen:
-                seen = tenure
+            is_first, seen = tenure is not seen, tenure
+            is_news = not tenure.is_known and tenure.looked == tenure.began
+            pause = 0.0 if is_news else min(LOOK_SECONDS, self._lease_seconds / 3)
+            if is_first or time.monotonic() - tenure.looked < pause:
                 continue
+            tenure.looked = time.monotonic()
             try:
                 self._look(tenure)
             except Exception as error:
@@ -68,9 +74,10 @@ class LeaseKeeper:
 
     def _look(self, tenure: Tenure) -> None:
         now = time.monotonic()
-        if now - tenure.began < self._max_seconds and now - tenure.renewed >= self._lease_seconds / 3:
+        is_due = not tenure.is_known or now - tenure.renewed >= self._lease_seconds / 3
+        if is_due and now - tenure.began < self._max_seconds:
             with self._database.write() as session:
                 ledger.renew(session, tenure.claim, self._lease_seconds, tenure.stage)
-            tenure.renewed = now
+            tenure.renewed, tenure.is_known = now, True
         with self._database.read() as session:
             tenure.interruption = tenure.interruption or ledger.interruption(session, tenure.claim)

@@ -1,12 +1,12 @@
 """The ledger: claim, lease, fence, commit. Every function runs in the caller's transaction.
 
 A claim raises `attempt`, which fences everything after it: a worker that was paused past its lease finds its attempt
-out of date and can change nothing. Leases are compared on the database's clock alone.
+out of date and can change nothing. Leases are compared on the database's clock alone. What enters it: `work`.
 """
 
-import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
@@ -15,15 +15,11 @@ from dicomnode.audit.events import Event, event, record, write
 from dicomnode.db.database import now as database_now
 from dicomnode.db.models import Enhancement
 from dicomnode.db.repositories import enhancements, holds
-from dicomnode.domain.recipe import Recipe, canonical_json
 from dicomnode.domain.states import ENHANCEMENT
+from dicomnode.jobs.work import is_outrun, subject_of
 
-PRIORITIES = {"stat": 0, "normal": 1, "off-peak": 2}
 REAPED_AT_ONCE = 500
 """How many rows of a kind `reap` takes: no transaction should keep others waiting for long."""
-
-SHADOW_PRIORITY = 3
-"""Work that only a shadow rule asks for goes last."""
 
 
 class StaleAttempt(Exception):
@@ -42,24 +38,8 @@ class Claim:
     attempt: int
     generation: int
     worker: str
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a rule asks for. `per_generation`: a new generation is new work (pipelines of scope "volume")."""
-
-    series_uid: str
-    generation: int
-    recipe: Recipe
-    priority: int
-    per_generation: bool = False
-    deadline_at: datetime | None = None
-
-    @property
-    def key(self) -> str:
-        """What makes it the same work, whoever asks: SHA-256 (hex)."""
-        identity = [self.series_uid, self.recipe.canonical(), self.generation if self.per_generation else 0]
-        return hashlib.sha256(canonical_json(identity).encode()).hexdigest()
+    is_next: bool = field(default=False, compare=False)
+    """It was taken with the end of the job before: that it has begun, the ledger is yet to hear."""
 
 
 @dataclass(frozen=True)
@@ -70,69 +50,6 @@ class RetryPolicy:
     retry_seconds: float = 5.0
 
 
-def enter(session: Session, work: Work, node: str, now: datetime) -> Enhancement:
-    """Enter work into the ledger, once. Known work that a new generation touches is made ready for what it lacks.
-
-    A deadline counts from the completion of the newest generation; of several rules that ask for the same work, the
-    latest deadline holds, and none where one of them has none.
-    """
-    row = enhancements.by_key(session, work.key)
-    if row is None:
-        if enhancements.add(session, created := _new(work, now)):
-            _record_created(session, created, work.recipe, node)
-            return created
-        row = enhancements.by_key(session, work.key)  # another node entered it at this moment
-        assert row is not None
-    row = _instead(session, row)
-    row.priority = min(row.priority, work.priority)
-    if row.generation < work.generation:
-        row.generation, row.deadline_at = work.generation, work.deadline_at
-        if row.state in ("done", "withheld", "failed", "expired"):
-            row.state, row.failures, row.not_before = "ready", 0, now
-            row.reason = f"generation {work.generation} of the series is complete"
-    elif row.deadline_at is not None:
-        row.deadline_at = max(row.deadline_at, work.deadline_at) if work.deadline_at else None
-    return row
-
-
-def _instead(session: Session, row: Enhancement) -> Enhancement:
-    """The work that operators had done instead of this, if they had; locked."""
-    while row.rerouted_to is not None:
-        row = enhancements.locked(session, row.rerouted_to)
-    return row
-
-
-def _new(work: Work, now: datetime) -> Enhancement:
-    recipe = work.recipe
-    return Enhancement(
-        key=work.key,
-        series_uid=work.series_uid,
-        generation=work.generation,
-        pipeline=recipe.pipeline,
-        version=recipe.version,
-        weights_sha256=recipe.weights_sha256,
-        params=dict(recipe.params),
-        writer_profile=dict(recipe.writer_profile),
-        state="ready",
-        priority=work.priority,
-        not_before=now,
-        deadline_at=work.deadline_at,
-        created_at=now,
-    )
-
-
-def _record_created(session: Session, row: Enhancement, recipe: Recipe, node: str) -> None:
-    record(
-        session,
-        "enhancement.created",
-        f"{recipe.pipeline} {recipe.version} is to be run",
-        node=node,
-        series_uid=row.series_uid,
-        subject=subject_of(row.id),
-        detail={"recipe": recipe.digest(), "generation": row.generation, "params": dict(recipe.params)},
-    )
-
-
 def claim(
     session: Session, worker: str, node: str, lease_seconds: float, *, shut: int = enhancements.NOTHING_SHUT
 ) -> Claim | None:
@@ -140,16 +57,15 @@ def claim(
 
     Nothing is taken while enhancing is stopped or jobs are paused, and nothing of the priority `shut`.
     """
-    claimed, events = _claim(session, worker, node, lease_seconds, shut)
+    taken = enhancements.take(session, worker, lease_seconds, shut)
+    claimed, events = _claimed(taken, worker, node)
     if events:
         write(session, *events)
     return claimed
 
 
-def _claim(
-    session: Session, worker: str, node: str, lease_seconds: float, shut: int
-) -> tuple[Claim | None, list[Event]]:
-    taken = enhancements.take(session, worker, lease_seconds, shut)
+def _claimed(taken: Row[int, int, int, str, str] | None, worker: str, node: str) -> tuple[Claim | None, list[Event]]:
+    """The claim that `enhancements.take` gave, and its audit event."""
     if taken is None:
         return None, []
     id, attempt, generation, series_uid, pipeline = taken
@@ -211,7 +127,9 @@ def _stale(held: Claim) -> StaleAttempt:
 
 def finish(session: Session, row: Enhancement, state: str, reason: str, node: str) -> None:
     """A running piece of work reached a final state; writes the audit event of the same name."""
-    write(session, _finish(row, state, reason, node, database_now(session)))
+    for name, value in _ending(row, state, reason, database_now(session)).items():
+        setattr(row, name, value)
+    write(session, _finished(row, node))
 
 
 def finish_and_claim(
@@ -227,24 +145,28 @@ def finish_and_claim(
     shut: int = enhancements.NOTHING_SHUT,
 ) -> Claim | None:
     """`finish`, and `claim` for the same worker in the same transaction: a job costs one commit instead of two."""
-    finished = _finish(row, state, reason, node, at)
-    claimed, events = _claim(session, worker, node, lease_seconds, shut)
-    write(session, finished, *events)
-    return claimed
+    ending = _ending(row, state, reason, at)
+    taken = enhancements.finish_and_take(session, row, ending, worker, lease_seconds, shut)
+    claimed, events = _claimed(taken, worker, node)
+    write(session, _finished(row, node), *events)
+    return claimed and replace(claimed, is_next=True)
 
 
-def _finish(row: Enhancement, state: str, reason: str, node: str, at: datetime) -> Event:
+def _ending(row: Enhancement, state: str, reason: str, at: datetime) -> dict[str, Any]:
+    """What the row says once its work is over; the columns `enhancements.ENDING`. Who had it last stays written."""
     if row.state not in ENHANCEMENT.before(state):
         raise StaleAttempt(f"enhancement {row.id} is {row.state}, not to become {state}")
-    row.state, row.reason, row.finished_at = state, reason, at
-    row.lease_until, row.worker = None, ""
-    if state == "done":
-        row.failures = 0
+    failures = 0 if state == "done" else row.failures
+    ending = (state, reason, at, failures, row.worker, None)
+    return dict(zip(enhancements.ENDING, ending, strict=True))
+
+
+def _finished(row: Enhancement, node: str) -> Event:
     return event(
-        f"enhancement.{state}",
-        reason or f"{row.pipeline} is done",
+        f"enhancement.{row.state}",
+        row.reason or f"{row.pipeline} is done",
         node=node,
-        outcome="success" if state == "done" else "failure",
+        outcome="success" if row.state == "done" else "failure",
         series_uid=row.series_uid,
         subject=subject_of(row.id),
         detail={"attempt": row.attempt, "verdict": row.verdict, "figures": row.figures, "measured": row.measured},
@@ -252,8 +174,11 @@ def _finish(row: Enhancement, state: str, reason: str, node: str, at: datetime) 
 
 
 def fail_attempt(session: Session, row: Enhancement, reason: str, policy: RetryPolicy, node: str) -> None:
-    """This attempt failed: try again after a pause, or set the work aside when it failed too often."""
-    row.failures += 1
+    """This attempt failed: try again after a pause, or set the work aside when it failed too often.
+
+    That a generation failed is nothing against a newer one, which has yet to be tried.
+    """
+    row.failures = 0 if is_outrun(row) else row.failures + 1
     if row.failures >= policy.max_attempts:
         finish(session, row, "failed", f"set aside after {row.failures} attempts: {reason}", node)
         return
@@ -276,18 +201,32 @@ def release(session: Session, row: Enhancement, reason: str, pause: float = 0.0)
     row.not_before = database_now(session) + timedelta(seconds=pause)
 
 
+def gives_way(session: Session, row: Enhancement, held: Claim, outcome: str, node: str) -> bool:
+    """Whether a new generation was asked for while this attempt ran. Then its end is not that of the work, which goes
+    back for what it lacks; `outcome` says what became of the generation that it was of."""
+    if row.generation <= held.generation:
+        return False
+    release(session, row, f"instances came while it ran and are still to be enhanced; of those before: {outcome}")
+    _given_back(session, row, row.reason, node)
+    return True
+
+
 def give_back(session: Session, held: Claim, reason: str, node: str, pause: float = 0.0) -> None:
     """The worker cannot go on, which is not the work's fault: it waits as before. Raises StaleAttempt."""
     row, *_ = _mine(session, held)
     release(session, row, reason, pause)
+    _given_back(session, row, f"{held.worker} gave it back: {reason}", node)
+
+
+def _given_back(session: Session, row: Enhancement, message: str, node: str) -> None:
     record(
         session,
         "enhancement.given_back",
-        f"{held.worker} gave it back: {reason}",
+        message,
         node=node,
         series_uid=row.series_uid,
         subject=subject_of(row.id),
-        detail={"attempt": held.attempt, "stage": row.stage},
+        detail={"attempt": row.attempt, "stage": row.stage},
     )
 
 
@@ -298,7 +237,7 @@ def attempt_failed(session: Session, held: Claim, reason: str, policy: RetryPoli
 
 
 def reap(session: Session, policy: RetryPolicy, node: str, others_after: float = 0.0) -> list[str]:
-    """Fail the attempts whose lease ran out, and expire work whose deadline passed before it began; some of each.
+    """Fail the attempts whose lease ran out (`_lose`), and expire work whose deadline passed unstarted; some of each.
 
     Returns the workers that held the lapsed leases: they hang, and whoever started them ends them. So that it is this
     one who learns of it, others wait for `others_after` seconds.
@@ -307,7 +246,7 @@ def reap(session: Session, policy: RetryPolicy, node: str, others_after: float =
     lapsed = enhancements.lapsed(session, now, REAPED_AT_ONCE, f"{node}/", others_after)
     hanging = [row.worker for row in lapsed]
     for row in lapsed:
-        fail_attempt(session, row, f"{row.worker} stopped renewing its lease", policy, node)
+        _lose(session, row, f"{row.worker} stopped renewing its lease", policy, node)
     for row in enhancements.past_deadline(session, now, REAPED_AT_ONCE):
         finish(session, row, "expired", "the deadline passed before it could start: originals only", node)
     return hanging
@@ -319,21 +258,23 @@ def anything_to_reap(session: Session, node: str = "", others_after: float = 0.0
 
 
 def node_restarted(session: Session, prefix: str, policy: RetryPolicy, node: str) -> int:
-    """This node's workers (names under `prefix`) ended with its earlier life: their work is a failed attempt."""
+    """This node's workers (names under `prefix`) ended with its earlier life. Returns how many attempts failed."""
     rows = enhancements.running_under(session, prefix)
-    for row in rows:
-        fail_attempt(session, row, "the node stopped in the middle of it", policy, node)
-    return len(rows)
+    return sum(_lose(session, row, "the node stopped in the middle of it", policy, node) for row in rows)
 
 
 def worker_died(session: Session, worker: str, reason: str, policy: RetryPolicy, node: str) -> int:
-    """A worker process ended: its running work is a failed attempt. Returns how much there was."""
+    """A worker process ended. Returns how many attempts failed with it: none, if it died between two jobs."""
     rows = enhancements.running_on(session, worker)
-    for row in rows:
+    return sum(_lose(session, row, reason, policy, node) for row in rows)
+
+
+def _lose(session: Session, row: Enhancement, reason: str, policy: RetryPolicy, node: str) -> bool:
+    """Whoever had it is gone. Whether that is a failed attempt: what never began goes back, and no one is to blame."""
+    if row.stage != enhancements.NEXT:
         fail_attempt(session, row, reason, policy, node)
-    return len(rows)
-
-
-def subject_of(id: int) -> str:
-    """What the audit calls this piece of work."""
-    return f"enhancement:{id}"
+        return True
+    release(session, row, f"{row.worker} had not begun it: {reason}")
+    _given_back(session, row, row.reason, node)
+    row.stage = enhancements.RETURNED
+    return False

@@ -7,9 +7,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from dicomnode.observe import log
+from dicomnode.observe import in_short, log
 
 RESTART_FIRST, RESTART_CAP = 0.5, 30.0
 
@@ -24,8 +24,10 @@ class _Slot:
     deaths: int = 0
     """Times it ended without a piece of work to blame, in a row: what cannot start is started ever more slowly."""
     hangs: bool = False
+    waits: bool = False
+    """The machine would not start it (no room for a process, no memory), which has been logged."""
     not_before: float = 0.0
-    started: float = field(default=0.0)
+    started: float = 0.0
 
 
 class LocalWorkers:
@@ -117,12 +119,29 @@ class LocalWorkers:
         return pause
 
     def _spawn(self, slot: _Slot) -> None:
+        """Start its process. One that the machine will not start is tried again soon, for as long as that takes."""
         arguments = [sys.executable, *self._command, "--device", slot.device, "--name", slot.name]
-        slot.process = subprocess.Popen(arguments, stdin=subprocess.PIPE, env={**os.environ, **self._environment})
         slot.started = time.monotonic()
+        try:
+            slot.process = subprocess.Popen(arguments, stdin=subprocess.PIPE, env={**os.environ, **self._environment})
+        except OSError as error:
+            if not slot.waits:
+                log.error("worker cannot be started", worker=slot.name, error=in_short(error))
+            slot.waits, slot.not_before = True, slot.started + RESTART_FIRST
+            return
+        if slot.waits:
+            slot.waits = False
+            log.info("worker was started at last", worker=slot.name)
 
 
 def _death(code: int) -> str:
     if code < 0:
-        return f"the worker was killed by {signal.Signals(-code).name}"
+        return f"the worker was killed by {_signal_name(-code)}"
     return f"the worker ended with exit code {code}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of the real-time signals between the first and the last
+        return f"signal {number}"

@@ -8,7 +8,7 @@ from dicomnode.audit.events import record
 from dicomnode.db.models import Enhancement
 from dicomnode.db.repositories import enhancements
 from dicomnode.domain.states import ENHANCEMENT
-from dicomnode.jobs.ledger import subject_of
+from dicomnode.jobs.work import subject_of
 
 RETRIABLE = tuple(state for state in ENHANCEMENT.before("ready") if state not in ("running", "done"))
 """Work that is done stays done: its outputs are out, and nothing of it is left to be made."""

@@ -7,7 +7,7 @@ from dicomnode.db.models import Enhancement, Hold
 from dicomnode.db.repositories.enhancements import NOTHING_SHUT
 from dicomnode.db.repositories.holds import ENHANCING, JOBS
 from dicomnode.domain.off_peak import OffPeak
-from dicomnode.jobs.ledger import PRIORITIES
+from dicomnode.domain.priority import PRIORITIES
 
 _STOPPED = {ENHANCING: "enhancing is stopped", JOBS: "every job is paused"}
 

@@ -1,6 +1,7 @@
 """A worker process: one device slot, a warm model, and a loop that claims work until it is told to stop."""
 
 import threading
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from dicomnode.jobs import ledger
 from dicomnode.jobs.lease import LeaseKeeper, Tenure
 from dicomnode.jobs.ledger import Claim, EnhancingStopped, RetryPolicy, StaleAttempt
 from dicomnode.jobs.waiting import shut
-from dicomnode.observe import checkpoint, log
+from dicomnode.observe import checkpoint, guarded, in_short, log
 from dicomnode.store.container import NO_ROOM
 from dicomnode.store.errors import StoreFull
 
@@ -53,12 +54,18 @@ class Held:
         """The database's clock when the commit had passed the fence."""
         self._worker = worker
         self._tenure = Tenure(claim)
+        self._is_last = False
 
     def stage(self, name: str) -> None:
-        """The work reached a stage. Raises as `check` does when it should not go on."""
+        """The work reached a stage. Raises as `check` does when it should not go on.
+
+        Whether it is this worker's last work is asked here, not by `finish`: the answer is read from files, for which
+        no transaction should wait. What changes after the last stage, `run` sees before it begins what was taken.
+        """
         self._tenure.stage = name
         checkpoint(name)
         self.check()
+        self._is_last = self._worker.ends()
 
     def check(self) -> None:
         """Raises Stopping, StaleAttempt or EnhancingStopped when the work should not go on; cheap enough for every
@@ -80,7 +87,7 @@ class Held:
 
     def finish(self, session: Session, row: Enhancement, state: str, reason: str) -> None:
         """End what `fenced` gave, in the same transaction, and take in it what this worker does next."""
-        if self._worker.ends():
+        if self._is_last or self._worker.stopping.is_set():
             ledger.finish(session, row, state, reason, self._worker.node)
         else:
             self.following = self._worker.finish_and_claim(session, row, state, reason, self.fenced_at)
@@ -96,7 +103,8 @@ class Held:
 class Worker:
     """Claims and runs until `stop`. `run_job` does the work and commits it under the claim's fence.
 
-    `outdated` is asked between jobs: once the code of the work has changed, `run` returns, and a new process goes on.
+    `outdated` is asked between jobs and at their stages: once the code of the work has changed, `run` returns, and a
+    new process goes on.
     `pastime` is what an idle worker does, a little at a time: it is given a function that says when it is wanted back,
     and returns whether it did anything.
     """
@@ -117,6 +125,7 @@ class Worker:
         self._run_job, self._outdated, self._pastime = run_job, outdated, pastime
         self._following: Claim | None = None
         self._idle = True
+        self._is_blind = False
 
     def stop(self) -> None:
         self.stopping.set()
@@ -128,7 +137,7 @@ class Worker:
             try:
                 worked = self.run_one() or self._pastime(self.is_wanted)
             except Exception as error:
-                log.warning("worker waits for the ledger", worker=self.name, error=f"{type(error).__name__}: {error}")
+                log.warning("worker waits for the ledger", worker=self.name, error=in_short(error))
                 worked = self.stopping.wait(1.0)
             if not worked:
                 changes.wait(self.stopping, POLL_SECONDS)
@@ -175,8 +184,18 @@ class Worker:
         )
 
     def ends(self) -> bool:
-        """Whether no more work is to be taken."""
-        return self.stopping.is_set() or self._outdated()
+        """Whether no more work is to be taken. Where nobody can tell, the code of the work is taken to be as it was."""
+        if self.stopping.is_set():
+            return True
+        try:
+            is_outdated = self._outdated()
+        except Exception as error:
+            if not self._is_blind:
+                log.warning("worker cannot tell whether its code has changed", worker=self.name, error=in_short(error))
+            self._is_blind = True
+            return False
+        self._is_blind = False
+        return is_outdated
 
     def _claim(self) -> Claim | None:
         if self._idle:
@@ -196,8 +215,9 @@ class Worker:
             ledger.give_back(session, claim, reason, self.node, pause)
 
     def _failed(self, claim: Claim, error: Exception) -> None:
-        reason = str(error) if isinstance(error, JobFailed) else f"{type(error).__name__}: {error}"
-        log.error("attempt failed", enhancement=claim.enhancement_id, reason=reason, exc_info=error)
+        reason = str(error) if isinstance(error, JobFailed) else guarded(error)
+        frames = "".join(traceback.format_tb(error.__traceback__))  # without its words, which may quote a header
+        log.error("attempt failed", enhancement=claim.enhancement_id, reason=reason, frames=frames)
         if _lacks_room(error):  # not the work's fault: it waits, however long that takes
             self._give_back(claim, f"waits for room: {reason}", pause=self.limits.retry.retry_seconds)
             return

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from dicomnode.domain.storable import storable
 from dicomnode.receive.admission import Applicant, Rejection
 from dicomnode.receive.meter import Meter
 from dicomnode.receive.request import AssociationRequest
@@ -140,7 +141,7 @@ class Associations:
     def _note(self, event: str, details: dict[str, Any]) -> None:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         with self._telling:
-            self._untold.append((event, {"event": event, "at": at, **details}))
+            self._untold.append((event, {"event": event, "at": at, **storable(details)}))
             if len(self._untold) > _MAX_UNTOLD:
                 lost, _ = self._untold.popleft()
                 LOGGER.error("event %s is lost: the store has taken none for too long", lost)
@@ -171,9 +172,9 @@ def _what(request: StoreRequest, answer: Answer, length: int) -> dict[str, Any]:
     return {
         "status": answer.status.code,
         "reason": answer.reason,
-        "sop_class_uid": request.sop_class_uid[:_MAX_UID_IN_EVENT],
-        "sop_instance_uid": request.sop_instance_uid[:_MAX_UID_IN_EVENT],
-        "transfer_syntax_uid": request.transfer_syntax_uid,
+        "sop_class_uid": _short(request.sop_class_uid),
+        "sop_instance_uid": _short(request.sop_instance_uid),
+        "transfer_syntax_uid": _short(request.transfer_syntax_uid),
         "length": length,
     }
 

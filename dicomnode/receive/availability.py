@@ -5,12 +5,12 @@ from uuid import uuid4
 
 from dicomnode.domain.availability import AVAILABILITY_NOTIFICATION, read_notification
 from dicomnode.domain.command_set import N_CREATE_RQ
+from dicomnode.domain.usable_uid import is_usable_uid
 from dicomnode.receive.command import Command
 from dicomnode.receive.intake import Intake
 from dicomnode.receive.negotiation import AcceptedContext
 from dicomnode.receive.noted import demand_class, demand_uids, whole
 from dicomnode.receive.service_statuses import Declined, ServiceStatus
-from dicomnode.receive.uids import is_usable_uid
 
 
 def take(context: AcceptedContext, command: Command, intake: Intake) -> dict[str, Any]:

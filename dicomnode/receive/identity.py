@@ -5,9 +5,9 @@ from typing import BinaryIO
 
 from pydicom.dataset import Dataset
 
+from dicomnode.domain.usable_uid import is_usable_uid
 from dicomnode.receive.statuses import Status
 from dicomnode.receive.store_request import Refused, StoreRequest
-from dicomnode.receive.uids import is_usable_uid
 from dicomnode.store.header import UnreadableHeader, read_header
 from dicomnode.store.scan import scan
 
@@ -59,5 +59,5 @@ def _compared(request: StoreRequest, uids: dict[int, str]) -> tuple[str, str]:
 def _text(header: Dataset, tag: int) -> str:
     element = header.get_item(tag)
     value = element.value if element is not None else b""
-    text = value.decode("latin-1") if isinstance(value, bytes) else str(value or "")
-    return text.rstrip("\0 ")
+    text = value.decode("latin-1") if isinstance(value, bytes) else value
+    return text.rstrip("\0 ") if isinstance(text, str) else ""  # a sequence is no name, whatever its text would be

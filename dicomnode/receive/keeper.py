@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from functools import lru_cache
 
+from dicomnode.domain.usable_uid import is_usable_uid
 from dicomnode.receive.identity import identify
 from dicomnode.receive.large import LargeInstance
 from dicomnode.receive.statuses import Status
 from dicomnode.receive.storage_classes import is_storage_class
 from dicomnode.receive.store_request import Answer, Refusal, Refused, Sender, StoreRequest, answered, attest
-from dicomnode.receive.uids import is_usable_uid
 from dicomnode.store.journal import Journal
 from dicomnode.store.streamed import StreamedInstance
 

@@ -8,6 +8,7 @@ from dicomnode.domain.availability import AVAILABILITY_NOTIFICATION
 from dicomnode.domain.commitment import STORAGE_COMMITMENT
 from dicomnode.domain.data_set import NATIVE
 from dicomnode.domain.uid import IMPLEMENTATION_CLASS_UID
+from dicomnode.domain.usable_uid import is_usable_uid
 from dicomnode.receive.pdu import PDU_HEADER, PduType
 from dicomnode.receive.peer_rules import COMMIT, ECHO, REPORT, STORE
 from dicomnode.receive.request import (
@@ -27,6 +28,8 @@ _ACCEPTANCE, _USER_REJECTION, _ABSTRACT_SYNTAX_NOT_SUPPORTED, _TRANSFER_SYNTAXES
 _NO_ROLE = Roles(scu=False, scp=False)
 _NATIVE_ONLY = (STORAGE_COMMITMENT, AVAILABILITY_NOTIFICATION)
 """Classes whose data sets are read here, and have no pixels."""
+_NOT_STORED = (VERIFICATION, *_NATIVE_ONLY)
+"""Classes that are taken, beside those of storage."""
 _ITEM = struct.Struct(">BxH")
 
 
@@ -58,9 +61,7 @@ def _accepted(
     proposed: ProposedContext, roles: Mapping[str, Roles], may: Callable[[str], bool]
 ) -> AcceptedContext | None:
     abstract_syntax, granted = proposed.abstract_syntax, DEFAULT_ROLES
-    offered = by_preference(proposed.transfer_syntaxes)
-    if abstract_syntax in _NATIVE_ONLY:
-        offered = [uid for uid in offered if uid in NATIVE]
+    offered = by_preference(_taken(proposed))
     if abstract_syntax == VERIFICATION:
         taken = may(ECHO)
     elif abstract_syntax == STORAGE_COMMITMENT:
@@ -72,6 +73,12 @@ def _accepted(
     else:
         taken = is_storage_class(abstract_syntax)
     return AcceptedContext(proposed.context_id, abstract_syntax, offered[0], granted) if taken and offered else None
+
+
+def _taken(proposed: ProposedContext) -> list[str]:
+    """Of the transfer syntaxes offered those in which something of this class is taken: in none that is no UID."""
+    native = proposed.abstract_syntax in _NATIVE_ONLY
+    return [uid for uid in proposed.transfer_syntaxes if (uid in NATIVE if native else is_usable_uid(uid))]
 
 
 def associate_ac(request: AssociationRequest, accepted: Mapping[int, AcceptedContext], max_pdu: int) -> bytes:
@@ -112,11 +119,10 @@ def _result(proposed: ProposedContext, accepted: AcceptedContext | None) -> byte
 
 
 def _refusal(proposed: ProposedContext) -> int:
-    if proposed.abstract_syntax == VERIFICATION:
-        return _USER_REJECTION
-    if proposed.abstract_syntax in _NATIVE_ONLY and NATIVE.isdisjoint(proposed.transfer_syntaxes):
+    known = proposed.abstract_syntax in _NOT_STORED or is_storage_class(proposed.abstract_syntax)
+    if known and not _taken(proposed):
         return _TRANSFER_SYNTAXES_NOT_SUPPORTED
-    return _ABSTRACT_SYNTAX_NOT_SUPPORTED
+    return _USER_REJECTION if proposed.abstract_syntax == VERIFICATION else _ABSTRACT_SYNTAX_NOT_SUPPORTED
 
 
 def _item(kind: int, value: bytes) -> bytes:

@@ -7,12 +7,12 @@ from typing import Any
 
 from dicomnode.domain import command_set as dimse
 from dicomnode.domain.data_set import UnreadableDataSet
+from dicomnode.domain.usable_uid import is_usable_uid
 from dicomnode.receive.associations import Associations, OpenAssociation
 from dicomnode.receive.command import Command, Reply
 from dicomnode.receive.intake import Intake
 from dicomnode.receive.negotiation import AcceptedContext
 from dicomnode.receive.service_statuses import Declined, ServiceStatus
-from dicomnode.receive.uids import is_usable_uid
 from dicomnode.store.errors import StoreError, StoreFull
 from dicomnode.store.journal import Journal
 

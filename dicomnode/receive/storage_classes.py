@@ -2,7 +2,7 @@
 
 from pydicom.uid import UID
 
-from dicomnode.receive.uids import is_usable_uid
+from dicomnode.domain.usable_uid import is_usable_uid
 
 NOT_STORAGE = {
     "1.2.840.10008.1.3.10": "Media Storage Directory: a file set's table of contents, never sent (PS3.10 8)",

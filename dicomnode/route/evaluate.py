@@ -80,8 +80,9 @@ def evaluate(when: Condition, facts: SeriesFacts) -> Explanation:
     """The explained result of `when` on a series' facts or, on arrival, on those of one instance.
 
     A test is true if any distinct value satisfies it; with `every` all of them must and no instance may lack the
-    element. On an absent attribute a test is false (so `not` of it is true), except `exists: false`. Nothing is cut
-    short: every test is evaluated, so that each can be shown.
+    element. On an absent attribute a test is false (so `not` of it is true), except `exists: false`; so it is on one
+    whose values were too large to be kept, but that exists. Nothing is cut short: every test is evaluated, so that each
+    can be shown.
     """
     match when:
         case AllOf(all=conditions):
@@ -141,7 +142,8 @@ def _test(
     # What decided comes first: the satisfying values of a true test, the failing ones of a false one.
     first = tuple(sorted(judged, key=lambda seen: (seen.satisfies is not result, -seen.count))[:SHOWN])
     absent = found.absent if found else 0
-    sentence = _sentence(subject, operator, expected, every, first, len(values), absent)
+    nothing = "too large to be kept" if found and found.left_out else "absent"
+    sentence = _sentence(subject, operator, expected, every, first, len(values), absent, nothing)
     return Explanation(
         kind, result, sentence, (), subject, operator, expected, every, first, distinct=len(values), absent=absent
     )
@@ -154,7 +156,7 @@ def _judge(
     if found is None:
         return [], operator == "exists" and expected is False
     if operator == "exists":
-        present = bool(found.values) and not (every and expected and found.absent)
+        present = bool(found.values or found.left_out) and not (every and expected and found.absent)
         return [bool(expected)] * len(found.values), present is expected
     fulfilled = [satisfies(value, operator, expected, found.vr) for value in found.values]
     result = bool(fulfilled) and not found.absent and all(fulfilled) if every else any(fulfilled)
@@ -178,11 +180,12 @@ def _sentence(
     seen: tuple[Seen, ...],
     distinct: int,
     absent: int,
+    nothing: str,
 ) -> str:
     """ "SliceThickness is at most 1.5: seen 1.0 (20 instances), 5.0 (1)" """
     question = f"{subject} {asked(operator, expected, every)}"
     if not seen:
-        return f"{question}: absent"
+        return f"{question}: {nothing}"
     values = ", ".join(_shown_value(each.value) + (f" ({each.count})" if each.count > 1 else "") for each in seen)
     more = f" and {distinct - len(seen)} more" if distinct > len(seen) else ""
     return f"{question}: seen {values}{more}" + (f", absent in {absent}" if absent else "")

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from dicomnode.domain.problem import Problem, nearest, problems_of, refusal
 from dicomnode.domain.site import SITE_KEYS, Site, repeated
 from dicomnode.route import vocabulary, yaml_text
+from dicomnode.route.standing import stands
 
 PipelineParams = Mapping[str, type[BaseModel]]
 """Each pipeline's name and the model of its parameters."""
@@ -58,11 +59,14 @@ def read_site(
     pipelines: PipelineParams,
     broken: Mapping[str, str] | None = None,
     tls_identities: Collection[str] = (),
+    *,
+    known: Collection[Site] = (),
 ) -> Site:
     """The site of a YAML text. Raises SiteRefused with all that is wrong; nothing else is ever raised.
 
     `pipelines` are those this node has: a rule may name no other, and its parameters must fit. `broken` gives the
     reason for those that are there and cannot be used. `tls_identities` are the names a destination's `tls` may have.
+    What stands in a `known` site as it does here is held against none of them: see `standing`.
     """
     try:
         document, lines = yaml_text.load(text)
@@ -72,7 +76,7 @@ def read_site(
         empty = "the document is empty; to remove all site data write `destinations: []` and `rules: []`."
         raise SiteRefused([Problem("", empty)])
     try:
-        return check_site(document, pipelines, broken, tls_identities)
+        return check_site(document, pipelines, broken, tls_identities, known=known)
     except SiteRefused as error:
         found = [replace(problem, line=_line_of(problem.path, lines)) for problem in error.problems]
         raise SiteRefused(sorted(found, key=lambda problem: problem.line or 0)) from None
@@ -83,6 +87,8 @@ def check_site(
     pipelines: PipelineParams,
     broken: Mapping[str, str] | None = None,
     tls_identities: Collection[str] = (),
+    *,
+    known: Collection[Site] = (),
 ) -> Site:
     """As `read_site`, from the plain document (a form or the API gives JSON). Raises SiteRefused, without lines."""
     names = _names(document, "destinations")
@@ -94,7 +100,13 @@ def check_site(
         # The twice-given names are looked for once more: with other problems the models never get that far.
         twice = [*repeated("destinations", names), *repeated("rules", _names(document, "rules"))]
         found = [*problems_of(error, SITE_KEYS), *(replace(problem, path=path) for path, problem in twice)]
-        raise SiteRefused(list(dict.fromkeys(found))) from None
+        left = [problem for problem in dict.fromkeys(found) if not stands(document, problem.path, known)]
+    if left:
+        raise SiteRefused(left)
+    try:
+        return Site.model_validate(document)  # all that needs words was asked above; now what asks of whole entries
+    except ValidationError as error:
+        raise SiteRefused(problems_of(error, SITE_KEYS)) from None
 
 
 def dump_site(site: Site) -> str:

@@ -20,6 +20,7 @@ PRIVATE_NETWORKS = (
     "fc00::/7",
 )
 """Loopback and the private ranges (RFC 1918, RFC 4193)."""
+THIS_MACHINE = ("127.0.0.1/32", "::1/128")
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -50,6 +51,9 @@ class OidcSettings(Section):
         str, Annotated[tuple[Role, ...], BeforeValidator(lambda said: [said] if isinstance(said, str) else said)]
     ]
     """Group to role, or to several. Who is in none of these groups does not come in."""
+    token_days: int = Field(30, ge=1)
+    """Tokens of people who come in by the provider are dead so long after their last sign-in: only then it says
+    whether they still may."""
     ca: Path | None = None
     """Certificates that vouch for the provider; without: those of the system."""
 
@@ -83,9 +87,10 @@ class WebSettings(Section):
     public_url: str = ""
     """How browsers call this node, such as "https://dicom.example", where that is not `host` and `port`: behind a
     proxy that ends TLS, or by a name."""
-    proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    proxies: tuple[str, ...] | None = None
     """Reverse proxies, by address or range: whom a request comes from, and whether by https, is what these say
-    (X-Forwarded-For, X-Forwarded-Proto). The brake on guessing is by that address."""
+    (X-Forwarded-For, X-Forwarded-Proto). The brake on guessing is by that address. Without: this machine's own, if
+    `public_url` says that there is one."""
     session_idle_minutes: int = Field(30, ge=1)
     """A session without a request for so long is over."""
     session_hours: float = Field(12.0, gt=0)
@@ -109,14 +114,19 @@ class WebSettings(Section):
 
     @field_validator("destination_networks", "proxies")
     @classmethod
-    def _ranges(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(str(peer.address_range(text)) for text in texts)
+    def _ranges(cls, texts: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if texts is None else tuple(str(peer.address_range(text)) for text in texts)
 
     @model_validator(mode="after")
     def _comes_back(self) -> "WebSettings":
         if self.oidc is not None and not self.public_url:
             raise ValueError("oidc needs `public_url`: the provider sends people back to it")
         return self
+
+    @property
+    def believed_proxies(self) -> tuple[str, ...]:
+        """Nobody where no proxy is set up: anybody on this machine could come from wherever they say."""
+        return self.proxies if self.proxies is not None else THIS_MACHINE if self.public_url else ()
 
     @property
     def beyond_loopback(self) -> bool:

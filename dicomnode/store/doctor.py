@@ -13,7 +13,8 @@ from pathlib import Path
 from dicomnode.db.database import Database
 from dicomnode.db.models import Instance, InstanceVersion
 from dicomnode.db.repositories import containers as container_rows
-from dicomnode.db.repositories import instances, stored
+from dicomnode.db.repositories import instances, set_aside, stored
+from dicomnode.db.repositories.set_aside import SetAside
 from dicomnode.db.repositories.stored import StoredRow
 from dicomnode.domain.instance import Location, Receipt
 from dicomnode.store import tar
@@ -40,6 +41,7 @@ class Trouble:
     reason: str
     rows: Sequence[StoredRow] = ()
     count: int = 0
+    aside: Sequence[SetAside] = ()
 
 
 @dataclass
@@ -62,14 +64,19 @@ class Doctor:
     def __init__(self, root: Path, database: Database, node: str, *, running: bool, deep: bool = False) -> None:
         self._root, self._database, self._node = root, database, node
         self._running, self._deep = running, deep
+        self._aside: list[SetAside] = []
+        self._aside_at: set[tuple[str, int]] = set()
 
     def look(self, on_progress: OnProgress = lambda done, total: None) -> Iterator[Trouble]:
         """Every trouble there is, container by container. Raises OSError and database errors."""
         sizes = {file.name: file.size for file in containers(self._root)} | dict(self._derived())
         with self._database.read() as session:
             makers = stored.expected_containers(session)
+            self._aside = set_aside.waiting(session)
+        self._aside_at = {(aside.container, aside.offset) for aside in self._aside}
         done, total = 0, sum(sizes.values())
-        for name in sorted(sizes.keys() | self._ours(makers, sizes.keys())):
+        removed = {aside.container for aside in self._aside} - makers.keys()
+        for name in sorted(sizes.keys() | self._ours(makers, sizes.keys()) | removed):
             yield from self._container(name)
             done += sizes.get(name, 0)
             on_progress(done, total)
@@ -91,13 +98,17 @@ class Doctor:
         with self._database.read() as session:
             rows = stored.in_container(session, name)
             indexed_to = container_rows.indexed_to_in(session, name)
+        if aside := [each for each in self._aside if each.container == name]:
+            kind = "set_aside" if (self._root / name).exists() else "lost"
+            reasons = ", ".join(sorted({each.reason for each in aside}))
+            yield Trouble(kind, name, reasons, count=len(aside), aside=aside)
         try:
             yield from self._held_against(name, _Seen(list(rows), indexed_to))
         except FileNotFoundError:
             lost = self._still(name, [row for row in rows if row.fault != "missing"])
             if lost:
                 yield Trouble("missing", name, "the container is not there", lost, len(lost))
-            elif not rows:
+            elif not rows and not aside:
                 yield from self._unnoted(name)
 
     def _unnoted(self, name: str) -> Iterator[Trouble]:
@@ -155,7 +166,7 @@ class Doctor:
                 case InstanceMember(location=location, receipt=receipt):
                     if (row := by_offset.get(location.offset)) is not None:
                         self._found(seen, row, receipt.sha256)
-                    else:
+                    elif not self._is_aside(location):
                         self._without_row(seen, receipt, member.next_offset)
                 case FileMember(location=location):
                     if (row := by_offset.get(location.offset)) is not None:
@@ -171,6 +182,9 @@ class Doctor:
             seen.damaged.append(row)
         elif row.fault == "missing" or (row.fault and self._deep):
             seen.back.append(row)
+
+    def _is_aside(self, location: Location) -> bool:
+        return (location.container, location.offset - tar.BLOCK) in self._aside_at
 
     def _without_row(self, seen: _Seen, receipt: Receipt, end: int) -> None:
         """A copy of what is stored elsewhere needs no row; what lies behind `indexed_to` has none yet."""

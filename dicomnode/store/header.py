@@ -49,20 +49,24 @@ def read_header(stream: BinaryIO, transfer_syntax_uid: str) -> Dataset:
     """The elements before group 7FE0 of the data set that begins where `stream` stands.
 
     Unknown transfer syntaxes are read as explicit VR little endian, which every encapsulated one is (PS3.5 A.4).
-    Raises UnreadableHeader.
+    Raises UnreadableHeader; OSError, EOFError if that is what `stream` raised when it was read.
     """
     if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
         stream = cast(BinaryIO, _Inflated(stream))
     implicit = transfer_syntax_uid == ImplicitVRLittleEndian
     little_endian = transfer_syntax_uid != ExplicitVRBigEndian
+    budgeted = _Budgeted(stream)
     try:
-        header = read_dataset(cast(BinaryIO, _Budgeted(stream)), implicit, little_endian, stop_when=_at_pixels)
+        header = read_dataset(cast(BinaryIO, budgeted), implicit, little_endian, stop_when=_at_pixels)
     except UnreadableHeader:
         raise
     except RecursionError:
         raise UnreadableHeader("its sequences are nested without end") from None
     except Exception as error:  # pydicom raises whatever the bytes lead it to
-        raise UnreadableHeader(f"it cannot be parsed ({type(error).__name__})") from error
+        if budgeted.failure is None:
+            raise UnreadableHeader(f"it cannot be parsed ({type(error).__name__})") from error
+    if budgeted.failure is not None:  # also of what pydicom took for the end
+        raise budgeted.failure
     _demand_whole_values(header)
     _demand_shallow(header)
     return header
@@ -98,18 +102,23 @@ def _items(element: DataElement | RawDataElement) -> Iterable[Dataset]:
 
 
 class _Budgeted:
-    """A stream as pydicom reads it, no more than `MAX_READS` times."""
+    """A stream as pydicom reads it, no more than `MAX_READS` times; `failure` is what the stream itself raised."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self.seek, self.tell = stream.seek, stream.tell
         self._read = stream.read
         self._left = MAX_READS
+        self.failure: OSError | EOFError | None = None
 
     def read(self, size: int = -1) -> bytes:
         self._left -= 1
         if self._left < 0:
             raise UnreadableHeader("it has more elements than any honest header")
-        return self._read(size)
+        try:
+            return self._read(size)
+        except (OSError, EOFError) as error:
+            self.failure = error
+            raise
 
 
 class _Inflated(io.RawIOBase):

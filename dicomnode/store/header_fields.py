@@ -1,18 +1,21 @@
 """Single values out of a header that may hold anything: what the index keeps in columns."""
 
-from pydicom import Dataset
+from pydicom import Dataset, Sequence
 
 MAX_TEXT = 320
 """Longer than any text VR that is indexed (PN: five groups of 64); what is longer is cut."""
 
 
 def text(header: Dataset, keyword: str) -> str:
-    """The element as one line of text; empty when absent or unreadable."""
+    """The element as one line of text; empty when absent or unreadable.
+
+    Nor is a sequence text: pydicom's text of one that is broken doubles at every level, sixty levels deep for ever.
+    """
     try:
         value = header.get(keyword)
     except Exception:  # pydicom raises what the bytes provoke; a broken element is an absent one here
         return ""
-    return "" if value is None else str(value).replace("\0", "").strip()[:MAX_TEXT]
+    return "" if value is None or isinstance(value, Sequence) else str(value).replace("\0", "").strip()[:MAX_TEXT]
 
 
 def integer(header: Dataset, keyword: str) -> int | None:

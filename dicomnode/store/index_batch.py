@@ -21,10 +21,11 @@ from dicomnode.domain.instance import Location, Receipt
 from dicomnode.store import association_events
 from dicomnode.store.again import note_return, reopen
 from dicomnode.store.index_arrivals import Arrivals, NewInstance
+from dicomnode.store.index_comparison import Comparison
 from dicomnode.store.index_containers import maker_of, node_of
 from dicomnode.store.index_fields import Fields
 from dicomnode.store.index_headers import Headers
-from dicomnode.store.index_known import STORED, SamePixels, Versions, is_anew
+from dicomnode.store.index_known import STORED, Versions, is_anew
 from dicomnode.store.index_series import Newcomer, series_of, study_of
 from dicomnode.store.members import DamagedMember, EventMember, InstanceMember, Member
 from dicomnode.store.versions import Version
@@ -45,11 +46,11 @@ class Batch:
     `arrivals` and `outcomes` (instances by what became of them) say what was found.
     """
 
-    def __init__(self, session: Session, node: str, headers: Headers, same_pixels: SamePixels) -> None:
+    def __init__(self, session: Session, node: str, headers: Headers, comparison: Comparison) -> None:
         self.arrivals = Arrivals()
         self.outcomes: Counter[str] = Counter()
         self._session, self._node, self._headers = session, node, headers
-        self._versions = Versions(session, node, headers, same_pixels)
+        self._versions = Versions(session, node, comparison)
         self._known: dict[str, tuple[str, Location | None]] = {}
         self._series: dict[str, Series] = {}
         self._rows: list[dict[str, Any]] = []

@@ -1,6 +1,6 @@
 """What comes under a UID that the index knows: a duplicate, another version, or bytes anew for those that are gone."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,15 +11,12 @@ from dicomnode.db.models import Instance, InstanceVersion
 from dicomnode.db.repositories import instances
 from dicomnode.domain.instance import Location
 from dicomnode.store.again import comes_again
-from dicomnode.store.index_headers import Headers
+from dicomnode.store.index_comparison import Comparison
 from dicomnode.store.members import InstanceMember
-from dicomnode.store.versions import Version, classify, differences
+from dicomnode.store.versions import Version
 
 STORED: Mapping[str, Any] = {"purged_at": None, "fault": ""}
 """What says of a row that its bytes are kept, whatever became of earlier ones."""
-
-SamePixels = Callable[[Location, Location], bool]
-"""Whether two stored instances decode to the same pixels."""
 
 
 def is_anew(known: Instance, member: InstanceMember) -> bool:
@@ -30,9 +27,8 @@ def is_anew(known: Instance, member: InstanceMember) -> bool:
 class Versions:
     """Keeps other bytes of known instances, and says what they are."""
 
-    def __init__(self, session: Session, node: str, headers: Headers, same_pixels: SamePixels) -> None:
-        self._session, self._node = session, node
-        self._headers, self._same_pixels = headers, same_pixels
+    def __init__(self, session: Session, node: str, comparison: Comparison) -> None:
+        self._session, self._node, self._comparison = session, node, comparison
 
     def apply(self, known: Instance, member: InstanceMember) -> Version | None:
         """Keep the member beside `known`, unless it is a duplicate: None. For one that `is_anew` is not true of."""
@@ -50,12 +46,7 @@ class Versions:
     def _compare(self, known: Instance, location: Location) -> tuple[Version, list[str]]:
         if known.gone:
             return Version.CONFLICT, []  # nothing to compare with, so nobody can say that it is the same
-        first = instances.location(known)
-        try:
-            differing = differences(self._headers.header(first), self._headers.header(location))
-            return classify(differing, lambda: self._same_pixels(first, location)), differing
-        except (FileNotFoundError, EOFError):  # lost, and the doctor has not looked yet
-            return Version.CONFLICT, []
+        return self._comparison.compare(instances.location(known), location)
 
     def _keep(
         self,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dicomnode.domain.instance import Location, Receipt
+from dicomnode.domain.storable import storable, storable_text
 from dicomnode.store import tar
 
 _CHUNK = 1 << 20
@@ -101,7 +102,9 @@ class _Reader:
         location = Location(self._container, begin, header.size)
         if header.name.endswith(".event"):
             event = self._document(begin, header.size)
-            return self._damage(offset, "it is not a JSON object") if event is None else EventMember(event, end)
+            return (
+                self._damage(offset, "it is not a JSON object") if event is None else EventMember(storable(event), end)
+            )
         if header.name.endswith(".dcm"):
             return self._instance(location, header.name.removesuffix(".dcm"), end)
         return self._damage(offset, "its name is not one that a dicomnode writes")
@@ -123,7 +126,7 @@ class _Reader:
             return DamagedMember(location, "its receipt cannot be read", next_offset)
         if self._verify and self._fingerprint(location, receipt) != receipt.sha256:
             return DamagedMember(location, "its bytes are not those that its receipt attests", next_offset)
-        return InstanceMember(location, receipt, next_offset)
+        return InstanceMember(location, _storable(receipt), next_offset)
 
     def _without_receipt(self, location: Location, end: int, damaged: bool) -> Member | None:
         if not damaged:
@@ -165,6 +168,12 @@ class _Reader:
             position += len(chunk)
         digest.update(receipt.transfer_syntax_uid.encode())
         return digest.hexdigest()
+
+
+def _storable(receipt: Receipt) -> Receipt:
+    """Not before its bytes were held against it: the sha256 covers the transfer syntax UID as it came."""
+    texts = "".join(map(str, vars(receipt).values()))
+    return receipt if storable_text(texts) == texts else Receipt(**storable(vars(receipt)))
 
 
 def _receipt(document: dict[str, Any] | None) -> Receipt | None:

@@ -10,6 +10,7 @@ from dicomnode.db.database import now as database_now
 from dicomnode.db.repositories import containers as container_rows
 from dicomnode.db.repositories import retention, stored
 from dicomnode.domain.finding import Finding, Severity
+from dicomnode.store import index_aside
 from dicomnode.store.doctor import Trouble
 from dicomnode.store.hold import taken_over
 
@@ -50,6 +51,18 @@ KINDS = {
         f"stop the node and run {_REPAIR}: the container is indexed again from its start",
         while_running=False,
     ),
+    "set_aside": Kind(
+        Severity.ERROR,
+        "{count} stored members are in no index: the database refuses them, or reading them fails",
+        f"nothing of them is lost: it is tried again at every start and every hour, and by {_REPAIR} with the node "
+        "stopped; the audit log has `store.set_aside` for each",
+        while_running=False,
+    ),
+    "lost": Kind(
+        Severity.ERROR,
+        "{count} stored members that were in no index yet are gone with their container",
+        f"bring the container back from a backup, or {_REPAIR}: nothing waits for them any more",
+    ),
     "unfinished": Kind(
         Severity.ERROR, "an instance was cut off while it streamed in", f"{_REPAIR}: nobody was told that it is stored"
     ),
@@ -81,14 +94,18 @@ def finding(trouble: Trouble) -> Finding:
 def repair(session: Session, root: Path, trouble: Trouble, node: str) -> bool:
     """Change rows and files so that the trouble is none any more. False: nothing was done.
 
-    After `unindexed` and `unknown` an indexer has to run. Raises OSError.
+    After `unindexed` and `unknown` an indexer has to run, after `set_aside` it has to try once more. Raises OSError.
     """
     match trouble.kind:
         case "missing" | "damaged":
             return _write_off(session, trouble, node)
         case "back":
             return bool(stored.mark(session, trouble.rows, ""))
-        case "unindexed":
+        case "unindexed" | "set_aside":
+            return True
+        case "lost":
+            for aside in trouble.aside:
+                index_aside.written_off(session, node, aside)
             return True
         case "unknown":
             container_rows.forget(session, trouble.container)

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydicom import Dataset
 from pydicom.datadict import keyword_for_tag
+from pydicom.sequence import Sequence
 
 
 class Version(StrEnum):
@@ -42,10 +43,16 @@ ENCODING = frozenset(
 """Attributes that a change of encoding may rewrite without a change of content."""
 
 
+_PIXEL_GROUP = 0x7FE0
+
+
 def differences(first: Dataset, second: Dataset) -> list[str]:
-    """Names of the elements before the pixels that differ, by keyword or tag; group lengths do not count."""
-    tags = {tag for tag in (*first.keys(), *second.keys()) if tag.element != 0 and tag.group < 0x7FE0}
-    return sorted(_name(tag) for tag in tags if _value(first, tag) != _value(second, tag))
+    """Names of the elements that differ, by keyword or tag, but for the pixels; group lengths do not count.
+
+    Elements behind the pixels are in no header; where there are no pixels, what would stand behind them counts as well.
+    """
+    tags = {tag for tag in (*first.keys(), *second.keys()) if tag.element != 0 and tag.group != _PIXEL_GROUP}
+    return sorted(_name(tag) for tag in tags if _differ(first, second, tag))
 
 
 def classify(differing: list[str], same_pixels: Callable[[], bool]) -> Version:
@@ -58,16 +65,34 @@ def classify(differing: list[str], same_pixels: Callable[[], bool]) -> Version:
     return Version.VARIANT
 
 
+def _differ(first: Dataset, second: Dataset, tag: Any) -> bool:
+    try:
+        return _value(first, tag) != _value(second, tag)
+    except Exception:  # nested deeper than anybody can look
+        return True
+
+
 def _value(dataset: Dataset, tag: Any) -> object:
-    """Values compared as text without padding, so that one peer's rewriting of spaces is no conflict."""
+    """Values compared as text without padding, so that one peer's rewriting of spaces is no conflict.
+
+    Of what pydicom cannot read, the bytes. Each element of a sequence is asked for by itself: pydicom's own text of a
+    broken value says at every level above it what was said below, twice, which takes for ever sixty levels deep.
+    """
     try:
         element = dataset.get(tag)
         value = element.value if element is not None else None
+        if isinstance(value, Sequence):
+            return [_values(item) for item in value]
+        if isinstance(value, bytes):
+            return value.rstrip(b"\0 ")
+        return None if value is None or value == "" else str(value).strip(" \0")
     except Exception:
-        return dataset.get_item(tag)
-    if isinstance(value, bytes):
-        return value.rstrip(b"\0 ")
-    return None if value is None or value == "" else str(value).strip(" \0")
+        return dataset.get_item(tag).value
+
+
+def _values(item: Dataset) -> dict[Any, object]:
+    found = {tag: _value(item, tag) for tag in item.keys() if tag.element != 0}  # noqa: SIM118 - iterating reads it
+    return {tag: value for tag, value in found.items() if value is not None}
 
 
 def _name(tag: Any) -> str:

@@ -7,7 +7,7 @@ from dicomnode import __version__
 from dicomnode.web import api, pages, problem
 from dicomnode.web.access.barrier import Barrier
 from dicomnode.web.access.gate import gates
-from dicomnode.web.access.sign_ins import provider, throttle
+from dicomnode.web.access.sign_ins import departures, provider, throttle
 from dicomnode.web.rendering import FOLDER
 from dicomnode.web.running import Running
 
@@ -19,7 +19,7 @@ def create_app(node: Running) -> FastAPI:
     )
     web = node.flow.settings.web
     app.state.node = node
-    app.state.throttle, app.state.provider = throttle(web), provider(web)
+    app.state.throttle, app.state.departures, app.state.provider = throttle(web), departures(), provider(web)
     problem.install(app)
     app.add_middleware(Barrier, web=web)
     for router in (*api.ROUTERS, *pages.ROUTERS):

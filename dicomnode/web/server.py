@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import uvicorn
 from fastapi import FastAPI
 
+from dicomnode.web.connections import AT_ONCE, BoundedConnection
+
 
 class WebPortTaken(Exception):
     """Another program listens on the web port."""
@@ -20,6 +22,9 @@ class WebServer:
         self._socket = _listen(host, port)
         config = uvicorn.Config(
             application,
+            http=BoundedConnection,
+            backlog=AT_ONCE,
+            ws="none",
             log_config=None,
             access_log=False,
             lifespan="off",

@@ -1,5 +1,6 @@
 """Two node processes on one PostgreSQL and one store, what they are sent, and what a PACS behind a proxy got of it."""
 
+import math
 import os
 import queue
 import signal
@@ -182,15 +183,17 @@ def sent_again(proxy: RecordingProxy) -> list[list[Store]]:
     return [several for several in stores if sum(store.answered is not None for store in several) > 1]
 
 
-def excuse_on_the_wire(proxy: RecordingProxy) -> int:
+def excuse_on_the_wire(proxy: RecordingProxy, before: float = math.inf) -> int:
     """An instance whose node fell silent in the middle of it may go out again: it was the last of its association.
 
-    Those are excused; any other that was sent twice stays a violation. Returns how many.
+    `before`: when the node was let go on; then it may use the association for other series. Those that were last are
+    excused, any other that was sent twice stays a violation. Returns how many.
     """
     excused = 0
+    until_then = [each for each in proxy.stores if each.started_at < before]
     for several in sent_again(proxy):
         for store in several[:-1]:
-            last = [each for each in proxy.stores if each.association == store.association][-1]
-            store.excused = store is last
+            of_association = [each for each in until_then if each.association == store.association]
+            store.excused = store in of_association[-1:]
             excused += store.excused
     return excused

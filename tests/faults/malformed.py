@@ -18,7 +18,7 @@ from pydicom.uid import (
 )
 from support.rawfiles import RawFile, raw_file
 
-from dicomnode.receive.uids import is_usable_uid
+from dicomnode.domain.usable_uid import is_usable_uid
 
 
 @dataclass(frozen=True)

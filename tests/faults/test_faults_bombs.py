@@ -65,7 +65,7 @@ def test_bombs_go_off_nowhere(tmp_path: Path, record_row: RecordRow) -> None:
         ):
             found = {request.name: throw(target, request) for request in requests}
             answered = receivers.growth()
-            node.wait_until(lambda: backlog(node) == 0, 20.0, "the index to have looked at them")
+            node.wait_until(lambda: backlog(node) == 0, 60.0, "the index to have looked at them")
             node.wait_until(lambda: not unfinished(target), 120.0, "every job to end")
         assert {name: status for name, (status, _) in found.items()} == EXPECTED
         slowest = max(seconds for _, seconds in found.values())

@@ -56,7 +56,7 @@ def start_again(node: Node, struck: Path) -> None:
 
 
 def wait_indexed(node: Node) -> None:
-    node.wait_until(lambda: backlog(node) == 0, 30.0, "the index to have read it all")
+    node.wait_until(lambda: backlog(node) == 0, 60.0, "the index to have read it all")
 
 
 def references(files: list[RawFile], *uids: str) -> list[tuple[str, str]]:
@@ -87,13 +87,13 @@ def test_only_what_is_whole_is_promised_and_the_answer_gets_through(
                 wait_indexed(node)
                 flip_a_byte(node, damaged.sop_uid)
                 assert modality.ask(node.dicom_port, uid, references(files, UNKNOWN)) == 0x0000
-                node.wait_until(lambda uid=uid: state(node, uid) >= ("judged", 1), 30.0, "a report that nobody hears")  # type: ignore[misc]
+                node.wait_until(lambda uid=uid: state(node, uid) >= ("judged", 1), 60.0, "a report that nobody hears")  # type: ignore[misc]
                 node.kill9()
                 modality.start()
                 node.start()
                 told += 1
                 assert_answer(modality.wait_for(told, 60.0)[-1], files, damaged.sop_uid)
-                node.wait_until(lambda uid=uid: state(node, uid)[0] == "reported", 10.0, "the answer to be noted")  # type: ignore[misc]
+                node.wait_until(lambda uid=uid: state(node, uid)[0] == "reported", 60.0, "the answer to be noted")  # type: ignore[misc]
                 modality.stop()
             modality.start()
             send_all(node, [damaged])
@@ -116,7 +116,7 @@ def test_killed_at_each_stage_it_answers_once_judged_once(stage: str, tmp_path: 
         assert modality.ask(node.dicom_port, "1.2.5", references(files, UNKNOWN)) == 0x0000
         start_again(node, tmp_path / "struck")
         told = modality.wait_for(2 if stage == "told" else 1, 90.0)
-        node.wait_until(lambda: state(node, "1.2.5")[0] == "reported", 10.0, "the answer to be noted")
+        node.wait_until(lambda: state(node, "1.2.5")[0] == "reported", 60.0, "the answer to be noted")
         assert len(set(told)) == 1
         assert len(modality.told) == (2 if stage == "told" else 1)
         assert len(events(node, "commitment.judged")) == len(events(node, "commitment.reported")) == 1

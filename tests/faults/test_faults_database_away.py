@@ -46,7 +46,7 @@ def test_nothing_acknowledged_is_lost_while_the_database_is_locked(
                 for seed in range(4)
             ]
             send_all(node, batches[0])
-            node.wait_until(lambda: len(proxy.stores) >= 3, 20.0, "originals on their way to the PACS")
+            node.wait_until(lambda: len(proxy.stores) >= 3, 60.0, "originals on their way to the PACS")
             with locked(node.root / "var/dicomnode.db"):
                 begin = time.monotonic()
                 before = len(indexed(node))
@@ -59,11 +59,11 @@ def test_nothing_acknowledged_is_lost_while_the_database_is_locked(
                 time.sleep(max(0.0, form["seconds"] - answered))
             assert answered < form["seconds"], "senders waited for the database"
             files = [file for batch in batches for file in batch]
-            node.wait_until(lambda: len(indexed(node)) == len(files), 30.0, "the index to catch up")
+            node.wait_until(lambda: len(indexed(node)) == len(files), 60.0, "the index to catch up")
             assert_kept(node.root / "var/store", [file.sop_uid for file in files], files)
             node.wait_until(lambda: orthanc.instance_count() == 2 * len(files), 60.0, "everything at the PACS")
             query = "SELECT count(*) FROM delivery WHERE state != 'sent'"
-            node.wait_until(lambda: ask(node, query) == [(0,)], 10.0, "the ledger to note the last answers")
+            node.wait_until(lambda: ask(node, query) == [(0,)], 60.0, "the ledger to note the last answers")
             assert proxy.violations() == []
             assert backlog(node) == 0
             assert node.pid == serve

@@ -41,7 +41,7 @@ def seconds_until_taken(target: NodeTarget, file: RawFile) -> float:
 def assert_all_there(target: NodeTarget, store: Path, files: list[RawFile]) -> None:
     """In the store and in the index, and nothing else is."""
     wanted = {file.sop_uid for file in files}
-    target.node.wait_until(lambda: indexed(target.node) == wanted, 30.0, "the index to hold them all")
+    target.node.wait_until(lambda: indexed(target.node) == wanted, 60.0, "the index to hold them all")
     assert_kept(store, wanted, files)
     assert target.node.cli("audit", "verify")["ok"]
 

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.peers]
 def test_the_node_dies_waiting_for_a_response(
     form: Form, orthanc: Orthanc, tmp_path: Path, record_row: RecordRow
 ) -> None:
-    template, count = ct_template(64), form["instances"]
+    template, count, again = ct_template(64), form["instances"], 0
     with RecordingProxy(orthanc.dicom_port) as proxy:
         node = Node(tmp_path / "node", site_yaml=site(proxy.port, forward=True, enhance=False))
         try:
@@ -28,32 +28,39 @@ def test_the_node_dies_waiting_for_a_response(
                 before, at = len(proxy.stores), number % count
                 proxy.faults.drop_responses_after = proxy.responses_passed + at
                 send_all(node, template.series(number + 1, count))
-                held = wait_held(node, proxy, before + at)
+                held = wait_held(node, proxy, before)
                 node.kill9()
                 excuse(proxy, [])
                 proxy.cut()
                 proxy.faults.drop_responses_after = None
-                assert held.answered == 0, "the PACS has it"
+                assert {store.answered for store in held} == {0}, "the PACS has them"
                 node.start()
                 node.wait_until(lambda number=number: sent(node) == number + 1, 60.0, "the series to be sent")
                 sends = Counter(store.sop_instance_uid for store in proxy.stores[before:])
                 assert sends == Counter(file.sop_uid for file in template.series(number + 1, count)) + Counter(
-                    [held.sop_instance_uid]
-                ), "the one whose response was held, and no other, is sent again"
+                    store.sop_instance_uid for store in held
+                ), "those whose responses were held, and no others, are sent again"
+                again += len(held)
             assert orthanc.instance_count() == form["rounds"] * count
             assert proxy.violations() == []
         finally:
             node.stop()
-    total = form["rounds"] * count
-    record_row(form, node=f"{total} of {total} in the PACS, each once; sent again: the one on the wire of each round")
+    total, rounds = form["rounds"] * count, form["rounds"]
+    what = f"{again} in {rounds} rounds, the ones on the wire"
+    record_row(form, node=f"{total} of {total} in the PACS, each once; sent again: {what}")
 
 
-def wait_held(node: Node, proxy: RecordingProxy, index: int) -> Store:
-    """The request whose response is held back, once the PACS has given it."""
-    node.wait_until(lambda: len(proxy.stores) > index and proxy.stores[index].answered is not None, 60.0, "the hold")
-    time.sleep(0.2)
-    assert len(proxy.stores) == index + 1, "nothing goes out before the response"
-    return proxy.stores[index]
+def wait_held(node: Node, proxy: RecordingProxy, first: int) -> list[Store]:
+    """The requests from `first` on whose responses are held back, once the PACS has given them: one an association."""
+
+    def held() -> list[Store]:
+        return [store for store in proxy.stores[first:] if store.answered is not None and store.status is None]
+
+    node.wait_until(held, 60.0, "the hold")
+    time.sleep(0.5)  # a second association may be on its way
+    over = [store.association for store in held()]
+    assert len(set(over)) == len(over), "nothing more goes out over an association before its response"
+    return held()
 
 
 def sent(node: Node) -> int:

@@ -88,7 +88,7 @@ def test_a_pipeline_that_takes_all_memory(tmp_path: Path, orthanc: Orthanc, reco
     with node, out_of_memory(node) as killed:
         (worker,) = workers(node)
         others = max(score(pid) for pid in (node.pid, *node.receivers()))
-        node.wait_until(lambda: score(worker) > others, 30.0, "the worker to offer itself to the kernel")
+        node.wait_until(lambda: score(worker) > others, 60.0, "the worker to offer itself to the kernel")
         send_series(node, tmp_path / "hog", 1, "poison-memory")
         send_series(node, tmp_path / "good", 2, "passthrough")
         for pipeline, end in (("poison-memory", "failed"), ("passthrough", "done")):

@@ -107,7 +107,7 @@ def unsent(node: Node) -> int:
 def settle(node: Node, proxy: RecordingProxy, orthanc: Orthanc, rounds: int) -> None:
     """All is derived and delivered, each once, with the counts of the sources; the audit log holds."""
     node.wait_until(lambda: orthanc.instance_count() >= rounds * COUNT, 120.0, "all derived instances at the PACS")
-    node.wait_until(lambda: unsent(node) == 0, 10.0, "the ledger to note the last answers")
+    node.wait_until(lambda: unsent(node) == 0, 60.0, "the ledger to note the last answers")
     assert_kept(node.root / "var/store", indexed(node), ALL)
     assert indexed(node) == {file.sop_uid for file in ALL}
     assert_delivered_once(proxy, (orthanc.sop_uids(uid) for uid in orthanc.series()), [COUNT] * rounds)
@@ -119,8 +119,8 @@ def test_orphaned_workers_end_by_themselves(tmp_path: Path) -> None:
     node = Node(tmp_path / "node")
     try:
         node.start()
-        node.wait_until(node.children, 10.0, "a worker to start")
+        node.wait_until(node.children, 60.0, "a worker to start")
         node.kill9(workers=False)
-        node.wait_until(lambda: not node.children(), 15.0, "the orphaned workers to end")
+        node.wait_until(lambda: not node.children(), 60.0, "the orphaned workers to end")
     finally:
         node.stop()

@@ -118,11 +118,11 @@ def assert_survived(target: NodeTarget, receive: Receive) -> None:
     """After the restart everything acknowledged is in the index with its bytes, and nothing broken lies about."""
     node, store = target.node, target.node.root / "var/store"
     node.start()
-    node.wait_until(lambda: set(receive.acknowledged) <= indexed(node), 30.0, "the index to hold the acknowledged")
+    node.wait_until(lambda: set(receive.acknowledged) <= indexed(node), 60.0, "the index to hold the acknowledged")
     assert_indexed(node, receive.acknowledged, receive.files())
     strays = [path for path in (store / "containers").rglob("*") if path.is_file() and path.suffix != ".tar"]
     assert not strays
-    node.wait_until(lambda: len(empty_containers(store)) <= len(target.pids()), 20.0, "orphans to be swept")
+    node.wait_until(lambda: len(empty_containers(store)) <= len(target.pids()), 60.0, "orphans to be swept")
 
 
 def text(target: Target, form: Form) -> str:

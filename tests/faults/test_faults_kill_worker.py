@@ -50,7 +50,7 @@ def assert_one_derived_series(node: Node, proxy: RecordingProxy, orthanc: Orthan
     outputs = {uid for (uid,) in ask(node, "SELECT sop_uid FROM output")}
     assert orthanc.sop_uids(orthanc.series()[0]) == outputs
     assert Counter(store.sop_instance_uid for store in proxy.stores) == dict.fromkeys(outputs, 1)
-    node.wait_until(lambda: not staged_left_over(node), 5.0, "what the dead left staged to be swept")
+    node.wait_until(lambda: not staged_left_over(node), 60.0, "what the dead left staged to be swept")
 
 
 LATER = [pytest.param(stage, marks=pytest.mark.long) for stage in ("decoded", "inferred")]

@@ -82,7 +82,7 @@ def test_it_holds_in_every_process_while_associations_share_their_syncs(tmp_path
                 for done in [crowd.submit(send_all, node, part) for part in parts]:
                     done.result()
             sent += 2 * SENDERS * COUNT
-            node.wait_until(lambda: len(indexed(node)) == 2 * SENDERS * COUNT, 30.0, "the index")
+            node.wait_until(lambda: len(indexed(node)) == 2 * SENDERS * COUNT, 60.0, "the index")
             if len(received_by(node)) == 2:
                 break
     found = answers((tmp_path / "trace").read_text(encoding="utf-8", errors="replace").splitlines())

@@ -5,6 +5,7 @@ Two processes with a sender each, under two names, on one database and one store
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -51,7 +52,7 @@ def test_another_node_goes_on(bench: SendingBench, form: Form, how: signal.Signa
                 pacs.wait_until(lambda before=before: len(pacs.asked) > before + form["instances"] // 3, "the first")
                 holder = {"a": a, "b": b}[bench.deliveries()[-1].node]
                 assert holder is not None
-                holder.send_signal(how)
+                strike(holder, how, bench.database)
                 stopped_at = time.monotonic()
                 other = b if holder is a else a
                 other = other or start_sender(bench, "b", pacs.port)
@@ -75,6 +76,31 @@ def test_another_node_goes_on(bench: SendingBench, form: Form, how: signal.Signa
     assert len(bench.events("delivery.taken_over")) == form["rounds"]
     how_long = f"others went on after {max(gaps):.1f} s at most (lease {LEASE:g} s)"
     record_row(form, node=f"{how.name}: each instance once, but {repeats} on the wire; {how_long}")
+
+
+def strike(holder: "subprocess.Popen[bytes]", how: signal.Signals, database: Database) -> None:
+    """Stop the process, on SQLite not inside a transaction: nobody takes a lock on a file from a process that lives.
+
+    That is why several nodes need PostgreSQL, which ends a transaction that says nothing.
+    """
+    holder.send_signal(how)
+    while how is signal.SIGSTOP and database.is_sqlite and is_locked(database):
+        holder.send_signal(signal.SIGCONT)
+        time.sleep(0.01)
+        holder.send_signal(how)
+
+
+def is_locked(database: Database) -> bool:
+    """Whether somebody holds the lock for writing, for longer than a transaction takes."""
+    connection = sqlite3.connect(str(database.engine.url.database), timeout=0.5, isolation_level=None)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+    except sqlite3.OperationalError:
+        return True
+    finally:
+        connection.close()
+    return False
 
 
 def start_sender(bench: SendingBench, node: str, port: int) -> "subprocess.Popen[bytes]":

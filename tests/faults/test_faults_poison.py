@@ -104,7 +104,7 @@ def test_poison_is_set_aside_and_everything_else_goes_on(tmp_path: Path, orthanc
                 send_series(node, tmp_path / kind, number, f"poison-{kind}")
             send_series(node, tmp_path / "good", 9, "passthrough")
             originals = COUNT * (len(POISON) + 1)
-            node.wait_until(lambda: orthanc.instance_count() >= originals, 30.0, "the originals at the PACS")
+            node.wait_until(lambda: orthanc.instance_count() >= originals, 60.0, "the originals at the PACS")
             assert state(node, "poison-hang") != "failed", "the originals waited for an enhancement"
             for kind in POISON:
                 wait_for(node, f"poison-{kind}", "failed")

@@ -31,7 +31,7 @@ def send(node: NodeTarget, calling: str, instances: list[RawFile]) -> Counter[in
 
 def outcomes(node: Node) -> dict[str, float]:
     """What the index made of what it read, as the node counts it."""
-    text = httpx.get(f"{node.url}/metrics", timeout=10.0, trust_env=False).text
+    text = httpx.get(f"{node.url}/metrics", timeout=30.0, trust_env=False).text
     lines = re.findall(r'^dicomnode_indexed_total\{outcome="(\w+)"\} (\S+)', text, re.MULTILINE)
     return {outcome: float(count) for outcome, count in lines}
 
@@ -69,7 +69,7 @@ def test_the_same_study_again_and_again(form: Form, tmp_path: Path, record_row: 
         counted = outcomes(node)
         repeats = (senders * times - 1) * len(files) + 2 * len(others)
         assert (counted["new"], counted["conflict"], counted["duplicate"]) == (len(files), len(others), repeats)
-        node.wait_until(lambda: ask(node, "SELECT DISTINCT state FROM series") == [("complete",)], 20.0, "completion")
+        node.wait_until(lambda: ask(node, "SELECT DISTINCT state FROM series") == [("complete",)], 60.0, "completion")
         assert ask(node, "SELECT count(*) FROM series") == [(1,)]
         assert node.cli("audit", "verify")["ok"]
     record_row(
@@ -99,9 +99,9 @@ def test_the_pacs_gets_each_of_them_once(tmp_path: Path, orthanc: Orthanc) -> No
         send(target, "OTHER", others)
         for number in range(2):
             send(target, f"SENDER{number}", files)
-        node.wait_until(lambda: backlog(node) == 0, 30.0, "the index to have read that too")
+        node.wait_until(lambda: backlog(node) == 0, 60.0, "the index to have read that too")
         node.wait_until(
-            lambda: ask(node, "SELECT count(*) FROM delivery WHERE finished_at IS NULL") == [(0,)], 30.0, "all sent"
+            lambda: ask(node, "SELECT count(*) FROM delivery WHERE finished_at IS NULL") == [(0,)], 60.0, "all sent"
         )
         assert orthanc.instance_count() == 2 * len(files)
         assert len(proxy.stores) == len({store.sop_instance_uid for store in proxy.stores}) == 2 * len(files)

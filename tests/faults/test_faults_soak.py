@@ -151,7 +151,7 @@ def test_a_node_under_churn_stays_what_it_was(
             sent = churn.series * COUNT
             node.wait_until(lambda: not open_work(node), 60.0, "all work to be over")
             assert len(indexed(node)) == sent
-            node.wait_until(lambda: orthanc.instance_count() == sent, 10.0, "all derived instances at the PACS")
+            node.wait_until(lambda: orthanc.instance_count() == sent, 60.0, "all derived instances at the PACS")
             assert backlog(node) == 0
             excuse(proxy, [])
             series = (orthanc.sop_uids(uid) for uid in orthanc.series())

@@ -76,7 +76,7 @@ class Guarded:
             new = [row for row in rows if row["id"] > after]
             return new if len(new) >= count else None
 
-        return self.node.wait_until(found, 30.0, f"{count} of {kind} in the audit log") or []
+        return self.node.wait_until(found, 60.0, f"{count} of {kind} in the audit log") or []
 
     def last_event(self) -> int:
         return max(int(row["id"]) for row in self.node.cli("audit", "list", "--limit", "50"))

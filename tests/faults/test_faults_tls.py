@@ -129,7 +129,7 @@ def test_whom_tls_refuses(
         assert taken(WELCOME, hospital, target) == list(WELCOME)
     seen = observed(form, tmp_path, partial(text, hospital), peers(hospital))
     record_row(form, node=text(hospital, target), **seen)
-    rows = target.node.wait_until(lambda: target.node.cli("audit", "list", "--kind", "connection.dropped"), 20.0, "row")
+    rows = target.node.wait_until(lambda: target.node.cli("audit", "list", "--kind", "connection.dropped"), 60.0, "row")
     assert rows[0]["detail"]["peer"] == "127.0.0.1"
     assert rows[0]["message"].startswith("127.0.0.1 never opened an association: TLS: ")
 

@@ -82,7 +82,7 @@ def test_a_full_disk_is_answered_with_a700_and_survived(small_disk: Path, ct: Ra
         began = time.monotonic()
         with node.sender() as sender:
             while sender.store(ct.sop_class, ct.sop_uid, ct.transfer_syntax, ct.data_set) != 0:
-                assert time.monotonic() - began < 5
+                assert time.monotonic() - began < 60
                 time.sleep(0.1)
         assert whole(node) == acknowledged + 1
         assert all(read_bytes(node.root, m.location).endswith(ct.data_set) for m in node.instances())
@@ -92,11 +92,11 @@ def test_storescu_is_told(small_disk: Path, ct: RawFile) -> None:
     (small_disk / "ballast").write_bytes(bytes(SIZE - 20_000))
     with receiving(small_disk / "store") as node:
         to = ["-aec", "DICOMNODE", "127.0.0.1", str(node.port), str(ct.path)]
-        told = subprocess.run([STORESCU, "-v", "-xe", *to], capture_output=True, text=True, timeout=30)
+        told = subprocess.run([STORESCU, "-v", "-xe", *to], capture_output=True, text=True, timeout=60)
         assert "Received Store Response (Refused: OutOfResources)" in told.stderr
         assert whole(node) == 0
         (small_disk / "ballast").unlink()
-        done = subprocess.run([STORESCU, "-xe", *to], capture_output=True, text=True, timeout=30)
+        done = subprocess.run([STORESCU, "-xe", *to], capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         assert whole(node) == 1
 

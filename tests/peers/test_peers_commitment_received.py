@@ -46,7 +46,7 @@ def test_what_orthanc_asks_to_be_kept_is_kept_and_completes_its_series(
         query = "SELECT calling_aet, called_aet FROM commitment_request WHERE transaction_uid LIKE '%"
         return select(node, f"{query}{transaction.rpartition('/')[2]}%'")
 
-    assert node.wait_until(row, 10.0, "the request") == [(orthanc.ae_title, node.ae_title)]
+    assert node.wait_until(row, 60.0, "the request") == [(orthanc.ae_title, node.ae_title)]
     assert shown(node, series_uid(files[0]))["state"] == "receiving"
     send(node, files[3:], orthanc.ae_title)
     wait_complete(node, series_uid(files[0]), seconds=20.0)
@@ -71,7 +71,7 @@ def test_what_orthanc_reports_over_an_association_of_its_own_is_kept(
         rows = select(node, f"SELECT {columns} FROM commitment_report WHERE transaction_uid LIKE '1.2.40.%'")
         return rows if len(rows) == len(asked) else []
 
-    for transaction, event_type, calling_aet, committed, failed in node.wait_until(reports, 20.0, "all reports"):
+    for transaction, event_type, calling_aet, committed, failed in node.wait_until(reports, 60.0, "all reports"):
         lacking = set(asked[transaction]) - set(held)
         assert event_type == (FAILURES_EXIST if lacking else ALL_COMMITTED)
         assert calling_aet == orthanc.ae_title
@@ -91,5 +91,5 @@ def test_a_node_without_the_setting_takes_reports_and_refuses_requests(orthanc: 
         assert ask(association, ["1.2.3"], "1.2.50.1") == 0
         association.release()
         query = "SELECT event_type FROM commitment_report WHERE transaction_uid = '1.2.50.1'"
-        assert node.wait_until(lambda: select(node, query), 20.0, "the report") == [(FAILURES_EXIST,)]
+        assert node.wait_until(lambda: select(node, query), 60.0, "the report") == [(FAILURES_EXIST,)]
         assert select(node, "SELECT count(*) FROM commitment_request") == [(0,)]

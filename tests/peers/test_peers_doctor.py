@@ -81,7 +81,7 @@ def test_a_loss_is_found_repaired_and_told(node: Node, files: list[Path]) -> Non
     document = shown(node, uid)
     assert (document["instances"], document["missing"]) == (4, 4)
     send(node, files)
-    node.wait_until(lambda: shown(node, uid)["missing"] == 0, 30, "the series to be stored again")
+    node.wait_until(lambda: shown(node, uid)["missing"] == 0, 60.0, "the series to be stored again")
     wait_complete(node, uid, generation=2)
     assert doctor(node, "--deep")[0] == 0
 
@@ -118,7 +118,7 @@ def test_retention_in_a_node(node: Node, files: list[Path], orthanc: Orthanc) ->
     assert path.exists()
     node.cli("series", "release", uid)
     rest(node, uid)
-    node.wait_until(lambda: not path.exists(), 30, "the container to be removed")
+    node.wait_until(lambda: not path.exists(), 60.0, "the container to be removed")
     document = shown(node, uid)
     assert (document["instances"], document["purged"], document["state"]) == (4, 4, "complete")
     assert document["purged_at"]
@@ -131,4 +131,4 @@ def test_retention_in_a_node(node: Node, files: list[Path], orthanc: Orthanc) ->
     assert shown(node, uid)["purged"] == 0
     (delivery,) = shown(node, uid)["deliveries"]
     assert delivery["destination"] == "pacs"
-    node.wait_until(lambda: shown(node, uid)["deliveries"][0]["state"] in DELIVERED, 30, "the series to be sent again")
+    node.wait_until(lambda: shown(node, uid)["deliveries"][0]["state"] in DELIVERED, 60.0, "the series to be resent")

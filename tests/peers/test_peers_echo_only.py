@@ -19,6 +19,6 @@ def test_an_echo_only_peer_is_answered_and_told_that_it_may_not_store(tmp_path: 
             with RawSender("127.0.0.1", node.dicom_port, node.ae_title, calling) as sender:
                 answer = sender.store(file.sop_class, file.sop_uid, file.transfer_syntax, file.data_set)
             assert answer == status
-        node.wait_until(lambda: node.cli("audit", "list", "--kind", "instance.refused"), 10.0, "the refusal's row")
+        node.wait_until(lambda: node.cli("audit", "list", "--kind", "instance.refused"), 60.0, "the refusal's row")
         (row,) = node.cli("audit", "list", "--kind", "instance.refused")
         assert row["detail"]["status"] == "0124"

@@ -66,7 +66,7 @@ def forwarded(house: House, files: list[Path]) -> bool:
 def test_originals_are_forwarded_before_the_series_is_complete(house: House, tmp_path: Path) -> None:
     files = make_ct_series(tmp_path / "ct", SLICES, rows=64, seed=1)
     send(house.node, files, SCANNER)
-    house.node.wait_until(lambda: forwarded(house, files), 20.0, "the originals to be forwarded")
+    house.node.wait_until(lambda: forwarded(house, files), 60.0, "the originals to be forwarded")
     wait_sent(house.node, 1, "archive")
     uid = series_uid(files[0])
     assert shown(house.node, uid)["state"] == "receiving"
@@ -80,7 +80,7 @@ def test_nothing_goes_back_to_where_it_came_from(house: House, tmp_path: Path) -
     from_hasty = make_ct_series(tmp_path / "hasty", SLICES, rows=64, seed=3)
     send(house.node, from_hasty, HASTY)
     send(house.node, from_scanner, SCANNER)
-    house.node.wait_until(lambda: forwarded(house, from_hasty + from_scanner), 20.0, "both to be forwarded")
+    house.node.wait_until(lambda: forwarded(house, from_hasty + from_scanner), 60.0, "both to be forwarded")
     planned = {one["destination"] for one in shown(house.node, series_uid(from_hasty[0]))["deliveries"]}
     assert "archive" in planned
     assert "back" not in planned
@@ -92,8 +92,8 @@ def test_what_a_dicomnode_derived_is_stored_and_goes_no_further(house: House, tm
     files = make_ct_series(tmp_path / "ct", SLICES, rows=64, seed=4)
     send(house.node, files, HASTY)
     study = raw_file(files[0]).study_uid
-    house.node.wait_until(lambda: forwarded(house, files), 20.0, "the originals to be forwarded")
-    house.node.wait_until(lambda: len(held_of(house.pacs, study)) == SLICES, 30.0, "the derived series")
+    house.node.wait_until(lambda: forwarded(house, files), 60.0, "the originals to be forwarded")
+    house.node.wait_until(lambda: len(held_of(house.pacs, study)) == SLICES, 60.0, "the derived series")
     derived = derived_of(house.pacs, files, tmp_path / "derived")
     uid = series_uid(derived[0])
     archived = house.archive.instance_count()

@@ -53,7 +53,7 @@ def assert_one_effect(node: Node, proxy: RecordingProxy, orthanc: Orthanc, studi
     """Of the requests from `seen` on: all instances are there, and the second sends are those without an answer."""
     wait_sent(node, studies)
     stores = proxy.stores[seen:]
-    node.wait_until(lambda: sum(store.status == 0 for store in stores) == SLICES, 5.0, "the proxy to note every answer")
+    node.wait_until(lambda: sum(store.status == 0 for store in stores) == SLICES, 60.0, "the proxy to note all answers")
     unanswered = {store.sop_instance_uid for store in stores if store.status is None}
     assert proxy.violations() == []
     assert orthanc.instance_count() == studies * SLICES
@@ -71,7 +71,7 @@ def test_a_response_that_never_comes(node: Node, proxy: RecordingProxy, orthanc:
     seen = len(proxy.stores)
     proxy.faults.drop_responses_after = proxy.responses_passed + 3
     studies = send_a_study(node, tmp_path)
-    node.wait_until(lambda: len(proxy.stores) > seen + 4, 30.0, "an instance to be sent again")
+    node.wait_until(lambda: len(proxy.stores) > seen + 4, 60.0, "an instance to be sent again")
     proxy.faults.drop_responses_after = None
     assert_one_effect(node, proxy, orthanc, studies, seen)
     assert [store.status for store in proxy.stores[seen : seen + 4]] == [0, 0, 0, None]

@@ -90,9 +90,9 @@ def test_sent_again_changes_nothing(job: Job) -> None:
     indexed = metric(job.node, "dicomnode_indexed_total", outcome="duplicate")
     send(job.node, job.sources)
     job.node.wait_until(
-        lambda: metric(job.node, "dicomnode_indexed_total", outcome="duplicate") == indexed + SLICES, 10.0, "the index"
+        lambda: metric(job.node, "dicomnode_indexed_total", outcome="duplicate") == indexed + SLICES, 60.0, "the index"
     )
-    job.node.wait_until(lambda: metric(job.node, "dicomnode_associations") == 0, 10.0, "the association's end")
+    job.node.wait_until(lambda: metric(job.node, "dicomnode_associations") == 0, 60.0, "the association's end")
     document = shown(job.node, series_uid(job.sources[0]))
     assert (document["state"], document["generation"], document["instances"]) == ("complete", 1, SLICES)
     assert (document["versions"], len(document["deliveries"])) == ([], 1)

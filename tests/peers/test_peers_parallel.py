@@ -59,7 +59,7 @@ def test_no_response_is_lost_in_thousands(instance: Path, proxy: RecordingProxy,
     sender.start()
     wait_sent(bench)
     sender.stop()
-    sender.join(10)
+    sender.join(60)
     assert_each_once(bench, proxy, uids)
     assert len(proxy.stores) == len(uids)
     used = Counter(store.association for store in proxy.stores)
@@ -80,7 +80,7 @@ def test_cuts_cost_the_unanswered_alone(instance: Path, proxy: RecordingProxy, t
         proxy.faults.cut_instead_of_response = proxy.responses_seen + draw.randint(2, 20)
     wait_sent(bench)
     sender.stop()
-    sender.join(10)
+    sender.join(60)
     assert_each_once(bench, proxy, uids)
     sends = Counter(store.sop_instance_uid for store in proxy.stores)
     unanswered = {store.sop_instance_uid for store in proxy.stores if store.status is None}
@@ -102,13 +102,13 @@ def test_kill_9_costs_one_instance_of_each_association(instance: Path, proxy: Re
         with proxy._lock:
             were_open = set(proxy._sockets)
         child.send_signal(signal.SIGKILL)
-        child.wait(10)
+        child.wait(60)
         excuse(proxy, were_open)
         release_interrupted(bench)
     child = start_sender(tmp_path / "node", proxy.port)
     wait_sent(bench)
     child.terminate()
-    child.wait(10)
+    child.wait(60)
     assert_each_once(bench, proxy, uids)
     assert len(proxy.stores) - len(uids) <= ASSOCIATIONS * ROUNDS
 

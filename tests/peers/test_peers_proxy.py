@@ -92,7 +92,7 @@ def test_a_lost_response_excuses_the_second_send(files: list[Path], proxy: Recor
 
 def test_dropped_responses_leave_the_sender_waiting(files: list[Path], proxy: RecordingProxy) -> None:
     proxy.faults.drop_responses_after = 2
-    assert send(files, proxy, "--dimse-timeout", "1") != 0
+    assert send(files, proxy, "--dimse-timeout", "3") != 0
     assert [store.status for store in proxy.stores] == [0, 0, None]
     assert proxy.stores[2].answered == 0
 
@@ -119,8 +119,8 @@ def test_refused_connections_and_their_return(proxy: RecordingProxy) -> None:
 def test_a_stalled_connection_goes_on_afterwards(files: list[Path], proxy: RecordingProxy) -> None:
     proxy.faults.stall = True
     release = threading.Timer(1.0, setattr, (proxy.faults, "stall", False))
-    release.start()
     started = time.monotonic()
+    release.start()
     assert send(files, proxy) == 0
     assert time.monotonic() - started >= 0.9
     assert proxy.violations() == []

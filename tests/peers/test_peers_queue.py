@@ -8,7 +8,7 @@ from support.queue import House, house, rule
 
 pytestmark = [pytest.mark.peers, pytest.mark.torch]
 
-SECONDS = 3.0
+SECONDS = 8.0
 """The deadline of the hurried."""
 
 

@@ -55,13 +55,13 @@ def derived(node: Node, orthanc: Orthanc, files: list[Path]) -> tuple[str, str]:
     series, study = series_uid(files[0]), raw_file(files[0]).study_uid
     send(node, files)
     wait_complete(node, series)
-    node.wait_until(lambda: len(held_of(orthanc, study)) == len(files), 40.0, "the derived series")
+    node.wait_until(lambda: len(held_of(orthanc, study)) == len(files), 60.0, "the derived series")
     delivered = ("sent", "verified", "committed")
 
     def all_sent() -> bool:
         return {row["state"] in delivered for row in shown(node, series)["deliveries"]} == {True}
 
-    node.wait_until(all_sent, 20.0, "both deliveries")
+    node.wait_until(all_sent, 60.0, "both deliveries")
     (uid,) = orthanc.series(study)
     return uid, study
 
@@ -72,7 +72,7 @@ def note_of(node: Node, orthanc: Orthanc, study: str) -> Any:
     def notes() -> list[str]:
         return [uid for uid in orthanc.series(study) if orthanc.series_tags(uid)["Modality"] == "KO"]
 
-    (uid,) = node.wait_until(notes, 40.0, "the rejection note")
+    (uid,) = node.wait_until(notes, 60.0, "the rejection note")
     (content,) = orthanc.download_series(uid).values()
     path = node.root / f"{uid}.dcm"
     path.write_bytes(content)
@@ -95,7 +95,7 @@ def test_a_conflict_outdates_what_the_pacs_has_and_it_is_told(node: Node, orthan
     note = note_of(node, orthanc, study)
     assert titles_of(note) == {QUALITY}
     assert listed_in(note) == {uid: sops}
-    (row,) = node.wait_until(lambda: outdated(node, series), 10.0, "series show")
+    (row,) = node.wait_until(lambda: outdated(node, series), 60.0, "series show")
     assert row["reason"] == "an instance of its source came again as a conflict"
     assert (row["derived_series_uid"], row["rejection_note"]) == (uid, note.SOPInstanceUID)
     story = [event["kind"] for event in shown(node, series)["story"]]
@@ -142,7 +142,7 @@ def test_availability_completes_a_series_and_the_lack_of_it_outdates_one(
     wait_complete(node, series, seconds=20.0)
     reason = "all 3 instances listed by the instance availability notification have arrived"
     assert shown(node, series)["reason"] == reason
-    node.wait_until(lambda: len(held_of(orthanc, study)) == len(files), 40.0, "the derived series")
+    node.wait_until(lambda: len(held_of(orthanc, study)) == len(files), 60.0, "the derived series")
     notify(node, files, "PATIENT", 2)
     assert titles_of(note_of(node, orthanc, study)) == {QUALITY}
     (row,) = outdated(node, series)

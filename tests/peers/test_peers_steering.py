@@ -57,7 +57,7 @@ def health(node: Node, name: str = "pacs") -> dict[str, Any]:
 def test_pause_reroute_and_resume(node: Node, pacs: ScriptedPacs, archive: ScriptedPacs, tmp_path: Path) -> None:
     assert node.cli("destinations", "pause", "pacs", "--reason", "the archive moves")["changed"]
     send_series(node, tmp_path / "ct", 3)
-    node.wait_until(lambda: states(node) == {"pending": 3}, 30.0, "three deliveries to wait")
+    node.wait_until(lambda: states(node) == {"pending": 3}, 60.0, "three deliveries to wait")
     told = health(node)
     assert (told["state"], told["paused"]["reason"]) == ("paused", "the archive moves")
     assert told["deliveries"] == {"pending": 3}
@@ -82,7 +82,7 @@ def test_pause_reroute_and_resume(node: Node, pacs: ScriptedPacs, archive: Scrip
 def test_cancel_and_retry_in_bulk(node: Node, pacs: ScriptedPacs, tmp_path: Path) -> None:
     pacs.always = 0xC000
     send_series(node, tmp_path / "ct", 3)
-    node.wait_until(lambda: states(node) == {"failed": 3}, 30.0, "three dead letters")
+    node.wait_until(lambda: states(node) == {"failed": 3}, 60.0, "three dead letters")
     told = health(node)
     assert (told["dead_letters"], told["refused_instances"], told["state"]) == (3, 3 * SLICES, "up")
     last = max(row["id"] for row in node.cli("deliveries", "list"))
@@ -109,7 +109,7 @@ def test_a_stopped_destination_is_told_and_tried_again_on_demand(
 ) -> None:
     pacs.refusal = Refusal.UNKNOWN_CALLER
     send_series(node, tmp_path / "ct", 2)
-    node.wait_until(lambda: health(node)["state"] == "stopped", 30.0, "the stop")
+    node.wait_until(lambda: health(node)["state"] == "stopped", 60.0, "the stop")
     told = health(node)
     assert "configuration error" in told["reason"]
     assert told["failed_attempts"] == len(pacs.knocks) == 1

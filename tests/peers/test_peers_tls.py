@@ -57,7 +57,7 @@ def test_a_title_without_the_verb_may_not_store(node: Node, tmp_path: Path) -> N
     (image,) = make_ct_series(tmp_path, 1, rows=64, seed=28)
     done = storescu([image], node.dicom_port, "DICOMNODE", "ANYBODY", "-v")
     assert "Unknown Status: 0x124" in done.stderr, done.stderr
-    (row,) = node.wait_until(lambda: node.cli("audit", "list", "--kind", "instance.refused"), 20.0, "the refusal")
+    (row,) = node.wait_until(lambda: node.cli("audit", "list", "--kind", "instance.refused"), 60.0, "the refusal")
     assert row["detail"]["status"] == "0124"
 
 
@@ -122,18 +122,18 @@ def check_sending(node: Node, scp: StoreScp, orthanc: Orthanc, mended: tuple[str
     assert node.cli("destinations", "echo", "in-plain-text", check=False).returncode == 1
     images = make_ct_series(folder / "images", 4, rows=64, seed=29)
     assert storescu(images, node.dicom_port, "DICOMNODE", "CT1").returncode == 0
-    node.wait_until(lambda: orthanc.instance_count() == 4, 30.0, "Orthanc to have all")
+    node.wait_until(lambda: orthanc.instance_count() == 4, 60.0, "Orthanc to have all")
 
     def reason() -> str:
         rows = [row for row in node.cli("deliveries", "list") if row["destination"] == "scp"]
         return next((row["reason"] for row in rows if row["state"] == "pending" and row["reason"]), "")
 
-    assert "none of the certificates in `ca` vouches for its certificate" in node.wait_until(reason, 20.0, "a reason")
+    assert "none of the certificates in `ca` vouches for its certificate" in node.wait_until(reason, 60.0, "a reason")
     assert scp.files() == []
     scp.stop()
     scp.flags = ("-aet", "SCP", *mended)
     scp.start()
-    node.wait_until(lambda: len(scp.files()) == 4, 30.0, "storescp to have all")
+    node.wait_until(lambda: len(scp.files()) == 4, 60.0, "storescp to have all")
     sent = {str(dcmread(path).SOPInstanceUID): dcmread(path).PixelData for path in images}
     assert {str(dcmread(path).SOPInstanceUID): dcmread(path).PixelData for path in scp.files()} == sent
     scp.stop()

@@ -17,7 +17,7 @@ from support.sendingbench import SendingBench
 
 from dicomnode.deliver.part10 import data_set_bytes
 from dicomnode.enhance.decode import Decoder
-from dicomnode.flow.transcoding import transcoder
+from dicomnode.flow.delivering.transcoding import transcoder
 
 pytestmark = pytest.mark.peers
 

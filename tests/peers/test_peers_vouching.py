@@ -44,7 +44,7 @@ def asked(scanner: Orthanc, uids: list[str]) -> str:
 
 def answer(node: Node, scanner: Orthanc, path: str) -> dict[str, Any]:
     """What Orthanc heard from the node."""
-    node.wait_until(lambda: scanner.get(path)["Status"] != "Pending", 30.0, "Orthanc to be told")
+    node.wait_until(lambda: scanner.get(path)["Status"] != "Pending", 60.0, "Orthanc to be told")
     return dict(scanner.get(path))
 
 

@@ -85,7 +85,7 @@ class Archive:
     def __exit__(self, *_: object) -> None:
         self.close()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(60)
         assert not self.failures, self.failures
 
     def close(self) -> None:

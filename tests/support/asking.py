@@ -77,7 +77,7 @@ class AskingModality:
         finally:
             association.release()
 
-    def wait_for(self, count: int, seconds: float = 30.0) -> list[Told]:
+    def wait_for(self, count: int, seconds: float = 60.0) -> list[Told]:
         """The reports so far, once there are `count` of them."""
         deadline = time.monotonic() + seconds
         with self._news:

@@ -91,7 +91,7 @@ def visiting(
     context = browser.new_context(
         color_scheme=theme, viewport={"width": width, "height": height}, locale="en-GB", **options
     )
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(60_000)
     if secret:
         name = urlsplit(url).hostname or ""
         context.add_cookies([{"name": COOKIE, "value": secret, "domain": name, "path": "/", "httpOnly": True}])

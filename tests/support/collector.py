@@ -45,7 +45,7 @@ class Collector:
 
     def wait_for(self, count: int) -> list[bytes]:
         """The messages, once there are so many."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while len(self.messages) < count:
             assert time.monotonic() < deadline, f"{len(self.messages)} of {count} messages came"
             time.sleep(0.01)

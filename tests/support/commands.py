@@ -60,7 +60,7 @@ class _Server:
     def stop(self) -> None:
         """The end of its input ends the server."""
         self._requests.close()
-        self._process.wait(10.0)
+        self._process.wait(60.0)
 
 
 @cache

@@ -26,7 +26,7 @@ from dicomnode.db.repositories import site as site_rows
 from dicomnode.deliver.plan import Sendable, Subject, plan_delivery
 from dicomnode.domain.instance import Location
 from dicomnode.enhance.registry import Registry
-from dicomnode.flow.confirming import confirm_due
+from dicomnode.flow.commitment.confirming import confirm_due
 from dicomnode.flow.context import Flow
 from dicomnode.settings import ConfirmationSettings, DeliverySettings, NodeSettings, Settings, StoreSettings
 

@@ -1,7 +1,11 @@
 """Which database a test's node has: SQLite in its own folder, or PostgreSQL by the fixture `each_database`."""
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 from support.postgres import PostgreSQL
@@ -16,9 +20,30 @@ def new_database(root: Path) -> Database:
     """A migrated, empty database for a node in the folder `root`."""
     if _elsewhere:
         return _elsewhere[-1]()
-    database = Database(f"sqlite:///{root}/node.db")
+    return sqlite(root / "node.db")
+
+
+def sqlite(file: Path) -> Database:
+    """A migrated, empty database in a new file."""
+    put_sqlite(file)
+    return Database(f"sqlite:///{file}")
+
+
+def put_sqlite(file: Path) -> None:
+    """The same, not opened yet. A copy: a migration takes longer than most tests."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(_migrated(), file)
+
+
+@cache
+def _migrated() -> Path:
+    """An empty database of this process."""
+    folder = Path(tempfile.mkdtemp(prefix="dicomnode-migrated-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    database = Database(f"sqlite:///{folder}/node.db")
     migrate.upgrade(database)
-    return database
+    database.close()
+    return folder / "node.db"
 
 
 @contextmanager

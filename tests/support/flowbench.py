@@ -1,5 +1,6 @@
 """The whole flow in one process, without network and clocks: instances in, committed outputs and deliveries out."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from io import BytesIO
@@ -16,9 +17,9 @@ from dicomnode.domain.instance import Location, Receipt
 from dicomnode.enhance.decode import Decoder
 from dicomnode.enhance.registry import Registry
 from dicomnode.enhance.runner import Engine
-from dicomnode.flow import Flow, complete_due, run_job, take_in
-from dicomnode.flow.comparison import same_pixels
-from dicomnode.flow.head_start import HeadStart
+from dicomnode.flow import Flow, complete_due, foresee, run_job, take_in
+from dicomnode.flow.head_start.pastime import HeadStart
+from dicomnode.flow.upkeep.comparison import same_pixels
 from dicomnode.jobs.ledger import RetryPolicy
 from dicomnode.jobs.worker import Worker, WorkerLimits
 from dicomnode.route.site_document import read_site
@@ -56,6 +57,7 @@ class FlowBench:
             self.flow.database,
             partial(take_in, self.flow),
             partial(same_pixels, self.flow, self.decoder),
+            foresee=partial(foresee, self.flow),
         )
         engine = Engine(self.flow.registry, "cpu", instance_facts=instance_facts)
         limits = WorkerLimits(60, 600, RetryPolicy(max_attempts=2, retry_seconds=0))
@@ -68,11 +70,14 @@ class FlowBench:
         with self.flow.database.write() as session:
             site_rows.add(session, site.to_document(), "test", "", datetime.now(UTC))
 
-    def receive(self, dataset: Dataset, calling_aet: str = "CT1") -> None:
+    def receive(
+        self, dataset: Dataset, calling_aet: str = "CT1", encoded: Callable[[bytes], bytes] = lambda data_set: data_set
+    ) -> None:
+        """`encoded`: what its sender makes of the data set that pydicom writes."""
         buffer = BytesIO()
         dataset.save_as(buffer, enforce_file_format=True)
         whole = buffer.getvalue()
-        data_set = whole[144 + int.from_bytes(whole[140:144], "little") :]
+        data_set = encoded(whole[144 + int.from_bytes(whole[140:144], "little") :])
         syntax = str(dataset.file_meta.TransferSyntaxUID)
         receipt = Receipt(
             sop_class_uid=str(dataset.SOPClassUID),
@@ -115,6 +120,14 @@ class FlowBench:
         while self.head_starts[worker].turn(lambda: False):
             turns += 1
         return turns
+
+    def have_all_but(self, destination: str) -> None:
+        """The destinations took everything that was to be delivered; this one has nothing yet."""
+        having = select(Delivery.id).where(Delivery.destination != destination)
+        sent = {"state": "sent", "attempts": 1}
+        with self.flow.database.write() as session:
+            session.execute(update(DeliveryItem).where(DeliveryItem.delivery_id.in_(having)).values(sent))
+            session.execute(update(Delivery).where(Delivery.id.in_(having)).values(state="sent"))
 
     def read(self, output: Output) -> Dataset:
         location = Location(output.container, output.offset, output.length)

@@ -7,7 +7,7 @@ from support.flowbench import FlowBench
 
 from dicomnode.db.models import Enhancement
 from dicomnode.domain.instance import Location
-from dicomnode.flow.made_ahead import AHEAD
+from dicomnode.flow.head_start.made_ahead import AHEAD
 from dicomnode.store.reading import read_bytes
 
 
@@ -15,8 +15,8 @@ def quiet(bench: FlowBench) -> None:
     """What can be made ahead at once; then, when nothing has come for a while, the rest."""
     bench.ahead()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dicomnode.flow.arriving._QUIET_SECONDS", 0.0)
-        patch.setattr("dicomnode.flow.arriving._QUIET_GAPS", 0.0)
+        patch.setattr("dicomnode.flow.head_start.arriving._QUIET_SECONDS", 0.0)
+        patch.setattr("dicomnode.flow.head_start.arriving._QUIET_GAPS", 0.0)
         bench.ahead()
 
 

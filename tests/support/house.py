@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from support.brokenpipelines import write_broken
 from support.housefiles import ADAMS, HONG, LJUBOV, MUELLER, QABBANI, YAMADA, Patient, Sent, Worklist, contradiction
 from support.mainflow import IS_ANYTHING, IS_CT, add_pipeline, destination, send_as_is, series_uid
 from support.modality import Modality, Rejected
@@ -30,7 +31,9 @@ from dicomnode.desk.rules.draft import read_draft
 from dicomnode.desk.rules.editing import put_rule, remove_rule
 from dicomnode.desk.rules.publish import publish
 from dicomnode.desk.rules.replay import read_replay, start_replay
+from dicomnode.desk.series.acting import run
 from dicomnode.flow import Flow
+from dicomnode.flow.enhancing.asked import Asked
 from dicomnode.settings import load_settings
 
 LOW_DOSE = {"all": [IS_CT, {"attribute": "SeriesDescription", "contains": "low dose"}]}
@@ -52,14 +55,6 @@ class Narrow(Pipeline):
     def enhance(self, slices, params):
         return slices[:, 0]
 '''
-BROKEN = """
-from dicomnode.enhance.api import Pipeline
-from networks_of_the_ward import Network
-
-
-class Sharpen(Pipeline):
-    name, version, title, precision = "sharpen", "0.3.0", "sharpening", "float32"
-"""
 SCRIPT = "<script>window.ran=1</script>"
 IMAGE = '"><img src=x onerror="window.ran=1">'
 """What would run in a page that shows it as it is."""
@@ -160,8 +155,8 @@ def lively(root: Path, *, wicked: bool = False, chest: bool = False) -> Iterator
             site["destinations"].append(destination("wicked", "<b>PACS</b>", free_port()))
         node = Node(root / "node", site_yaml=json.dumps(site), **_settings())
         add_pipeline(node)
-        for name, text in (("narrow", NARROW), ("broken", BROKEN)):
-            (node.root / "pipelines" / f"{name}.py").write_text(text, encoding="utf-8")
+        (node.root / "pipelines/narrow.py").write_text(NARROW, encoding="utf-8")
+        write_broken(node.root / "pipelines")
         with node:
             more = [chest_ct(root / "files/chest")] if chest else []
             fill(node, root / "files", more, wicked=wicked)
@@ -181,10 +176,20 @@ def fill(node: Node, files: Path, more: list[Sent], *, wicked: bool) -> None:
     if wicked:
         accounts.add(flow, Person("root", (), "command line"), "mallory", ["viewer"], PASSWORD, display_name=SCRIPT)
     node.wait_until(lambda: _settled(node, len(sent)), 120.0, "the day's work to be over")
+    drifted(flow, node, sent)
     send_as_is(node, [contradiction(sent[0], files / "again")], "CT1")
     rules_change(flow, node)
-    node.wait_until(lambda: _outdated(node), 30.0, "the conflict to be known")
+    node.wait_until(lambda: _outdated(node), 60.0, "the conflict to be known")
     flow.database.close()
+
+
+def drifted(flow: Flow, node: Node, sent: list[Sent]) -> None:
+    """Otto has a pipeline run by hand, and its golden case fails."""
+    otto = accounts.named(flow, "otto")
+    person = Person(otto.name, tuple(otto.roles), "session", otto.id)
+    (ultrasound,) = (series.uid for series in sent if series.calling == "US1")
+    run(flow, person, ultrasound, Asked("drifted", {}, ("pacs",), "normal"))
+    node.wait_until(lambda: _settled(node, len(sent)), 60.0, "the golden case to fail")
 
 
 def rules_change(flow: Flow, node: Node) -> None:

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from dicomnode.db.database import Database
 from dicomnode.db.models import Series, Study
 from dicomnode.domain.recipe import Recipe
-from dicomnode.jobs.ledger import RetryPolicy, Work
+from dicomnode.jobs.ledger import RetryPolicy
+from dicomnode.jobs.work import Work
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 """Past, for every database's clock."""

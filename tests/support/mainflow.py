@@ -67,7 +67,7 @@ def send_as_is(node: Node, files: Iterable[Path], calling: str = "MODALITY") -> 
 
 def metric(node: Node, name: str, **labels: str) -> float:
     """Sum of a metric's samples that carry these labels, from `/metrics`."""
-    text = httpx.get(f"{node.url}/metrics", timeout=10.0, trust_env=False).raise_for_status().text
+    text = httpx.get(f"{node.url}/metrics", timeout=30.0, trust_env=False).raise_for_status().text
     samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
     return sum(one.value for one in samples if one.name == name and labels.items() <= one.labels.items())
 
@@ -111,7 +111,7 @@ def sop_uids(files: Iterable[Path]) -> list[str]:
 def shown(node: Node, uid: str) -> dict[str, Any]:
     """`series show UID`, once the index knows the series: what is acknowledged is indexed a moment later."""
     known = partial(node.cli, "series", "show", uid, check=False)
-    node.wait_until(lambda: known().returncode == 0, 10.0, f"series {uid} to be indexed")
+    node.wait_until(lambda: known().returncode == 0, 60.0, f"series {uid} to be indexed")
     return dict(node.cli("series", "show", uid))
 
 

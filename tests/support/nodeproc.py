@@ -146,7 +146,7 @@ class Node:
             os.kill(self.pid, signal.SIGKILL)
         self._reap()
 
-    def terminate(self, seconds: float = 30.0) -> int:
+    def terminate(self, seconds: float = 60.0) -> int:
         """SIGTERM and wait: the node drains. Returns its exit status; fails if it does not end in time."""
         assert self._process is not None, "the node is not running"
         self._process.terminate()

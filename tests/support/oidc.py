@@ -40,6 +40,7 @@ def provider(
     config = {
         "port": port,
         "redirectUri": redirect_uri,
+        "leftUri": redirect_uri.removesuffix("/back"),
         "people": {login: {"name": each.name, "groups": each.groups} for login, each in people.items()},
         "everythingInTheIdToken": everything_in_the_id_token,
     }
@@ -70,6 +71,17 @@ def pass_through(address: str, login: str, own: str) -> str:
             form = {"prompt": prompt[1], "login": login, "password": "any"}
             answer = browser.post(str(answer.url), data=form)
     pytest.fail("the provider sends nobody back")
+
+
+def sign_out(address: str, own: str) -> str:
+    """Sign out there, as a person would who has nothing but the address. Returns where it sends back to."""
+    with httpx.Client(trust_env=False, timeout=30) as browser:
+        answer = browser.get(address)
+        secret = re.search(r'name="xsrf" value="(\w+)"', answer.text)
+        assert secret is not None, answer.text[:500]
+        answer = browser.post(f"{answer.url.copy_with(query=None)}/confirm", data={"xsrf": secret[1], "logout": "yes"})
+        assert answer.headers["location"].startswith(own), answer.text[:500]
+        return str(answer.headers["location"])
 
 
 def _install() -> None:

@@ -1,5 +1,6 @@
 """Real peers for tests: Orthanc as the PACS, DCMTK as modality and Storage SCP, on loopback, in temporary folders."""
 
+import itertools
 import json
 import os
 import random
@@ -20,23 +21,30 @@ ORTHANC = Path("/usr/sbin/Orthanc")
 WITHOUT_PEERS = "DICOMNODE_TESTS_WITHOUT_PEERS"
 
 
+_PORTS = 2_500
+"""Of each test process."""
+_ASKED = itertools.count(random.randrange(_PORTS))  # not seeded: two test runs on one machine must not agree
+
+
 def free_port() -> int:
     """A TCP port on loopback that nobody listens on.
 
-    Taken below the kernel's range for outgoing connections, so that none of those takes it before a server binds it.
+    Taken below the kernel's range for outgoing connections, so that none of those takes it before a server binds it;
+    each test process from a share of its own, so that none takes what another's node will bind again; and one after the
+    other, since a cluster asks for a dozen before it binds the first: drawn blindly, two of them are the same at times.
     """
-    for _ in range(200):
-        port = random.randint(12_000, 32_000)  # not seeded: two test runs on one machine must not agree
+    first = 12_000 + _PORTS * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8)
+    for number in itertools.islice(_ASKED, _PORTS):
         with socket.socket() as probe:
             try:
-                probe.bind(("127.0.0.1", port))
+                probe.bind(("127.0.0.1", first + number % _PORTS))
             except OSError:
                 continue
-            return port
+            return first + number % _PORTS
     raise RuntimeError("no free port found")
 
 
-def wait_for_port(port: int, process: "subprocess.Popen[bytes] | None" = None, seconds: float = 20.0) -> None:
+def wait_for_port(port: int, process: "subprocess.Popen[bytes] | None" = None, seconds: float = 60.0) -> None:
     """Wait until something accepts connections on the port; fail at once if `process` ends before."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

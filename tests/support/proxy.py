@@ -110,7 +110,7 @@ class RecordingProxy:
         self.faults = Faults()
         self.refuse()
         for thread in self._threads:
-            thread.join(10.0)
+            thread.join(60.0)
             assert not thread.is_alive(), "a thread of the proxy does not end"
 
     def excuse_in_flight(self, last: int = 1) -> None:

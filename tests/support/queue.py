@@ -73,6 +73,7 @@ class House:
     @contextmanager
     def gate_shut(self) -> Iterator[None]:
         """Meanwhile nothing comes out of the pipeline `gated`."""
+        self.open_gate()  # nobody who came while it was open is taken for one who stands before it
         (self._gate / "shut").touch()
         try:
             yield
@@ -85,7 +86,7 @@ class House:
 
     def wait_entered(self) -> None:
         """Wait until a job stands before the gate."""
-        self.node.wait_until((self._gate / "entered").exists, 30.0, "a job to stand before the gate")
+        self.node.wait_until((self._gate / "entered").exists, 60.0, "a job to stand before the gate")
 
     def break_flaky(self) -> None:
         (self._gate / "broken").touch()
@@ -103,7 +104,7 @@ class House:
 
     def job(self, sent: Sent) -> dict[str, Any]:
         """The job of a series, once its rules were asked."""
-        return self.node.wait_until(lambda: self._jobs(sent), 30.0, "a job")[-1]
+        return self.node.wait_until(lambda: self._jobs(sent), 60.0, "a job")[-1]
 
     def _jobs(self, sent: Sent) -> list[dict[str, Any]]:
         return sorted(
@@ -117,7 +118,7 @@ class House:
             rows = self._jobs(sent)
             return rows[-1] if rows and rows[-1]["state"] == state else None
 
-        return self.node.wait_until(reached, 30.0, f"a job to be {state}")
+        return self.node.wait_until(reached, 60.0, f"a job to be {state}")
 
     def decision(self, sent: Sent) -> dict[str, Any]:
         """What the rule of the series' description decided."""
@@ -126,12 +127,12 @@ class House:
         def decided() -> list[dict[str, Any]]:
             return [row for row in shown(self.node, sent.uid)["decisions"] if row["rule"] == description]
 
-        return self.node.wait_until(decided, 30.0, "a decision")[-1]
+        return self.node.wait_until(decided, 60.0, "a decision")[-1]
 
     def wait_originals(self, sent: Sent) -> None:
         """Wait until the PACS has what was sent."""
         wanted = set(sop_uids(sent.files))
-        self.node.wait_until(lambda: wanted <= held_of(self.pacs, sent.study_uid), 30.0, "the originals at the PACS")
+        self.node.wait_until(lambda: wanted <= held_of(self.pacs, sent.study_uid), 60.0, "the originals at the PACS")
 
     def wait_derived(self, sent: Sent) -> str:
         """Wait until the PACS has one derived series beside the originals. Returns what it is called."""
@@ -139,7 +140,7 @@ class House:
         def whole() -> bool:
             return len(held_of(self.pacs, sent.study_uid)) == 2 * SLICES
 
-        self.node.wait_until(whole, 30.0, "the derived series at the PACS")
+        self.node.wait_until(whole, 60.0, "the derived series at the PACS")
         (derived,) = set(self.pacs.series(sent.study_uid)) - {sent.uid}
         return self.pacs.series_tags(derived)["SeriesDescription"]
 

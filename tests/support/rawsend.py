@@ -30,7 +30,7 @@ class RawSender:
         status = sender.store(sop_class, sop_uid, transfer_syntax, data_set_bytes)
     """
 
-    def __init__(self, host: str, port: int, called: str, calling: str, *, timeout: float = 20.0) -> None:
+    def __init__(self, host: str, port: int, called: str, calling: str, *, timeout: float = 60.0) -> None:
         self._address = (host, port)
         self._called = called
         self._timeout = timeout

@@ -12,6 +12,7 @@ from pynetdicom.association import Association
 from support.peers import free_port
 from support.rawfiles import RawFile
 from support.rawsend import RawSender
+from support.refusal import refusal
 
 from dicomnode.receive.admission import Admission
 from dicomnode.receive.board import Board
@@ -54,9 +55,16 @@ class Processes:
 
     def associate(self, calling: str = "MODALITY") -> Association:
         """An association, or what became of it."""
-        ae = AE(ae_title=calling)
-        ae.add_requested_context("1.2.840.10008.1.1")
-        return ae.associate("127.0.0.1", self.port, ae_title="DICOMNODE")
+        return self._entity(calling).associate("127.0.0.1", self.port, ae_title="DICOMNODE")
+
+    def refusal(self, calling: str = "MODALITY") -> tuple[int, int, int]:
+        """Result, source and reason of the A-ASSOCIATE-RJ that the next request gets."""
+        return refusal(self._entity(calling), self.port)
+
+    def _entity(self, calling: str) -> AE:
+        entity = AE(ae_title=calling)
+        entity.add_requested_context("1.2.840.10008.1.1")
+        return entity
 
     def sender(self) -> RawSender:
         return RawSender("127.0.0.1", self.port, "DICOMNODE", "MODALITY")
@@ -90,7 +98,7 @@ class Processes:
                     found.setdefault(member.receipt.sop_instance_uid, []).append(container.name)
         return found
 
-    def wait_until(self, predicate: Callable[[], bool], why: str, seconds: float = 20.0) -> None:
+    def wait_until(self, predicate: Callable[[], bool], why: str, seconds: float = 60.0) -> None:
         """Fail after that long."""
         deadline = time.monotonic() + seconds
         while not predicate():

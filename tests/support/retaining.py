@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 from support.flowbench import FlowBench
 
 from dicomnode.db.models import AuditEvent, Container, Delivery, DeliveryItem, Enhancement, Instance, Series
-from dicomnode.flow.retention import Retained, retain
+from dicomnode.flow.upkeep.retention import Retained, retain
 from dicomnode.settings import NodeSettings, Settings, StoreSettings
 
 FORWARD = """

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
+from support.brokenpipelines import REASONS
 from support.browser import NARROW, WIDE, Theme, chromium, visiting
 from support.house import lively
 from support.nodeproc import Node
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 LOOKS: tuple[tuple[Theme, tuple[int, int]], ...] = (("light", NARROW), ("dark", NARROW), ("dark", WIDE))
 PERSON = "amelie"
+ALSO = tuple(f"/pipelines/{name}" for name in REASONS)
+"""Pages that are of a kind of which the first are taken, and look otherwise: each broken pipeline."""
 README: dict[str, tuple[str, Theme]] = {"today": ("/", "dark"), "draft": ("/rules/draft", "light")}
 """Pictures of the README: their page and theme."""
 COLOURS = 200
@@ -68,7 +71,7 @@ def take(browser: "Browser", node: Node, folder: Path, only: re.Pattern[str]) ->
     flow = build_flow(load_settings(node.config))
     secret = session_of(flow, accounts.named(flow, PERSON), names_shown=True)
     visitor = client(Headless(flow), "admin", name="crawler", names_shown=True)
-    found = [path for path in find_pages(visitor).pages if only.search(path)]
+    found = [path for path in (*find_pages(visitor).pages, *ALSO) if only.search(path)]
     for theme, size in LOOKS:
         with visiting(browser, node.url, secret=secret, theme=theme, size=size) as visit:
             for path in found:

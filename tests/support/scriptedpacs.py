@@ -126,6 +126,12 @@ class ScriptedPacs:
         finally:
             self._going_on.set()
 
+    @property
+    def open(self) -> int:
+        """Associations that stand now."""
+        with self._lock:
+            return len(self._open)
+
     def uids(self) -> Counter[str]:
         """How often each instance was asked to be stored."""
         with self._lock:
@@ -136,7 +142,7 @@ class ScriptedPacs:
         with self._lock:
             return [each.answer for each in self.asked]
 
-    def wait_until(self, condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+    def wait_until(self, condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
         """Wait for something that this PACS sees; fails with `what`."""
         deadline = time.monotonic() + seconds
         while not condition():

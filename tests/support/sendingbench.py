@@ -9,8 +9,8 @@ from typing import Any
 
 from pydicom import dcmread
 from sqlalchemy import select
+from support.databases import sqlite
 
-from dicomnode.db import migrate
 from dicomnode.db.database import Database
 from dicomnode.db.models import AuditEvent, Delivery, DeliveryItem, Outage, Series, Study
 from dicomnode.db.repositories import outages
@@ -31,9 +31,7 @@ class SendingBench:
     def __init__(self, root: Path, *, made: bool = False, database: Database | None = None) -> None:
         self.root = root / "store"
         self.root.mkdir(parents=True, exist_ok=made)
-        self.database = database or Database(f"sqlite:///{root}/node.db")
-        if database is None:
-            migrate.upgrade(self.database)
+        self.database = database or sqlite(root / "node.db")
         self._container = self.root / "made.tar"
         self._numbers = 0
 
@@ -93,10 +91,10 @@ class SendingBench:
             yield sender
         finally:
             sender.stop()
-            sender.join(10)
+            sender.join(60)
             assert not sender.is_alive()
 
-    def wait_until(self, condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+    def wait_until(self, condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
         """Wait for something that the ledger or a peer sees; fails with `what` and how the deliveries stand."""
         deadline = time.monotonic() + seconds
         while not condition():
@@ -104,7 +102,7 @@ class SendingBench:
             assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}: {standing}"
             time.sleep(0.02)
 
-    def wait_for(self, *states: str, seconds: float = 30.0) -> None:
+    def wait_for(self, *states: str, seconds: float = 60.0) -> None:
         """Until every delivery is in one of these states."""
         self.wait_until(lambda: {row.state for row in self.deliveries()} <= set(states), " or ".join(states), seconds)
 

@@ -9,7 +9,7 @@ from dicomnode.db.database import now as database_now
 from dicomnode.db.models import AuditEvent, CommitmentRequest, Delivery, DeliveryItem, Series
 from dicomnode.db.repositories import commitment_requests
 from dicomnode.db.repositories.commitment_requests import Asked
-from dicomnode.flow.vouching import vouch_due
+from dicomnode.flow.commitment.telling import vouch_due
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 DUPLICATE_TRANSACTION = 0x0131

@@ -1,20 +1,16 @@
 """The web application in this process, over a database of its own, with somebody signed in."""
 
-import atexit
 import hashlib
 import secrets
-import shutil
-import tempfile
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
 
 from fastapi.testclient import TestClient
+from support.databases import put_sqlite
 
 from dicomnode.app import build_flow
 from dicomnode.db import migrate
-from dicomnode.db.database import Database
 from dicomnode.db.database import now as database_now
 from dicomnode.db.models import Account, WebSession
 from dicomnode.desk.live import Live
@@ -43,24 +39,15 @@ def headless(folder: Path, url: str = "", **sections: object) -> Headless:
     """Over an empty database in `folder`, or at `url`; `sections` are settings, `web={...}`."""
     (folder / "store").mkdir(parents=True, exist_ok=True)
     file = folder / "node.db"
-    if not url and not file.exists():
-        shutil.copyfile(_migrated(), file)  # a migration takes longer than most tests
+    is_new = not url and not file.exists()
+    if is_new:
+        put_sqlite(file)
     database = {"url": url or f"sqlite:///{file}"}
     settings = Settings(database=database, store={"root": folder / "store"}, **sections)  # type: ignore[arg-type]
     flow = build_flow(settings)
-    migrate.upgrade(flow.database)
+    if not is_new:
+        migrate.upgrade(flow.database)
     return Headless(flow)
-
-
-@cache
-def _migrated() -> Path:
-    """An empty database of this process, to take copies of."""
-    folder = Path(tempfile.mkdtemp(prefix="dicomnode-migrated-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    database = Database(f"sqlite:///{folder}/node.db")
-    migrate.upgrade(database)
-    database.close()
-    return folder / "node.db"
 
 
 def account(flow: Flow, *roles: str, name: str = "") -> Account:

@@ -178,7 +178,7 @@ def read(peer: socket.socket, length: int) -> bytes:
     return b"".join(parts)
 
 
-def connect(port: int, *, source: str = "127.0.0.1", timeout: float = 10.0) -> socket.socket:
+def connect(port: int, *, source: str = "127.0.0.1", timeout: float = 60.0) -> socket.socket:
     """A connection to this port of the loopback from one of its addresses (any of 127.0.0.0/8)."""
     peer = socket.create_connection(("127.0.0.1", port), timeout, source_address=(source, 0))
     peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

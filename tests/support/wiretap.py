@@ -78,7 +78,7 @@ class Wiretap:
         self._open = 0
         self._lock = threading.Lock()
 
-    def finished(self, seconds: float = 20.0) -> list[Recording]:
+    def finished(self, seconds: float = 60.0) -> list[Recording]:
         """What was recorded, once every connection is over."""
         deadline = time.monotonic() + seconds
         while self._open:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
+from support.postgres import PostgreSQL
 from support.webapp import HOST, Headless, account, client, headless, session_of
 
 from dicomnode.desk.accounts import accounts, passwords, sessions, tokens
@@ -34,6 +35,17 @@ def node(tmp_path: Path) -> Headless:
 @pytest.fixture
 def anna(node: Headless) -> None:
     accounts.add(node.flow, SHELL, "anna", ["admin"], GOOD)
+
+
+def test_a_program_that_is_lost_is_told_the_way_out(node: Headless) -> None:
+    browser = client(node, "viewer")
+    nowhere, wrongly = browser.get("/api/v1/nothing"), browser.delete("/api/v1/pipelines")
+    for answer in (nowhere, wrongly, client(node).get("/api/v1/me")):
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["detail"]
+    assert nowhere.json()["detail"] == "/api/openapi.json lists every address"
+    assert (wrongly.status_code, wrongly.headers["allow"]) == (405, "GET")
+    assert wrongly.json()["detail"] == "this address takes GET"
 
 
 def sign_in(browser: TestClient, password: str = GOOD, target: str = "/me") -> int:
@@ -267,3 +279,32 @@ def test_a_page_that_looks_after_itself_keeps_nobody_signed_in(node: Headless, m
     browser.get("/me", headers={BACKGROUND: "1"})
     browser.get("/me")
     assert awake == [False, True]
+
+
+def test_halves_of_characters_are_refused_and_not_a_fault(node: Headless) -> None:
+    """JSON and a form's charset can both say a surrogate alone; without sign-in, each was a traceback in the log."""
+    browser = client(node, "admin")
+    answer = browser.post(
+        "/api/v1/tokens", content=rb'{"name":"x","roles":["\ud800"]}', headers={"Content-Type": "application/json"}
+    )
+    assert answer.status_code == 422
+    kind = "multipart/form-data; boundary=B; charset=unicode_escape"
+    body = b'--B\r\nContent-Disposition: form-data; name="%s"\r\n\r\n\\ud800\r\n--B--\r\n'
+    nobody = client(node)
+    assert nobody.post("/sign-in", content=body % b"name", headers={"Content-Type": kind}).status_code == 401
+    assert (
+        browser.post("/system/enhancing/stop", content=body % b"reason", headers={"Content-Type": kind}).status_code
+        == 422
+    )
+    assert browser.get("/api/v1/switch").json()["stopped"] is False
+
+
+@pytest.mark.postgres
+def test_a_character_that_postgresql_does_not_keep_is_not_a_database_that_is_away(
+    postgresql: PostgreSQL, tmp_path: Path
+) -> None:
+    with postgresql.fresh() as url:
+        elsewhere = headless(tmp_path, url)
+        answer = client(elsewhere, "admin").put("/api/v1/switch", json={"stopped": True, "reason": "a\0b"})
+        elsewhere.flow.database.close()
+    assert (answer.status_code, answer.json()["title"]) == (422, "the request is not valid")

@@ -93,7 +93,9 @@ def test_patients_are_hidden_in_explanations_and_changes(bench: FlowBench) -> No
         assert "Modality" in texts[0]
         assert not any("secret" in text.casefold() for text in texts)
     with client(Headless(bench.flow), "operator", names_shown=True, name="other") as seeing:
-        assert "SECRET-1" in seeing.get(f"{URL}/explain", params={"series": uid, "draft": True}).text
+        assert "SECRET-1" not in seeing.get(f"{URL}/explain", params={"series": uid, "draft": True}).text
+        asked = {"series": uid, "draft": True, "names": True}
+        assert "SECRET-1" in seeing.get(f"{URL}/explain", params=asked).text
 
 
 def test_words_for_the_editor_come_with_what_is_seen_here(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from support.tampering import Intruder
 from support.webapp import Headless, client, headless
 
 from dicomnode.audit import chain
-from dicomnode.audit.events import record
-from dicomnode.desk.patients import viewed
+from dicomnode.audit.events import KINDS, record
+from dicomnode.desk.patients import HIDDEN, viewed
 from dicomnode.desk.person import Person
 
 NOW = datetime(2026, 5, 5, 12, tzinfo=UTC)
@@ -117,6 +117,28 @@ def test_one_event(node: Headless) -> None:
     assert browser.get("/api/v1/audit/99999999999999999999").status_code == 422
 
 
+def test_what_rules_saw_of_a_patient_is_hidden_too(node: Headless) -> None:
+    outcomes = {"VIP": 'does not match: PatientName contains "X": seen "Zwölfender; A"', "CT": "matches: ct-denoise"}
+    with node.flow.database.write() as session:
+        message = "; ".join(f"{rule}: {outcome}" for rule, outcome in outcomes.items())
+        record(session, "rule.decided", message, node="n", detail={"generation": 1, "outcomes": outcomes})
+    query = {"kind": "rule.decided"}
+    auditor, admin = client(node, "auditor"), client(node, "admin", names_shown=True)
+    (item,) = events(auditor, **query)
+    assert item["message"] == f"VIP: does not match: {HIDDEN}; CT: matches: ct-denoise"
+    assert (item["masked"], item["detail"]["outcomes"]["CT"]) == (True, "matches: ct-denoise")  # type: ignore[index]
+    for door in ("/audit", "/api/v1/audit/export"):
+        assert "Zwölfender" not in auditor.get(door, params=query).text
+    assert "Zwölfender" in admin.get("/audit", params=query).text
+    assert events(admin, **query, names="true")[0]["message"] == message
+
+
+def test_programs_learn_which_kinds_there_are(node: Headless) -> None:
+    kinds = client(node, "auditor").get("/api/v1/audit/kinds").json()
+    assert kinds == dict(KINDS)
+    assert "delivery.sent" in kinds
+
+
 def test_who_looks_is_in_the_log_once_for_the_same_look(node: Headless) -> None:
     browser = client(node, "auditor", name="Olga")
     for _ in range(3):
@@ -131,6 +153,29 @@ def test_a_name_that_somebody_looked_for_is_masked_as_the_patient_is(node: Headl
     query = {"kind": "patient.viewed"}
     assert "Zwölfender" not in client(node, "auditor").get("/audit", params=query).text
     assert "Zwölfender" in client(node, "admin", names_shown=True).get("/audit", params=query).text
+
+
+def test_such_a_name_leaves_by_no_other_door_and_the_chain_holds(node: Headless) -> None:
+    seeing = Person("rita", ("radiologist",), names_shown=True)
+    viewed(node.flow, seeing, "the series list", filters={"text": "Zwölfender", "modality": "CT"}, shown=1)
+    auditor, admin = client(node, "auditor"), client(node, "admin", name="Ada", names_shown=True)
+    query = {"kind": "patient.viewed"}
+    (item,) = events(auditor, **query)
+    assert item["detail"] == {"filters": {"text": HIDDEN, "modality": "CT"}, "shown": 1, "via": "session"}
+    assert item["masked"]
+    one = f"/api/v1/audit/{item['id']}"
+    doors = [(one, {}), ("/api/v1/audit/export", query), ("/api/v1/audit/export", {**query, "format": "csv"})]
+    for path, asked in doors:
+        assert "Zwölfender" not in auditor.get(path, params=asked).text
+        assert "Zwölfender" not in admin.get(path, params=asked).text, "a program asks for names in so many words"
+        assert "Zwölfender" in admin.get(path, params={**asked, "names": "true"}).text
+        assert auditor.get(path, params={**asked, "names": "true"}).status_code == 403
+    assert "Zwölfender" not in auditor.post("/audit/export", data={**query, "format": "csv"}).text
+    assert "Zwölfender" in admin.post("/audit/export", data={**query, "format": "csv"}).text
+    (kept,) = admin.get("/api/v1/audit/export", params={**query, "names": "true"}).json()
+    assert (kept["masked"], kept["hash"]) == (False, events(auditor, **query)[0]["hash"])
+    auditor.post("/api/v1/audit/verification")
+    assert verified(auditor)["ok"], "what is masked is masked on its way out alone"
 
 
 def test_an_export_is_what_was_searched_for_and_an_event(node: Headless) -> None:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import update
 from support.queuerows import add_site, delivery, fill, item, pacs
 from support.webapp import Headless, client, headless
 
+from dicomnode.db.models import Delivery
 from dicomnode.db.repositories import audit as audit_rows
 from dicomnode.db.repositories import deliveries
 
@@ -126,6 +128,40 @@ def test_forms_send_again_cancel_and_send_elsewhere(node: Headless, anna: TestCl
         events = audit_rows.listing(session, limit=50, kind="delivery")
     told = [(event.kind, event.actor) for event in events if event.actor == "anna"]
     assert told == [("delivery.requeued", "anna")] * 2 + [("delivery.cancelled", "anna"), ("delivery.rerouted", "anna")]
+
+
+def test_destinations_are_asked_again_whether_they_keep_what_they_took(node: Headless, anna: TestClient) -> None:
+    def give_up() -> None:
+        with node.flow.database.write() as session:
+            session.execute(update(Delivery).where(Delivery.id == 3).values(confirmation="it is away", confirm_at=None))
+
+    give_up()
+    assert 'value="confirm"' in anna.get("/queue/deliveries/3").text
+    assert 'value="confirm"' not in anna.get("/queue/deliveries/2").text
+    assert "Ask again about 1 delivery?" in anna.get("/queue/deliveries/confirm?verb=confirm").text
+    done = anna.post("/queue/deliveries/act", data={"verb": "confirm", "fitting": "true", "up_to": "6"})
+    assert done.headers["location"] == "/queue/deliveries?verb=confirm&done=1"
+    assert "1 delivery is asked about." in anna.get(done.headers["location"]).text
+    assert "Ask again about 0 deliveries?" in anna.get("/queue/deliveries/confirm?verb=confirm").text
+    give_up()
+    assert anna.post("/api/v1/deliveries/confirm", json={"destination": "pacs"}).json()["done"] == [3]
+    assert (
+        anna.post("/api/v1/deliveries/confirm", json={"ids": [2]})
+        .json()["refused"][0]["reason"]
+        .startswith("delivery 2 is failed")
+    )
+    assert anna.post("/queue/act", data={"verb": "confirm", "id": "1"}).status_code == 422
+
+
+def test_programs_read_a_delivery_as_its_page_shows_it(anna: TestClient) -> None:
+    anna.post("/api/v1/deliveries/cancel", json={"ids": [1]})
+    document = anna.get("/api/v1/deliveries/1").json()
+    assert [(event["kind"], event["actor"]) for event in document["events"]] == [("delivery.cancelled", "anna")]
+    assert (document["state"], document["stored_with_warning"]) == ("cancelled", 0)
+    assert "retry" in document["possible"]
+    fitting = anna.get("/api/v1/deliveries/fitting", params={"verb": "retry", "destination": "pacs"}).json()
+    body = {"destination": "pacs", "up_to": fitting["up_to"]}
+    assert len(anna.post("/api/v1/deliveries/retry", json=body).json()["done"]) == fitting["count"] > 0
 
 
 def test_refusals_say_why(anna: TestClient) -> None:

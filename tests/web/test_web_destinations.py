@@ -4,18 +4,19 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
 from pynetdicom import AE
 from support.peers import free_port
-from support.queuerows import add_site, delivery, fill, pacs
+from support.queuerows import add_site, delivery, fill, item, pacs
 from support.webapp import Headless, client, headless
 
 from dicomnode.db.database import now as database_now
 from dicomnode.db.models import Delivery
 from dicomnode.db.repositories import audit as audit_rows
-from dicomnode.db.repositories import outages
+from dicomnode.db.repositories import destination_figures, outages
 
 VERIFICATION, CT, EXPLICIT = "1.2.840.10008.1.1", "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1"
 
@@ -77,8 +78,49 @@ def test_one_has_its_outage_its_refusals_and_its_events(anna: TestClient) -> Non
     page = anna.get("/destinations/pacs").text
     assert "anna paused pacs: it moves" in page
     assert "<code>A900</code>" in page
-    assert anna.get("/api/v1/destinations/pacs").json()["warned"] == []
+    document = anna.get("/api/v1/destinations/pacs").json()
+    assert document["warned"] == []
+    assert [event["message"] for event in document["events"]] == ["anna paused pacs: it moves"]
     assert anna.get("/destinations/nope").status_code == anna.get("/api/v1/destinations/nope").status_code == 404
+
+
+def test_what_one_refuses_does_not_hide_what_another_refuses(
+    node: Headless, anna: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = [delivery(10 + number, destination="deaf") for number in range(3)]
+    with node.flow.database.write() as session:
+        session.add_all(refused)
+        session.flush()
+        session.add_all(item(row, number) for row in refused for number in range(4))
+    rows = {row["name"]: row for row in anna.get("/api/v1/destinations").json()}
+    assert [(rows[name]["rejected"][0]["instances"], rows[name]["rejected_whole"]) for name in ("pacs", "deaf")] == [
+        (4, True),
+        (12, True),
+    ]
+    assert "all its dead letters" in anna.get("/destinations/deaf").text
+    monkeypatch.setattr(destination_figures, "LOOKED_AT", 10)
+    rows = {row["name"]: row for row in anna.get("/api/v1/destinations").json()}
+    assert [rows[name]["rejected_whole"] for name in ("pacs", "deaf", "far")] == [True, False, True]
+    assert "the newest alone" in anna.get("/destinations").text
+    assert "too many to look at all" in anna.get("/destinations/deaf").text
+
+
+@pytest.mark.parametrize("name", ["ward 3/reading room", "a/b/c"])
+def test_a_name_may_have_slashes(node: Headless, anna: TestClient, port: int, name: str) -> None:
+    add_site(node.flow, pacs(name, port=port, ae_title="PACS"), pacs("a"))
+    for address in (quote(name), quote(name, safe="")):
+        page = anna.get(f"/destinations/{address}").text
+        assert f"<h1>{name}</h1>" in page
+        assert anna.get(f"/api/v1/destinations/{address}").json()["name"] == name
+    assert f'action="/destinations/{quote(name)}/echo"' in page
+    assert f'href="/destinations/{quote(name)}"' in anna.get("/destinations").text
+    assert "It answers." in anna.post(f"/destinations/{quote(name)}/echo").text
+    assert anna.post(f"/api/v1/destinations/{quote(name)}/probe", json={}).json()["answers"]
+    there = anna.post(f"/destinations/{quote(name)}/pause", data={"reason": "it moves"}).headers["location"]
+    assert "it moves" in anna.get(there).text
+    assert anna.post(f"/api/v1/destinations/{quote(name)}/resume").json() == {"changed": True}
+    assert anna.get(f"/destinations/{quote(name)}/edit").status_code == 200
+    assert anna.get("/destinations/a/nothing").status_code == 404
 
 
 def test_it_is_paused_with_a_reason_and_resumed(node: Headless, anna: TestClient) -> None:

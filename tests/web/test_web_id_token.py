@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
@@ -120,6 +121,8 @@ def test_a_right_token_is_believed(forger: Forger) -> None:
         {"aud": None},
         {"azp": "another"},
         {"sub": None},
+        {"sub": ""},
+        {"sub": 7},
         {"nonce": "of another sign-in"},
         {"nonce": None},
         {"exp": 1_000_000_000},
@@ -188,9 +191,54 @@ def test_groups_are_a_list_of_names(forger: Forger, groups: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "description", [{"issuer": "https://elsewhere.example"}, {"token_endpoint": "ftp://x/"}, {"jwks_uri": None}]
+    "description",
+    [
+        {"issuer": "https://elsewhere.example"},
+        {"token_endpoint": "ftp://x/"},
+        {"jwks_uri": None},
+        {"userinfo_endpoint": "ftp://x/"},
+        {"end_session_endpoint": "javascript:alert(1)"},
+    ],
 )
 def test_a_description_of_somebody_else_is_not_believed(forger: Forger, description: dict[str, Any]) -> None:
     forger.description = description
     with pytest.raises(ProviderFails, match="did not confirm"):
         forger.provider().address(ATTEMPT)
+
+
+def test_one_that_names_itself_in_its_answers_does_so_in_each(forger: Forger) -> None:
+    """RFC 9207, 2.4: an answer without the name may be another provider's."""
+    provider = forger.provider()
+    provider.address(ATTEMPT)
+    assert (provider.is_issuer(None), provider.is_issuer(forger.issuer), provider.is_issuer("x")) == (True, True, False)
+    forger.description = {"authorization_response_iss_parameter_supported": True}
+    strict = forger.provider()
+    strict.address(ATTEMPT)
+    assert (strict.is_issuer(None), strict.is_issuer(forger.issuer)) == (False, True)
+
+
+def test_where_to_sign_out_there(forger: Forger) -> None:
+    assert forger.provider().sign_out_address() == "", "it has no such place"
+    forger.description = {"end_session_endpoint": f"{forger.issuer}/end?of=realm"}
+    back = "client_id=dicomnode&post_logout_redirect_uri=http%3A%2F%2Fnode.example%2Fsign-in"
+    assert forger.provider().sign_out_address() == f"{forger.issuer}/end?of=realm&{back}"
+
+
+def test_one_that_is_away_holds_nobody_up_twice(forger: Forger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks waits for it in a thread of the pages, and anybody may ask."""
+    asked = []
+    provider = forger.provider()
+
+    def get(*_: Any, **__: Any) -> Any:
+        asked.append(1)
+        raise httpx.ConnectTimeout("nobody there")
+
+    with monkeypatch.context() as away:
+        away.setattr(httpx.Client, "get", get)
+        for _ in range(3):
+            with pytest.raises(ProviderFails, match="does not answer"):
+                provider.address(ATTEMPT)
+        assert provider.sign_out_address() == ""
+    assert len(asked) == 1
+    monkeypatch.setattr("dicomnode.web.access.provider.AWAY_SECONDS", 0.0)
+    assert provider.address(ATTEMPT).startswith(forger.issuer)

@@ -1,5 +1,7 @@
 """Sign-in by a real OpenID Connect provider: who comes in and as what, and what is not believed."""
 
+import html
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,11 @@ import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
 from sqlalchemy import select, update
-from support.oidc import SECRET, Person, pass_through, provider
+from support.oidc import SECRET, Person, pass_through, provider, sign_out
 from support.webapp import HOST, Headless, account, client, headless
 
 from dicomnode.db.models import Account, AuditEvent, SignInAttempt
-from dicomnode.web.access import cookies
+from dicomnode.web.access import cookies, sign_ins
 
 pytestmark = pytest.mark.browser
 
@@ -202,3 +204,29 @@ def test_the_sign_in_page_offers_the_provider_and_sends_nobody_elsewhere(node: H
     assert "evil.example" not in page
     answer = browser.get(sent_back(browser, "a1", "https://evil.example/"))
     assert answer.headers["location"] == "/"
+
+
+def test_who_signs_out_is_told_of_the_provider_and_gets_there(node: Headless) -> None:
+    """Its session is another one: on a shared machine it would let the next person in, unasked and as this one."""
+    browser, _ = sign_in(node, "a1")
+    left = browser.post("/sign-out").headers["location"]
+    assert left == "/sign-in?left=provider"
+    address = re.search(r'href="(http://[^"]+end[^"]*)"', browser.get(left).text)
+    assert address is not None
+    assert sign_out(html.unescape(address[1]), HOST) == f"{HOST}/sign-in"
+    assert client(node, "viewer", name="local").post("/sign-out").headers["location"] == "/sign-in"
+    assert "Sign out there" not in browser.get("/sign-in").text
+
+
+def test_who_leaves_for_the_provider_and_never_comes_back_keeps_nobody_out(
+    node: Headless, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is room for so many sign-ins under way; one address cannot have all of it."""
+    monkeypatch.setattr(sign_ins, "MOST_AWAY", 3)
+    browser = client(node)
+    for _ in range(3):
+        assert browser.get(sent_back(browser, "a1")).status_code == 303
+    answers = [browser.get("/sign-in/provider").status_code for _ in range(5)]
+    assert answers == [303, 303, 303, 503, 503], "who came back is not counted"
+    other = TestClient(browser.app, base_url=HOST, client=("10.0.0.2", 1), follow_redirects=False)
+    assert other.get("/sign-in/provider").status_code == 303

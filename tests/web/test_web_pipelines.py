@@ -1,16 +1,22 @@
 """Pipelines and models: what is broken is shown as broken, weights are held against their card, jobs are counted."""
 
 import hashlib
+import os
 import re
+from datetime import UTC, datetime, timedelta
+from html import unescape
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from support.brokenpipelines import REASONS, write_broken, write_model
 from support.flowbench import FlowBench
+from support.queuerows import fill, job
 from support.series import make_ct_series
 from support.webapp import Headless, client, headless
 
 from dicomnode.app import load_registry
+from dicomnode.db.models import Enhancement
 from dicomnode.desk.parameters import Parameter, parameters
 from dicomnode.desk.pipelines import flat
 from dicomnode.enhance.registry import Registry
@@ -140,10 +146,65 @@ def test_weights_are_verified_until_their_bytes_change(tmp_path: Path) -> None:
     assert not verified
     assert "are not those of their model card" in reason
     assert "not verified" in browser.get("/pipelines").text
+    view = browser.get("/api/v1/pipelines/model").json()["view"]
+    assert (view["usable"], view["error"]) == (False, reason)
     weights.write_bytes(b"as it was trained")
     assert state(browser) == (True, "")
     weights.unlink()
     assert "missing" in state(browser)[1]
+
+
+def test_each_kind_of_broken_pipeline_is_shown_as_broken_with_its_reason(tmp_path: Path) -> None:
+    write_broken(tmp_path / "own")
+    node = node_with(tmp_path)
+    said = f"{REASONS['drifted']}: mean is 0 instead of 5000 +- 1000"
+    fill(node.flow.database, [refused(node, "drifted", said)])
+    browser = client(node, "viewer")
+    found = {each["name"]: each for each in browser.get("/api/v1/pipelines").json() if not each["usable"]}
+    assert found.keys() == REASONS.keys()
+    for name, reason in REASONS.items():
+        assert reason in found[name]["error"]
+        assert re.search(rf"{name} .*?broken .*?{re.escape(reason)}", text_of(unescape(browser.get("/pipelines").text)))
+        page = unescape(browser.get(f"/pipelines/{name}").text)
+        assert "It cannot be used." in page
+        assert reason in page
+    assert "Not known: its file cannot be loaded." in browser.get("/pipelines/unfinished").text
+    check_up = {row["subject"]: row["message"] for row in browser.get("/api/v1/system/check-up").json()}
+    assert all(reason in check_up[f"pipeline:{name}"] for name, reason in REASONS.items())
+
+
+def test_a_golden_case_that_failed_is_forgotten_once_it_holds_or_somebody_mends_it(tmp_path: Path) -> None:
+    (tmp_path / "own/weights").mkdir(parents=True)
+    write_model(tmp_path / "own", "model")
+    node = node_with(tmp_path)
+    failed, browser = refused(node, "model", "model fails its golden case: mean is 1"), client(node, "viewer")
+    fill(node.flow.database, [failed])
+    assert not usable(browser)
+    with node.flow.database.write() as session:
+        session.add(refused(node, "model", "2 derived instances", number=2, state="done"))
+    assert usable(browser)
+    with node.flow.database.write() as session:
+        session.add(refused(node, "model", "the series has no instances", number=3))
+    assert usable(browser), "what is wrong with a series is not wrong with the pipeline"
+    with node.flow.database.write() as session:
+        session.add(refused(node, "model", "pipeline model could not load its network: KeyError: gain", number=4))
+    assert not usable(browser)
+    os.utime(tmp_path / "own/weights/model.toml", (later := datetime.now(UTC).timestamp() + 3600, later))
+    assert usable(browser), "somebody has mended its card since"
+
+
+def refused(node: Headless, name: str, reason: str, number: int = 1, state: str = "failed") -> Enhancement:
+    """A job that a worker ended so."""
+    entry = node.flow.registry.get(name)
+    assert entry is not None
+    assert entry.card is not None
+    ended = datetime.now(UTC) + timedelta(seconds=number)
+    recipe = {"pipeline": name, "version": entry.version, "weights_sha256": entry.card.weights.sha256}
+    return job(number, state, reason=reason, started_at=ended, finished_at=ended, **recipe)
+
+
+def usable(browser: TestClient) -> bool:
+    return bool(browser.get("/api/v1/pipelines/model").json()["view"]["usable"])
 
 
 def state(browser: TestClient) -> tuple[bool, str]:

@@ -22,7 +22,9 @@ STATES = ("ready", "ready", "running", "done", "failed", "failed", "withheld", "
 @pytest.fixture
 def node(tmp_path: Path) -> Headless:
     node = headless(tmp_path)
-    fill(node.flow.database, [job(number, state) for number, state in enumerate(STATES)])
+    worker = {"running": "n/cpu", "failed": "n/cpu", "done": "nn/cpu"}
+    jobs = [job(number, state, worker=worker.get(state, "")) for number, state in enumerate(STATES)]
+    fill(node.flow.database, jobs)
     return node
 
 
@@ -61,8 +63,9 @@ FILTERS = {
     "pipeline=never": [],
     "priority=normal&state=ready": [2, 1],
     "priority=stat": [],
-    "node=n": [3],
-    "node=n&state=failed": [],
+    "node=n": [6, 5, 3],
+    "node=n&state=failed": [6, 5],
+    "node=n&state=done": [],
     "series=1.2.3&state=done": [4],
 }
 
@@ -164,6 +167,39 @@ def test_programs_do_it_to_numbers_to_what_fits_or_to_all(node: Headless, anna: 
 def test_programs_say_which_in_exactly_one_way(anna: TestClient) -> None:
     for asked in ({}, {"ids": [1], "all": True}, {"ids": [0]}, {"ids": [1 << 64]}, {"each": True}):
         assert anna.post("/api/v1/jobs/cancel", json=asked).status_code == 422, asked
+
+
+def test_programs_are_told_how_many_that_is_and_leave_alone_what_comes_after(node: Headless, anna: TestClient) -> None:
+    asked = {"verb": "retry", "pipeline": "ct-denoise"}
+    fitting = anna.get("/api/v1/jobs/fitting", params=asked).json()
+    assert fitting == {"count": 2, "states": ["failed"], "up_to": 6}
+    with node.flow.database.write() as session:
+        session.add(job(50, "failed"))
+    body = {"pipeline": "ct-denoise", "up_to": fitting["up_to"]}
+    assert anna.post("/api/v1/jobs/retry", json=body).json()["done"] == [5, 6]
+    none = anna.get("/api/v1/jobs/fitting", params={"verb": "retry", "pipeline": "never"}).json()
+    assert (none["count"], none["up_to"]) == (0, None)
+    assert anna.get("/api/v1/jobs/fitting", params={"verb": "retry", "state": "done"}).status_code == 422
+
+
+def test_programs_read_what_keeps_jobs_from_being_started(node: Headless, anna: TestClient) -> None:
+    assert anna.get("/api/v1/jobs/holds").json() == []
+    anna.post("/api/v1/jobs/pause", json={"pipeline": "ct-denoise", "reason": "service"})
+    anna.put("/api/v1/switch", json={"stopped": True, "reason": "ghosts"})
+    holds = {row["kind"]: row for row in anna.get("/api/v1/jobs/holds").json()}
+    assert (holds["jobs"]["pipeline"], holds["jobs"]["by"], holds["jobs"]["reason"]) == (
+        "ct-denoise",
+        "anna",
+        "service",
+    )
+    assert "ghosts" in holds["enhancing"]["words"]
+
+
+def test_programs_read_a_job_as_its_page_shows_it(node: Headless, anna: TestClient) -> None:
+    anna.post("/api/v1/jobs/retry", json={"ids": [5]})
+    document = anna.get("/api/v1/jobs/5").json()
+    assert [(event["kind"], event["actor"]) for event in document["events"]] == [("enhancement.retried", "anna")]
+    assert (document["decisions"], document["possible"]) == ([], ["cancel", "reroute"])
 
 
 def test_a_thousand_jobs_are_moved_in_portions_and_who_waits_too_long_is_told_how_many_are_left(

@@ -12,7 +12,7 @@ from support.webapp import Headless, client, headless
 
 from dicomnode.desk.person import Person
 from dicomnode.desk.rules.draft import discard_draft, read_draft
-from dicomnode.desk.rules.editing import put_rule
+from dicomnode.desk.rules.editing import put_rule, remove_rule
 from dicomnode.desk.rules.publish import import_site
 from dicomnode.enhance.api import Acceptance, Pipeline
 from dicomnode.enhance.registry import Entry, Registry
@@ -171,11 +171,31 @@ def test_who_was_slower_keeps_what_was_written_and_may_save_it_after_looking(nod
     assert page.status_code == 409
     assert "Somebody was quicker" in page.text
     assert "root changed it" in page.text
+    assert "<del>priority: stat</del>" in page.text
+    assert "<ins>deadline_minutes: 9</ins>" in page.text
     again = form_at(page.text, form.action)
     assert again.fields()["deadline_minutes"] == ["9"]
     assert written(node) == [{**CHEST, "priority": "stat"}]
     assert admin.post(form.action, data=again.fields(action="save")).status_code == 303
     assert written(node) == [{**CHEST, "deadline_minutes": 9}]
+
+
+def test_who_edits_a_rule_that_somebody_takes_out_may_add_it_again(node, admin):
+    form = opened(admin, put(node, CHEST))
+    remove_rule(node.flow, ROOT, "chest", read_draft(node.flow).version)
+    page = admin.post(form.action, data=form.fields(action="save", deadline_minutes="9"))
+    assert page.status_code == 409
+    assert "The draft has no rule chest any more" in page.text
+    again = form_at(page.text, "/rules/new")
+    assert admin.post(again.action, data=again.fields(action="save")).status_code == 303
+    assert written(node) == [{**CHEST, "deadline_minutes": 9}]
+
+
+def test_a_rule_that_can_never_match_is_told_before_it_is_saved(node, admin):
+    form = opened(admin, put(node, {**CHEST, "when": {"fact": "instance_count", "lt": 1}}))
+    page = admin.post(form.action, data=form.fields(action="check")).text
+    assert "no series can ever match it" in page
+    assert "instance_count is less than 1." in page
 
 
 def test_names_and_values_are_never_html(node, admin):

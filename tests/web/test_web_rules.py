@@ -1,65 +1,28 @@
 """The pages of the rules, without JavaScript: a draft is written, tried on the past, published, rolled back."""
 
-from datetime import timedelta
-
 import pytest
 from fastapi.testclient import TestClient
 from support.htmlform import form_at, forms_of
 from support.pastseries import remember
+from support.rulepages import CHEST, MASKED, PACS, ROOT, SCRIPT, edited, replayed, version, with_chest
 from support.webapp import Headless, client, headless
 
-from dicomnode.db.database import now as database_now
-from dicomnode.db.models import RuleDecision
 from dicomnode.db.repositories import audit as audit_rows
-from dicomnode.desk.person import Person
 from dicomnode.desk.rules.draft import read_draft
 from dicomnode.desk.rules.editing import put_rule
-from dicomnode.desk.rules.in_force import rules_in_force
 from dicomnode.desk.rules.publish import import_site
 from dicomnode.desk.rules.replay import replay_of_draft
-from dicomnode.desk.rules.replaying.running import run_replay
 from dicomnode.web.paging import encode
-
-ROOT = Person("root", (), "command line")
-SCRIPT = "<script>x</script>"
-PACS = {"name": "pacs", "kind": "dimse", "ae_title": "PACS", "host": "127.0.0.1", "port": 104}
-CHEST = {
-    "name": "chest",
-    "state": "live",
-    "when": {"attribute": "SeriesDescription", "contains": "chest"},
-    "enhance": {"pipeline": "passthrough"},
-    "deliver_to": ["pacs"],
-}
-MASKED = {**CHEST, "name": "one patient", "when": {"attribute": "PatientID", "equals": "P3"}}
 
 
 @pytest.fixture
 def node(tmp_path) -> Headless:
-    node = headless(tmp_path)
-    import_site(node.flow, ROOT, {"destinations": [PACS], "rules": [CHEST]}, "set up")
-    return node
+    return with_chest(tmp_path)
 
 
 @pytest.fixture
 def admin(node) -> TestClient:
     return client(node, "admin", name="amelie")
-
-
-def replayed(node: Headless) -> None:
-    """What the running node does by itself."""
-    replay = replay_of_draft(node.flow)
-    assert replay is not None
-    assert replay.state == "running"
-    assert run_replay(node.flow, replay.id, processes=1).state == "done"
-
-
-def edited(admin: TestClient, **instead: str) -> None:
-    form = form_at(admin.get("/rules/edit?name=chest").text, "/rules/edit?name=chest")
-    assert admin.post(form.action, data=form.fields(action="save", **instead)).status_code == 303
-
-
-def version(node: Headless) -> str:
-    return str(read_draft(node.flow).version)
 
 
 def test_from_an_edit_to_publication_and_back(node, admin):
@@ -180,8 +143,30 @@ def test_rules_of_the_draft_move_change_state_and_go(node, admin):
     assert not read_draft(node.flow).touched
 
 
+def test_a_rule_of_the_draft_can_be_had_as_it_was(node, admin):
+    put_rule(node.flow, ROOT, MASKED, 0, place=0)
+    edited(admin, **{"when.value": "Abdomen"})
+    forms = forms_of(admin.get("/rules/draft").text)
+    (undo,) = (form for form in forms if form.action == "/rules/draft/restore")
+    assert admin.post(undo.action, data=undo.fields()).status_code == 303
+    assert [rule.to_document() for rule in read_draft(node.flow).site.rules] == [MASKED, CHEST]
+    admin.post("/rules/draft/remove", data={"version": version(node), "name": "chest"})
+    page = admin.get("/rules/draft").text
+    assert "Taken out" in page
+    (back,) = (form for form in forms_of(page) if form.action == "/rules/draft/restore")
+    assert admin.post(back.action, data=back.fields()).status_code == 303
+    assert [rule.name for rule in read_draft(node.flow).site.rules] == ["chest", "one patient"]
+    missing = {"version": version(node), "name": "one patient"}
+    assert admin.post("/rules/draft/restore", data=missing).status_code == 404
+
+
 def test_a_rule_that_cannot_go_live_says_why(node, admin):
-    put_rule(node.flow, ROOT, {**CHEST, "name": "nowhere", "state": "shadow", "deliver_to": []}, 0)
+    put_rule(node.flow, ROOT, {**CHEST, "name": "shy", "state": "shadow", "deliver_to": []}, 0)
+    page = admin.get("/rules/promote?name=shy").text
+    assert "It delivers to nobody yet" in page
+    assert "Live in the draft" not in page
+    admin.post("/rules/draft/discard", data={"version": version(node)})
+    put_rule(node.flow, ROOT, {**CHEST, "name": "nowhere", "state": "shadow", "deliver_to": []}, int(version(node)))
     page = admin.post("/rules/promote?name=nowhere", data={"version": version(node)})
     assert page.status_code == 422
     assert "must deliver somewhere" in page.text
@@ -272,63 +257,6 @@ def test_revisions_are_paged(node, admin):
     assert "set up" in rest
     assert "To the first page" in rest
     assert "no 54" not in rest
-
-
-def test_explain_says_why_not_and_hides_what_tells_of_a_patient(node, admin):
-    import_site(node.flow, ROOT, {"destinations": [PACS], "rules": [CHEST, MASKED]}, "")
-    uid = remember(node.flow, 4, SeriesDescription=f"Abdomen {SCRIPT}")
-    page = admin.get(f"/rules/explain?series={uid}").text
-    assert "Does not match: SeriesDescription contains chest: seen &#34;Abdomen &lt;script&gt;" in page
-    assert "PatientID equals P3: seen ••••" in page
-    assert ">P4" not in page
-    assert " P4" not in page
-    with node.flow.database.read() as session:
-        assert "patient.viewed" not in [event.kind for event in audit_rows.listing(session, limit=20)]
-    seer = client(node, "radiologist", names_shown=True, name="ruth")
-    put_rule(node.flow, ROOT, {**CHEST, "name": "all", "when": {"all": []}}, int(version(node)))
-    page = seer.get(f"/rules/explain?series={uid}").text
-    assert "PatientID equals P3: seen P4" in page
-    assert "By the draft" in page
-    assert page.count("PatientID equals P3: seen P4") >= 2
-    with node.flow.database.read() as session:
-        assert "patient.viewed" in [event.kind for event in audit_rows.listing(session, limit=20)]
-    assert admin.get("/rules/explain?series=1.2.3").status_code == 404
-    assert "Give the UID" in admin.get("/rules/explain").text
-
-
-def test_the_search_offers_facts_the_dictionary_and_what_is_seen_here(node, admin):
-    for number in range(1, 5):
-        remember(node.flow, number, StationName=f"{SCRIPT}A", PatientComments="VIP")
-    names = [each["name"] for each in admin.get("/rules/attributes?q=slicethick").json()]
-    assert names[0] == "SliceThickness"
-    found = admin.get("/rules/attributes?q=StationN").json()
-    assert found[0]["words"] == "Station Name (0008,1010), in 4 series here"
-    assert admin.get("/rules/attributes?q=0018,0050").json()[0]["name"] == "SliceThickness"
-    assert admin.get("/rules/attributes?q=instance_c").json()[0]["words"].startswith("fact: ")
-    fields = {"when.attribute": "StationName", "action": "refresh", "version": "0"}
-    page = admin.post("/rules/new", data=fields).text
-    assert '<option value="&lt;script&gt;x&lt;/script&gt;A">in 4 series</option>' in page
-    assert SCRIPT not in page
-    page = admin.post("/rules/new", data={**fields, "when.attribute": "PatientComments"}).text
-    assert "VIP" not in page
-
-
-def decided(node: Headless, number: int, days_ago: float, *, matched: bool) -> None:
-    """What completion keeps of the rule `chest` for one series."""
-    uid = remember(node.flow, number)
-    with node.flow.database.write() as session:
-        row = RuleDecision(series_uid=uid, generation=1, revision=1, rule="chest", rule_state="live", matched=matched)
-        row.outcome, row.deliver_to, row.explanation = "", [], {}
-        row.decided_at = database_now(session) - timedelta(days=days_ago)
-        session.add(row)
-
-
-def test_matches_of_the_last_seven_days_are_counted(node, admin):
-    days = (30, 9, 7.1, 6.9, 5, 3, 1, 0.1)
-    for number, days_ago in enumerate(days):
-        decided(node, number + 1, days_ago, matched=number != 5)
-    assert rules_in_force(node.flow).rules[0].matches == 4
-    assert '<td class="num">4</td>' in admin.get("/rules").text
 
 
 def test_a_broken_pipeline_is_told(node, admin):

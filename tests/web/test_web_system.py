@@ -17,6 +17,7 @@ from dicomnode.db.repositories import nodes
 from dicomnode.desk import switch
 from dicomnode.desk.live import Live, LoopState, ReceiverState
 from dicomnode.jobs import ledger
+from dicomnode.jobs.work import enter
 
 LIVE = Live(
     listening=True,
@@ -61,7 +62,7 @@ def test_processes_loops_and_workers(tmp_path: Path) -> None:
     node = headless(tmp_path)
     with_series(node.flow.database)
     with node.flow.database.write() as session:
-        ledger.enter(session, work(1), "n", NOW)
+        enter(session, work(1), "n", NOW)
         held = ledger.claim(session, "n/cpu/0", "n", 60)
         assert held is not None
         assert ledger.renew(session, held, 60, "inferred")
@@ -167,3 +168,13 @@ def test_certificates_and_their_end(tmp_path: Path, days: int, warns: bool) -> N
     (found,) = client(node, "viewer").get("/api/v1/system").json()["certificates"]
     assert found["setting"] == "dicom.tls.cert"
     assert bool(found["warning"]) == warns
+
+
+@pytest.mark.parametrize(("role", "sees"), [("admin", True), ("auditor", True), ("operator", False), ("viewer", False)])
+def test_settings_are_for_who_sets_and_who_audits(tmp_path: Path, role: str, sees: bool) -> None:
+    """They name networks, files, the provider and the collector: a map for who has found a viewer's browser."""
+    node = headless(tmp_path, web={"destination_networks": ["10.77.0.0/16"]})
+    browser = client(node, role)
+    for answer in (browser.get("/system"), browser.get("/api/v1/system")):
+        assert answer.status_code == 200
+        assert [word in answer.text for word in ("destination_networks", "10.77.0.0/16", "node.db")] == [sees] * 3

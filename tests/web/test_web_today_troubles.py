@@ -25,9 +25,9 @@ from dicomnode.desk.live import Live, LoopState
 from dicomnode.desk.person import Person
 from dicomnode.domain.verdict import GuardFigure, Verdict
 from dicomnode.enhance.registry import Registry
+from dicomnode.flow.commitment.telling import vouch_due
 from dicomnode.flow.context import facts_so_far
-from dicomnode.flow.drift import group_of, note_input
-from dicomnode.flow.vouching import vouch_due
+from dicomnode.flow.enhancing.drift import group_of, note_input
 from dicomnode.jobs import switches
 from dicomnode.settings import StoreSettings
 

@@ -132,6 +132,10 @@ def test_one_ends_the_own_sessions(node: Headless) -> None:
     here.post("/me/sessions/end-others")
     assert further.get("/me").status_code == 303
     assert here.get("/me").status_code == 200
+    further.post("/sign-in", data={"name": "anna", "password": GOOD})
+    assert here.delete("/api/v1/me/sessions").json() == {"ended": 1}
+    assert further.get("/me").status_code == 303
+    assert here.get("/me").status_code == 200
 
 
 def test_a_token_is_shown_once(node: Headless) -> None:

@@ -44,6 +44,8 @@ class Copier:
         self._sent: int | None = None
         """The last link that is sent, and counts if the connection stands at the next turn."""
         self._is_away = False
+        self._counted: int | None = None
+        """Up to where this node itself knows that the collector has it."""
 
     @classmethod
     def of(cls, settings: Settings, database: Database) -> "Copier | None":
@@ -83,9 +85,10 @@ class Copier:
     def _is_behind(self) -> bool:
         with self._database.read() as session:
             cursor, end = session.get(AuditCursor, CURSOR), chain.last(session)
-        return end is not None and (cursor is None or end.seq > cursor.seq)
+        return end is not None and (cursor is None or end.seq > cursor.seq or self._was_moved(cursor))
 
     def _copy(self, at: int) -> None:
+        self._counted = at
         if self._connection is None:
             self._connection = Connection(self._collector)
         self._connection.check()
@@ -114,11 +117,13 @@ class Copier:
             self._connection = None
 
     def _claim(self) -> int | None:
-        """Where to go on, if this node is the one that copies."""
-        mine = (AuditCursor.node == self._node) | (AuditCursor.lease_until < Clock())
+        """Where to go on, if this node is the one that copies. A lease that no node can have got holds nobody off."""
         with self._database.write() as session:
             now = database_now(session)
-            if session.get(AuditCursor, CURSOR) is None:
+            over = (AuditCursor.lease_until < Clock()) | (AuditCursor.lease_until > now + 2 * LEASE)
+            mine = (AuditCursor.node == self._node) | over
+            cursor = session.get(AuditCursor, CURSOR)
+            if cursor is None:
                 session.add(AuditCursor(name=CURSOR, seq=0, node=self._node, lease_until=now + LEASE))
                 try:
                     session.flush()
@@ -126,11 +131,24 @@ class Copier:
                     session.rollback()
                     return None
                 return 0
+            self._put_back(cursor)
             claim = update(AuditCursor).where(AuditCursor.name == CURSOR, mine)
             return session.scalar(claim.values(node=self._node, lease_until=now + LEASE).returning(AuditCursor.seq))
 
+    def _was_moved(self, cursor: AuditCursor) -> bool:
+        """Somebody with the database can move the place at which copying goes on, and hide what lies between: while
+        no other node has copied it is known where that is.
+        """
+        return cursor.node == self._node and self._counted is not None and cursor.seq > self._counted
+
+    def _put_back(self, cursor: AuditCursor) -> None:
+        if self._counted is not None and self._was_moved(cursor):
+            log.error("the place of the audit log's copies was moved", from_=self._counted, to=cursor.seq)
+            cursor.seq = self._counted
+
     def _count(self, seq: int) -> None:
         """The collector has everything up to this link."""
+        self._counted = seq
         with self._database.write() as session:
             mine = (AuditCursor.name == CURSOR) & (AuditCursor.node == self._node) & (AuditCursor.seq < seq)
             session.execute(update(AuditCursor).where(mine).values(seq=seq))

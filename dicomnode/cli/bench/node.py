@@ -21,7 +21,7 @@ from dicomnode.enhance.decode import Decoder
 from dicomnode.enhance.registry import Registry
 from dicomnode.enhance.runner import Engine
 from dicomnode.flow import Flow, complete_due, run_job, take_in
-from dicomnode.flow.comparison import same_pixels
+from dicomnode.flow.upkeep.comparison import same_pixels
 from dicomnode.jobs.ledger import RetryPolicy
 from dicomnode.jobs.worker import Worker, WorkerLimits
 from dicomnode.route.site_document import read_site

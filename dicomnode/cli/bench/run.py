@@ -25,7 +25,7 @@ from dicomnode.enhance.registry import Registry
 from dicomnode.enhance.runner import Engine
 from dicomnode.enhance.selection import select
 from dicomnode.enhance.window import batches
-from dicomnode.flow.deriving import vetoes
+from dicomnode.flow.enhancing.deriving import vetoes
 from dicomnode.settings import Settings
 
 BARE, PIPELINE, STORED = "bare network", "pipeline in memory", "store to derived"

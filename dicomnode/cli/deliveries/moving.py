@@ -1,4 +1,4 @@
-"""`deliveries retry|cancel|reroute`: one delivery, several, or all that fit."""
+"""`deliveries retry|cancel|reroute|confirm`: one delivery, several, or all that fit."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -17,6 +17,7 @@ DestinationOption = Annotated[str, typer.Option("--destination", help="All to th
 SeriesOption = Annotated[str, typer.Option("--series", help="All of this series (UID).")]
 AllOption = Annotated[bool, typer.Option("--all", help="All of them.")]
 WHICH = "say which: deliveries by their numbers, or by --state, --destination and --series, or --all of them"
+WHICH_TO_ASK = WHICH.replace("--state, ", "")
 
 
 def retry(
@@ -68,6 +69,22 @@ def reroute(
     _tell(result, f"will be sent to {to}", ids or (), as_json)
 
 
+def confirm(
+    ids: Ids = None,
+    config: ConfigOption = None,
+    destination: DestinationOption = "",
+    series: SeriesOption = "",
+    everything: AllOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask again whether it is kept, where nobody knows and nobody asks any more; by number in any case."""
+    require_one_way(WHICH_TO_ASK, ids or (), (destination, series), everything)
+    flow, which = flow_of(config), ids or DeliveryFilter((), destination, series)
+    with in_a_sentence():
+        result = deliveries.confirm(flow, who(), which)
+    _tell(result, "will be asked about again", ids or (), as_json)
+
+
 def _which(
     ids: list[int] | None, states: list[str] | None, destination: str, series: str, everything: bool
 ) -> deliveries.Which:
@@ -83,6 +100,8 @@ def _tell(result: Result, what: str, ids: Sequence[int], as_json: bool) -> None:
     elif as_json:
         refused = refused_rows(result)
         print_json({"count": len(moved), "instances": instances, "deliveries": moved, "refused": refused})
-    else:
+    elif moved:
         print(f"{instances} instances of {len(moved)} deliveries {what}")
+    elif not result.refused:
+        print("no delivery fits")
     end(result, "delivery", as_json)

@@ -13,11 +13,13 @@ from dicomnode.cli.common import (
     plain,
     print_json,
     print_table,
+    require_state,
 )
 from dicomnode.db.database import now as database_now
 from dicomnode.db.models import Enhancement
 from dicomnode.db.repositories import enhancements, holds
 from dicomnode.db.repositories.holds import ENHANCING, JOBS
+from dicomnode.desk.queue import JOB_STATES
 from dicomnode.jobs.waiting import hold_words, waits_for
 
 app = typer.Typer(help="Enhancements: what runs, what ran, what was withheld and why.", no_args_is_help=True)
@@ -28,10 +30,11 @@ Id = Annotated[int, typer.Argument(help="Number of the job.")]
 def list_(
     config: ConfigOption = None,
     limit: LimitOption = 50,
-    state: Annotated[str | None, typer.Option(help="Of this state alone.")] = None,
+    state: Annotated[str | None, typer.Option(help=f"One of {', '.join(JOB_STATES)}.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Jobs, the newest first."""
+    require_state(state, JOB_STATES, "job")
     flow = flow_of(config)
     with flow.database.read() as session:
         held, now = [row for row in holds.listing(session) if row.kind in (ENHANCING, JOBS)], database_now(session)
@@ -44,7 +47,7 @@ def list_(
         for hold in held:
             print(hold_words(hold))
     columns = ("id", "state", "pipeline", "series_uid", "attempt", "verdict", "reason", "waits_for")
-    print_table(rows, as_json, "there are no jobs", columns)
+    print_table(rows, as_json, f"no job is {state}" if state else "there are no jobs", columns)
 
 
 @app.command("show")
@@ -74,7 +77,7 @@ def _row(row: Enhancement) -> dict[str, Any]:
     return {
         "id": row.id,
         "state": row.state,
-        "stage": row.stage,
+        "stage": row.stage if row.state == "running" else "",
         "pipeline": row.pipeline,
         "version": row.version,
         "weights_sha256": row.weights_sha256,

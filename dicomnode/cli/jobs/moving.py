@@ -85,6 +85,8 @@ def _tell(result: Result, what: str, ids: Sequence[int], as_json: bool) -> None:
         print_json(document | {"id": moved[0]} if len(ids) == 1 else document)
     elif len(ids) == 1:
         print(f"job {moved[0]} is {what}" + (f" to job {result.done[moved[0]]}" if what == "rerouted" else ""))
-    else:
+    elif moved:
         print(f"{len(moved)} jobs are {what}")
+    elif not result.refused:
+        print("no job fits")
     end(result, "job", as_json)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from dicomnode.cli.common import ConfigOption, JsonOption, flow_of, print_json, who
+from dicomnode.cli.common import ConfigOption, JsonOption, flow_of, in_a_sentence, print_json, who
 from dicomnode.desk import jobs
 
 PipelineOption = Annotated[str, typer.Option("--pipeline", help="Of this pipeline alone.")]
@@ -15,7 +15,10 @@ def pause(
     config: ConfigOption = None, pipeline: PipelineOption = "", reason: ReasonOption = "", as_json: JsonOption = False
 ) -> None:
     """Start nothing more, on any node; what runs goes on."""
-    _told(pipeline, "paused", jobs.pause(flow_of(config), who(), pipeline, reason), as_json)
+    flow = flow_of(config)
+    with in_a_sentence():
+        changed = jobs.pause(flow, who(), pipeline, reason)
+    _told(pipeline, "paused", changed, as_json)
 
 
 def resume(config: ConfigOption = None, pipeline: PipelineOption = "", as_json: JsonOption = False) -> None:

@@ -9,7 +9,7 @@ from dicomnode.cli.common import ConfigOption, JsonOption, flow_of, print_json, 
 from dicomnode.db.repositories import drift as drift_rows
 from dicomnode.desk.weights import state_of
 from dicomnode.enhance.registry import Entry
-from dicomnode.flow.drift import summary
+from dicomnode.flow.enhancing.drift import summary
 
 app = typer.Typer(help="Trained weights and their model cards.", no_args_is_help=True)
 

@@ -4,10 +4,11 @@ from typing import Annotated
 
 import typer
 
-from dicomnode.cli.common import ConfigOption, JsonOption, flow_of, print_json, print_table
+from dicomnode.cli.common import ConfigOption, JsonOption, flow_of, print_json, print_table, who
 from dicomnode.desk.rules.evidence import Evidence, Range, evidence_of
 from dicomnode.desk.rules.explain import explain_series
 from dicomnode.desk.rules.in_force import rules_in_force
+from dicomnode.desk.rules.telling import shown_explanation
 
 app = typer.Typer(help="Which series are enhanced and forwarded, and why.", no_args_is_help=True)
 
@@ -40,7 +41,8 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """What each rule says of a series: per condition the value seen and the result, and what follows from it."""
-    explained = explain_series(flow_of(config), series, draft=draft)
+    flow = flow_of(config)
+    explained = shown_explanation(flow, who(), explain_series(flow, series, draft=draft))
     if as_json:
         print_json(explained.to_json())
         return

@@ -42,9 +42,10 @@ def rollback(
     """Put an earlier revision in force again, as a new one, within a second, node up or down."""
     done = roll_back(flow_of(config), who(), number, comment)
     if as_json:
-        print_json({"revision": done.number, "restores": number, "diff": done.diff.to_json()})
+        notes = list(done.notes)
+        print_json({"revision": done.number, "restores": number, "diff": done.diff.to_json(), "notes": notes})
     else:
-        print("\n".join([done.sentence, *done.diff.lines()]))
+        print("\n".join([done.sentence, *done.diff.lines(), *(f"! {note}" for note in done.notes)]))
 
 
 @draft.command("show")

@@ -1,5 +1,6 @@
 """`rules replay`."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -8,15 +9,22 @@ from rich.progress import Progress
 
 from dicomnode.cli.common import ConfigOption, JsonOption, fail, flow_of, print_json, who
 from dicomnode.cli.rules.sources import site_named
-from dicomnode.db.models import Replay
+from dicomnode.db.models import Replay, ReplayChange
 from dicomnode.desk.rules.replay import DAYS, replay_changes, start_replay
 from dicomnode.desk.rules.replaying.running import run_replay
+from dicomnode.desk.rules.telling import told_changes
 from dicomnode.flow import Flow
 
 SHOWN = 20
 """Changes that are told on the terminal; --json has those that the replay keeps, in parts of the API."""
 
 _KINDS = {"gains": "gain", "loses": "lose", "other": "otherwise", "shadow": "as a shadow only"}
+_FORWARDED = {
+    "more": "more originals",
+    "fewer": "fewer originals",
+    "elsewhere": "originals elsewhere",
+    "unclear": "perhaps other originals",
+}
 
 
 def replay(
@@ -37,7 +45,7 @@ def replay(
         row = run_replay(flow, replay_id, lambda done, total: bar.update(task, completed=done, total=total))
     if row.state != "done":
         fail(f"replay {replay_id} {row.state}: {row.reason}")
-    found = _changes(flow, replay_id, changes)
+    found = told_changes(flow, who(), row, _changes(flow, replay_id, changes), {})
     if as_json:
         about = {"replay": row.id, "base": row.base, "since": row.since, "until": row.until, "digest": row.digest}
         print_json({**about, **row.result, "changes": found})
@@ -45,10 +53,8 @@ def replay(
         _tell(row, found)
 
 
-def _changes(flow: Flow, replay_id: int, limit: int) -> list[dict[str, Any]]:
-    names = ("series_uid", "generation", "rule", "kind", "before", "after")
-    rows = replay_changes(flow, replay_id, limit=limit) if limit else ()
-    return [{name: getattr(row, name) for name in names} for row in rows]
+def _changes(flow: Flow, replay_id: int, limit: int) -> Sequence[ReplayChange]:
+    return replay_changes(flow, replay_id, limit=limit) if limit else ()
 
 
 def _tell(row: Replay, changes: list[dict[str, Any]]) -> None:
@@ -62,6 +68,10 @@ def _tell(row: Replay, changes: list[dict[str, Any]]) -> None:
         became = ", ".join(f"{rule[kind]} {words}" for kind, words in _KINDS.items() if rule[kind])
         counts = f"matches {rule['matched']}, before {rule['matched_before']}"
         print(f"  {rule['rule']} ({before}{state}): {counts}" + (f"; {became}" if became else ""))
+    for rule in result["forwarding_rules"]:
+        became = ", ".join(f"{rule[kind]} {words}" for kind, words in _FORWARDED.items() if rule[kind])
+        counts = f"forwards originals of {rule['series']}, before of {rule['series_before']}"
+        print(f"  {rule['rule']} ({rule['state'] or 'removed'}): {counts}" + (f"; {became}" if became else ""))
     for change in changes:
-        print(f"{change['series_uid']}: {change['kind']} by {change['rule']}")
+        print(f"{change['series_uid']}: {_FORWARDED.get(change['kind'], change['kind'])} by {change['rule']}")
         print(f"  before: {change['before']['outcome']}\n  after:  {change['after']['outcome']}")

@@ -37,7 +37,7 @@ class Delivery(Base):
     id: Mapped[int] = mapped_column(Identity, primary_key=True)
     destination: Mapped[str]
     subject: Mapped[str]
-    """`enhancement:<id>` or `series:<uid>`: what is delivered, once per destination."""
+    """What is delivered, once per destination: `enhancement:<id>`, `rejection:<id>` of such, or `series:<uid>`."""
     series_uid: Mapped[str] = mapped_column(ForeignKey("series.uid"), index=True)
     enhancement_id: Mapped[int | None] = mapped_column(ForeignKey("enhancement.id"), index=True)
     rule: Mapped[str]
@@ -47,6 +47,7 @@ class Delivery(Base):
     priority: Mapped[int] = mapped_column(default=1)
     """Smaller goes first, as in `Enhancement`."""
     not_before: Mapped[datetime]
+    """When it may be sent; once it is sent, since when its destination is asked again (`orders.ask_again`)."""
     node: Mapped[str] = mapped_column(default="")
     """Which node sends it, or sent it last."""
     lease_until: Mapped[datetime | None]

@@ -88,7 +88,10 @@ class ReplayChange(Base):
     generation: Mapped[int]
     rule: Mapped[str]
     kind: Mapped[str]
-    """`gains` or `loses` an enhancement, `other` (params, destination, priority), `shadow` (measured alone)."""
+    """`gains` or `loses` an enhancement, `other` (params, destination, priority), `shadow` (measured alone).
+
+    Of originals that are forwarded: `more`, `fewer`, `elsewhere`, `unclear`.
+    """
     before: Mapped[dict[str, Any]]
     after: Mapped[dict[str, Any]]
     """What the rule said, then and by the document: outcome, pipeline, destinations, reason."""

@@ -48,7 +48,9 @@ class Enhancement(Base):
     failures: Mapped[int] = mapped_column(default=0)
     """Failed attempts of the present run; the work is set aside when they reach the limit."""
     not_before: Mapped[datetime]
+    """When it may be claimed; while it runs, later than `started_at` once a newer generation was asked for."""
     worker: Mapped[str] = mapped_column(default="")
+    """Who has it, or had it last; empty while it waits."""
     lease_until: Mapped[datetime | None]
     deadline_at: Mapped[datetime | None]
     stage: Mapped[str] = mapped_column(default="")

@@ -79,6 +79,17 @@ def tokens_of(session: Session, account_id: int) -> Sequence[ApiToken]:
     return session.scalars(select(ApiToken).where(ApiToken.account_id == account_id).order_by(ApiToken.id.desc())).all()
 
 
+def token_actor(account: str, token: str) -> str:
+    """What the audit log calls a program that comes in by a token of this name."""
+    return f"{account} (token {token})"
+
+
+def token_actors(session: Session, account: str) -> tuple[str, ...]:
+    """What the audit log calls the programs of the account of exactly this name, those of revoked tokens too."""
+    query = select(ApiToken.name).join(Account, Account.id == ApiToken.account_id).where(Account.name == account)
+    return tuple(token_actor(account, token) for token in session.scalars(query.distinct().order_by(ApiToken.name)))
+
+
 def attempts_under_way(session: Session) -> int:
     return session.scalar(select(func.count()).select_from(SignInAttempt)) or 0
 

@@ -28,10 +28,10 @@ def keep_report(session: Session, report: CommitmentReport) -> bool:
     return True
 
 
-def arriving(session: Session, now: datetime) -> Sequence[CommitmentRequest]:
-    """Requests of which not all that they list was here when somebody last looked."""
+def arriving(session: Session, now: datetime) -> Sequence[int]:
+    """Ids of requests of which not all that they list was here when somebody last looked. Lists are large."""
     lacking = CommitmentRequest.arrived_at.is_(None) & (CommitmentRequest.received_at > now - PATIENCE)
-    query = select(CommitmentRequest).where(lacking).order_by(CommitmentRequest.received_at.desc()).limit(AT_ONCE)
+    query = select(CommitmentRequest.id).where(lacking).order_by(CommitmentRequest.received_at.desc()).limit(AT_ONCE)
     return session.scalars(query).all()
 
 

@@ -3,7 +3,7 @@
 A request is one node's for as long as its `due_at` lies in the future: who takes it moves that on, by a condition.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -73,14 +73,21 @@ def reopen(session: Session, row: CommitmentRequest) -> bool:
     return changed
 
 
-def due(session: Session, node: str, limit: int) -> Sequence[int]:
-    """IDs of the requests that this node may take now, the longest due first."""
-    ready = select(CommitmentRequest.id).where(_ready(node))
-    return session.scalars(ready.order_by(CommitmentRequest.due_at).limit(limit)).all()
+def due(
+    session: Session, node: str, state: Literal["waiting", "judged"], limit: int, without: Collection[str] = ()
+) -> list[tuple[str, int]]:
+    """Requests in this state that this node may take now, the longest due first, as (AE title of who asked, id).
+
+    Those of the modalities in `without` are left out.
+    """
+    columns = select(CommitmentRequest.calling_aet, CommitmentRequest.id)
+    query = columns.where(_ready(node), CommitmentRequest.state == state)
+    query = query.where(CommitmentRequest.calling_aet.not_in(sorted(without)))
+    return [(title, id) for title, id in session.execute(query.order_by(CommitmentRequest.due_at).limit(limit))]
 
 
 def _ready(node: str) -> ColumnElement[bool]:
-    """Its time has come; or this node had taken it and did not finish, as it looks after one at a time."""
+    """Its time has come; or this node had taken it and did not finish: what it has in hand it does not ask for."""
     is_open = CommitmentRequest.due_at.is_not(None) & CommitmentRequest.state.in_(OPEN)
     return is_open & ((CommitmentRequest.due_at <= Clock()) | (CommitmentRequest.claimed_by == node))
 

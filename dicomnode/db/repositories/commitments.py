@@ -54,10 +54,10 @@ def lapse(session: Session, delivery_id: int, reason: str) -> int:
     return _changed(session, query.values(state="lapsed", reason=reason, due_at=None))
 
 
-def asked_since(session: Session, delivery_id: int, since: datetime | None) -> int:
-    """Number of transactions asked for a delivery, since it was last sent."""
-    query = select(func.count()).where(Commitment.delivery_id == delivery_id)
-    return session.scalar(query.where(Commitment.asked_at >= since) if since else query) or 0
+def asked_since(session: Session, delivery_id: int, since: datetime) -> int:
+    """Number of transactions asked for a delivery since then."""
+    query = select(func.count()).where(Commitment.delivery_id == delivery_id, Commitment.asked_at >= since)
+    return session.scalar(query) or 0
 
 
 def of_delivery(session: Session, delivery_id: int) -> Sequence[Commitment]:

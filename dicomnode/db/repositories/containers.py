@@ -24,6 +24,15 @@ def indexed_to(session: Session) -> dict[str, int]:
     return dict(session.execute(select(Container.name, Container.indexed_to)).all())
 
 
+def indexed_to_of(session: Session, names: Sequence[str]) -> dict[str, int]:
+    """Resume offset of those of these containers that are known."""
+    query = select(Container.name, Container.indexed_to)
+    found: dict[str, int] = {}
+    for chunk in _chunks(names):
+        found |= dict(session.execute(query.where(Container.name.in_(chunk))).all())
+    return found
+
+
 def indexed_to_in(session: Session, name: str) -> int:
     """Resume offset of one container; 0 for one that is not known."""
     return session.scalar(select(Container.indexed_to).where(Container.name == name)) or 0

@@ -26,6 +26,7 @@ class Onward(NamedTuple):
     """An instance's place in the delivery of its series' originals to one destination."""
 
     sop_uid: str
+    delivery_id: int
     destination: str
     delivery_state: str
     delivery_reason: str
@@ -57,6 +58,7 @@ def onward(session: Session, series_uids: Collection[str], sop_uids: Sequence[st
     """Every destination that the originals among these instances, which are of these series, go to."""
     columns = (
         DeliveryItem.sop_uid,
+        Delivery.id,
         Delivery.destination,
         Delivery.state,
         Delivery.reason,
@@ -72,7 +74,7 @@ def onward(session: Session, series_uids: Collection[str], sop_uids: Sequence[st
         joined = select(*columns).join(Delivery, Delivery.id == DeliveryItem.delivery_id).where(originals)
         for chunk in _chunks(sop_uids):
             rows = session.execute(joined.where(DeliveryItem.sop_uid.in_(chunk)).order_by(DeliveryItem.id))
-            found += [Onward(*row) for row in rows]
+            found += [Onward._make(row) for row in rows]
     return found
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from dicomnode.db.database import now as database_now
 from dicomnode.db.models import Delivery, DeliveryItem
+from dicomnode.db.repositories import outdatings
 from dicomnode.domain.instance import Location
 
 
@@ -132,6 +133,7 @@ def record_answers(session: Session, answers: Sequence[Answer]) -> None:
         for answer in answers
     ]
     session.connection().execute(_RECORD_ANSWER, rows)
+    outdatings.look_again(session, [answer.item_id for answer in answers])
 
 
 def reopen_failed(session: Session, delivery_id: int) -> int:

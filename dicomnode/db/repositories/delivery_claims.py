@@ -12,7 +12,10 @@ from dicomnode.db.repositories.holds import DESTINATION, ENHANCING, is_held
 
 
 class Claimed(NamedTuple):
-    """A delivery in a sender's hand. `number` is the claim's: what comes of it counts while the row has the same."""
+    """A delivery in a sender's hand. `number` is the claim's: what comes of it counts while the row has the same.
+
+    is_derived  it is of a derived series, not of originals, nor a rejection note
+    """
 
     id: int
     number: int
@@ -27,8 +30,9 @@ _SENDING = _ROW.state == literal_column("'sending'")
 """In the words of the partial indexes: neither database uses one for a state that is a parameter."""
 
 _PAUSED = exists().where(Hold.kind == DESTINATION, Hold.name == bindparam("to"))
-_MAY_GO = or_(_ROW.enhancement_id.is_(None), ~is_held(ENHANCING))
-"""The stop switch holds back what was derived; originals flow."""
+_IS_DERIVED = _ROW.subject.like("enhancement:%")
+_MAY_GO = or_(~_IS_DERIVED, ~is_held(ENHANCING))
+"""The stop switch holds back what was derived. Originals flow, and notes that reject what is out already."""
 
 _DUE = (
     select(_ROW.id, _ROW.priority)
@@ -43,7 +47,7 @@ _TAKE = (
     update(_ROW.id.table)
     .where(_ROW.id == _DUE.with_only_columns(_ROW.id).with_for_update(skip_locked=True).scalar_subquery())
     .values(state="sending", node=bindparam("by"), lease_until=_LEASE, claim=_ROW.claim + 1)
-    .returning(_ROW.id, _ROW.claim, _ROW.priority, _ROW.enhancement_id.is_not(None))
+    .returning(_ROW.id, _ROW.claim, _ROW.priority, _IS_DERIVED)
 )
 
 

@@ -8,21 +8,27 @@ from sqlalchemy import ColumnElement, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from dicomnode.db.models import Delivery, DeliveryItem, Series
+from dicomnode.db.repositories import by_number
+from dicomnode.db.repositories.by_number import Part
 
 _OPEN = ("pending", "sending")
-_OVER = (Delivery.state != literal_column("'pending'")) & (Delivery.state != literal_column("'sending'"))
+_ID: ColumnElement[int] = Delivery.metadata.tables[Delivery.__tablename__].c.id
 _ITEM = DeliveryItem.metadata.tables[DeliveryItem.__tablename__].c
 
 
 @dataclass(frozen=True)
 class DeliveryFilter:
-    """What a delivery has to be; an empty field asks for nothing. `up_to`: none that was planned after this one."""
+    """What a delivery has to be; an empty field asks for nothing. `up_to`: none that was planned after this one.
+
+    `given_up`: only those whose destination took them and is not asked any more whether it keeps them, nobody knowing.
+    """
 
     states: tuple[str, ...] = ()
     destination: str = ""
     series: str = ""
     rule: str = ""
     up_to: int | None = None
+    given_up: bool = False
 
 
 class Listed(NamedTuple):
@@ -34,27 +40,20 @@ class Listed(NamedTuple):
 
 
 def page(session: Session, wanted: DeliveryFilter, limit: int, before: int | None = None) -> Sequence[Listed]:
-    """The newest first, `limit` of them, beginning below the number `before`.
-
-    Numbers first, then what belongs to them: most filters are answered from an index alone.
-    """
-    ids: list[int] = []
-    for part in _parts(wanted):
-        query = select(Delivery.id).where(*part).order_by(Delivery.id.desc()).limit(limit)
-        ids += session.scalars(query if before is None else query.where(Delivery.id < before))
-    query_of_rows = (
+    """The newest first, `limit` of them, beginning below the number `before`."""
+    ids = by_number.newest(session, Delivery.id, _parts(wanted), limit, before)
+    query = (
         select(Delivery, Series.modality, Series.description)
         .join(Series, Series.uid == Delivery.series_uid)
-        .where(Delivery.id.in_(sorted(ids, reverse=True)[:limit]))
+        .where(Delivery.id.in_(ids))
         .order_by(Delivery.id.desc())
     )
-    return [Listed(*row) for row in session.execute(query_of_rows)]
+    return [Listed(*row) for row in session.execute(query)]
 
 
 def numbers(session: Session, wanted: DeliveryFilter) -> Sequence[int]:
     """The numbers of all that fit, the oldest first."""
-    parts = (select(Delivery.id).where(*part) for part in _parts(wanted))
-    return sorted(id for part in parts for id in session.scalars(part))
+    return by_number.every(session, Delivery.id, _parts(wanted))
 
 
 def instances(session: Session, delivery_ids: Collection[int]) -> dict[int, dict[str, int]]:
@@ -85,21 +84,17 @@ def items(
     return session.scalars(select(DeliveryItem).where(DeliveryItem.id.in_(ids)).order_by(DeliveryItem.id)).all()
 
 
-def _parts(wanted: DeliveryFilter) -> list[list[ColumnElement[bool]]]:
-    """Conditions, one list for each state: each has an index of its own, in the words of `_of_state`."""
+def _parts(wanted: DeliveryFilter) -> list[Part]:
+    """What is open is few; the rest has its rows in the order of their numbers in an index."""
     named = {
         Delivery.destination: wanted.destination,
         Delivery.series_uid: wanted.series,
         Delivery.rule: wanted.rule,
     }
-    others: list[ColumnElement[bool]] = [column == text for column, text in named.items() if text]
+    others = by_number.equal(named)
     if wanted.up_to is not None:
         others.append(Delivery.id <= wanted.up_to)
-    return [[_of_state(state), *others] for state in dict.fromkeys(wanted.states)] or [others]
-
-
-def _of_state(state: str) -> ColumnElement[bool]:
-    """What is open is few; the rest has its rows in the order of their numbers in an index."""
-    if state in _OPEN:
-        return Delivery.state == literal_column(f"'{state}'")
-    return (Delivery.state == state) & _OVER
+    if wanted.given_up:
+        others += [Delivery.confirm_at.is_(None), Delivery.confirmation != literal_column("''")]
+    states = [by_number.in_state(Delivery.state, state, _OPEN) for state in dict.fromkeys(wanted.states)]
+    return [Part([state, *others], _ID) for state in states] or [Part(others, _ID)]

@@ -1,6 +1,6 @@
 """What became of what was sent to destinations: bounded looks, along indexes, however long the node has run."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Select, func, literal_column, select
@@ -9,7 +9,9 @@ from sqlalchemy.orm import Session
 from dicomnode.db.models import Commitment, Delivery, DeliveryItem
 
 RECENT = 200
-"""So many of the newest deliveries, or dead letters, are looked at instance by instance."""
+"""So many of a destination's newest deliveries are looked at for warnings, instance by instance."""
+LOOKED_AT = 20_000
+"""So many refused instances are looked at in all, those of the newest dead letters first."""
 
 _FAILED = Delivery.state == literal_column("'failed'")
 _WARNED = (DeliveryItem.status >= literal_column("45056")) & (DeliveryItem.status <= literal_column("49151"))
@@ -26,6 +28,16 @@ class Said(NamedTuple):
     """Number of the newest delivery with such an instance."""
 
 
+class Rejected(NamedTuple):
+    """What a destination refused for good, by status and reason, most first. `whole`: of all its dead letters."""
+
+    said: Sequence[Said]
+    whole: bool
+
+
+_ABOUT = (Delivery.destination, DeliveryItem.status, DeliveryItem.detail, DeliveryItem.delivery_id)
+
+
 def open_counts(session: Session, names: Collection[str]) -> dict[tuple[str, str], int]:
     """Deliveries that are not finished, and dead letters, by (destination, state)."""
     query = select(Delivery.destination, Delivery.state, func.count())
@@ -40,28 +52,27 @@ def unreported(session: Session) -> dict[str, int]:
     return dict(session.execute(query.group_by(Commitment.destination)).all())
 
 
-def rejected(session: Session, destination: str = "") -> Sequence[Said]:
-    """The instances in the newest dead letters, of all destinations or of one, by status and reason; most first."""
-    newest = select(Delivery.id).where(_FAILED)
-    return _said(session, newest, destination, DeliveryItem.state == "failed")
+def rejected(session: Session, destinations: Collection[str]) -> Mapping[str, Rejected]:
+    """What these destinations refused for good, each by itself: none is hidden by what another refuses."""
+    each = LOOKED_AT // max(len(destinations), 1)
+    return {name: _rejected(session, name, each) for name in destinations}
 
 
 def warned(session: Session, destination: str) -> Sequence[Said]:
     """The instances in the newest deliveries that it stored with a warning, by status and reason; most first."""
-    return _said(session, select(Delivery.id), destination, _WARNED)
+    newest = select(Delivery.id).where(Delivery.destination == destination).order_by(Delivery.id.desc()).limit(RECENT)
+    return _said(session, select(*_ABOUT).join(Delivery).where(Delivery.id.in_(newest), _WARNED))
 
 
-def _said(session: Session, newest: Select[int], destination: str, which: object) -> Sequence[Said]:
-    if destination:
-        newest = newest.where(Delivery.destination == destination)
-    recent = newest.order_by(Delivery.id.desc()).limit(RECENT).subquery()
-    about = (Delivery.destination, DeliveryItem.status, DeliveryItem.detail)
-    query = (
-        select(*about, func.count(), func.max(Delivery.id))
-        .select_from(recent)
-        .join(Delivery, Delivery.id == recent.c.id)
-        .join(DeliveryItem, DeliveryItem.delivery_id == recent.c.id)
-        .where(which)  # type: ignore[arg-type]
-        .group_by(*about)
-    )
+def _rejected(session: Session, destination: str, limit: int) -> Rejected:
+    query = select(*_ABOUT).join(Delivery).where(Delivery.destination == destination, _FAILED)
+    query = query.where(DeliveryItem.state == "failed").order_by(Delivery.id.desc()).limit(limit + 1)
+    said = _said(session, query)
+    return Rejected(said, sum(each.instances for each in said) <= limit)
+
+
+def _said(session: Session, which: Select[str, int | None, str, int]) -> Sequence[Said]:
+    seen = which.subquery().c
+    about = (seen.destination, seen.status, seen.detail)
+    query = select(*about, func.count(), func.max(seen.delivery_id)).group_by(*about)
     return sorted((Said(*row) for row in session.execute(query)), key=lambda said: -said.instances)

@@ -1,12 +1,27 @@
 """The ledger's rows: enhancements, outputs, derived series. Who may change their state: `jobs.ledger`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Float, Row, Select, bindparam, func, literal_column, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    Row,
+    Select,
+    Update,
+    bindparam,
+    case,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
 
 from dicomnode.db.clock import Clock
 from dicomnode.db.models import DerivedSeriesRow, Enhancement, Output
@@ -16,6 +31,9 @@ _READY = Enhancement.state == literal_column("'ready'")
 _RUNNING = Enhancement.state == literal_column("'running'")
 _OVER = (Enhancement.state != literal_column("'ready'")) & (Enhancement.state != literal_column("'running'"))
 """In the words of the partial indexes: neither database uses one for a state that is a parameter."""
+
+_TAKEN_AWAY = ("cancelled", "outdated")
+_CHUNK = 500
 
 _Query = TypeVar("_Query", bound=Select[*tuple[Any, ...]])
 
@@ -34,13 +52,34 @@ CLAIMABLE = (
 """Id of the work that may start, the most urgent first. What is stopped or paused is asked in the same statement, so
 that nothing starts once an operator was told that it is. `shut` is a priority that has to wait now."""
 
-_TAKE = (
+CLAIMED = "claimed"
+NEXT = "next"
+"""Claimed with the end of the worker's job before: until more is heard of it, it has not begun."""
+RETURNED = "returned"
+"""It came back from a worker that died with it as its next. It is held to have begun the next time, whatever is heard:
+what kills every worker within moments must not go round for ever."""
+
+
+def _take(stage: ColumnElement[str]) -> Update:
+    query = update(_ROW.id.table).where(_ROW.id == CLAIMABLE.with_for_update(skip_locked=True).scalar_subquery())
+    query = query.values(state="running", stage=stage, reason="", finished_at=None, attempt=_ROW.attempt + 1)
+    query = query.values(worker=bindparam("by"), started_at=Clock(), lease_until=Clock(bindparam("lease", type_=Float)))
+    return query.returning(_ROW.id, _ROW.attempt, _ROW.generation, _ROW.series_uid, _ROW.pipeline)
+
+
+_TAKE = _take(literal(CLAIMED))
+_TAKE_NEXT = _take(case((_ROW.stage == literal(RETURNED), literal(CLAIMED)), else_=literal(NEXT)))
+
+ENDING = ("state", "reason", "finished_at", "failures", "worker", "lease_until")
+"""The columns that the end of work changes."""
+
+_FINISH = (
     update(_ROW.id.table)
-    .where(_ROW.id == CLAIMABLE.with_for_update(skip_locked=True).scalar_subquery())
-    .values(state="running", stage="claimed", reason="", finished_at=None, attempt=_ROW.attempt + 1)
-    .values(worker=bindparam("by"), started_at=Clock(), lease_until=Clock(bindparam("lease", type_=Float)))
-    .returning(_ROW.id, _ROW.attempt, _ROW.generation, _ROW.series_uid, _ROW.pipeline)
+    .where(_ROW.id == bindparam("of"))
+    .values({_ROW[name]: bindparam(f"ending_{name}", type_=_ROW[name].type) for name in ENDING})
 )
+_FINISH_AND_TAKE = _TAKE_NEXT.add_cte(_FINISH.cte("finished"))
+"""Both in one statement, which SQLite has no words for. They see the same moment: what is finished is not taken."""
 
 _RENEW = (
     update(_ROW.id.table)
@@ -65,9 +104,9 @@ def find(session: Session, id: int) -> Enhancement | None:
     return session.get(Enhancement, id)
 
 
-def is_known(session: Session, key: str) -> bool:
-    """Whether there is work of this key, in whatever state."""
-    return session.scalar(select(_ROW.id).where(_ROW.key == key)) is not None
+def priority_of(session: Session, key: str) -> int | None:
+    """How urgent the work of this key is, in whatever state; None: there is none."""
+    return session.scalar(select(_ROW.priority).where(_ROW.key == key))
 
 
 def by_key(session: Session, key: str) -> Enhancement | None:
@@ -110,6 +149,28 @@ def take(
     """
     values = {"by": worker, "lease": lease_seconds, "shut": shut}
     return session.connection().execute(_TAKE, values).one_or_none()
+
+
+def finish_and_take(
+    session: Session,
+    row: Enhancement,
+    ending: Mapping[str, Any],
+    worker: str,
+    lease_seconds: float,
+    shut: int = NOTHING_SHUT,
+) -> Row[int, int, int, str, str] | None:
+    """Write the end of work that this transaction has locked, and `take`. `ending` has the columns ENDING names."""
+    connection = session.connection()
+    over = {"of": row.id, **{f"ending_{name}": value for name, value in ending.items()}}
+    values = {"by": worker, "lease": lease_seconds, "shut": shut}
+    if connection.dialect.name == "postgresql":
+        taken = connection.execute(_FINISH_AND_TAKE, {**over, **values}).one_or_none()
+    else:
+        connection.execute(_FINISH, over)
+        taken = connection.execute(_TAKE_NEXT, values).one_or_none()
+    for name, value in ending.items():
+        set_committed_value(row, name, value)
+    return taken
 
 
 def fenced(session: Session, id: int, attempt: int, worker: str) -> Row[Enhancement, bool, datetime] | None:
@@ -202,15 +263,32 @@ def by_derived_uid(session: Session, uid: str) -> DerivedSeriesRow | None:
     return session.scalar(select(DerivedSeriesRow).where(DerivedSeriesRow.uid == uid))
 
 
+def by_derived_uids(session: Session, uids: Sequence[str]) -> dict[str, DerivedSeriesRow]:
+    """The derived series among these Series Instance UIDs, by UID."""
+    chunks = (uids[start : start + _CHUNK] for start in range(0, len(uids), _CHUNK))
+    wanted = (select(DerivedSeriesRow).where(DerivedSeriesRow.uid.in_(chunk)) for chunk in chunks)
+    return {row.uid: row for query in wanted for row in session.scalars(query)}
+
+
 def outputs(session: Session, enhancement_id: int) -> Sequence[Output]:
     """What was derived, each from a source: a note that rejects it all is of none."""
     query = select(Output).where(Output.enhancement_id == enhancement_id, Output.source_sop_uid != "")
     return session.scalars(query.order_by(Output.id)).all()
 
 
-def containers_of_outputs(session: Session) -> set[str]:
-    """Containers that outputs point into and that retention has not given up: all others may be swept."""
-    return set(session.scalars(select(Output.container).where(Output.purged_at.is_(None)).distinct()))
+def containers_of_outputs(session: Session, names: Sequence[str]) -> set[str]:
+    """Those of these containers that outputs point into and that retention has not given up: others may be swept."""
+    kept = select(Output.container).where(Output.purged_at.is_(None)).distinct()
+    chunks = (names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK))
+    return {name for chunk in chunks for name in session.scalars(kept.where(Output.container.in_(chunk)))}
+
+
+def over_since(session: Session, moment: datetime) -> set[int]:
+    """Ids of the work that has come to its end since: by whoever did it, or taken out of his hands (`operators.move`,
+    which notes no end but when that was)."""
+    ended = select(_ROW.id).where(_ROW.finished_at > moment)
+    taken = select(_ROW.id).where(_OVER, _ROW.state.in_(_TAKEN_AWAY), _ROW.not_before >= moment)
+    return {*session.scalars(ended), *session.scalars(taken)}
 
 
 def staged_by_running(session: Session, folder: str) -> set[str]:
@@ -224,11 +302,17 @@ def counts_by_state(session: Session) -> dict[str, int]:
     return {state: count for part in (_READY, _RUNNING, _OVER) for state, count in session.execute(query.where(part))}
 
 
-def ahead(session: Session, priority: int) -> list[tuple[str, str, int]]:
-    """(state, pipeline, how many): the work that runs, and that which waits and is as urgent as this or more so."""
+def ahead(session: Session, priority: int, of: str, shut: int = NOTHING_SHUT) -> list[tuple[str, str, int]]:
+    """(state, pipeline, how many): the work that runs, and that which waits and is as urgent as this or more so.
+
+    What is paused, or of the priority `shut`, is in nobody's way but its like's: `of` is the pipeline that asks. Where
+    every job is paused, all are alike.
+    """
     pipeline = func.coalesce(_ROW.pipeline, "")  # as no index has it: SQLite would group along all jobs
     query = select(_ROW.state, pipeline, func.count()).group_by(_ROW.state, pipeline)
-    parts = (_RUNNING, _READY & (_ROW.priority <= priority))
+    may_start = or_(_ROW.pipeline == of, _ROW.pipeline.not_in(names_held(JOBS)))
+    may_start &= or_(literal(priority == shut), _ROW.priority != shut)
+    parts = (_RUNNING, _READY & (_ROW.priority <= priority) & may_start)
     return [(row[0], row[1], row[2]) for part in parts for row in session.execute(query.where(part))]
 
 

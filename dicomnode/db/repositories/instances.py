@@ -53,20 +53,28 @@ def sop_uids(session: Session, series_uid: str) -> set[str]:
     return set(session.scalars(select(Instance.sop_uid).where(Instance.series_uid == series_uid, Instance.kept())))
 
 
-def by_series(session: Session, sop_uids: Sequence[str]) -> dict[str, set[str]] | None:
-    """These instances by Series Instance UID; None unless all of them are stored.
+def kept(session: Session, sop_uids: Sequence[str]) -> set[str]:
+    """Those of these instances that are stored."""
+    found: set[str] = set()
+    for chunk in _chunks(sop_uids, 500):
+        found.update(session.scalars(select(Instance.sop_uid).where(Instance.sop_uid.in_(chunk), Instance.kept())))
+    return found
+
+
+def by_series(session: Session, sop_uids: Sequence[str]) -> tuple[dict[str, set[str]], str]:
+    """These instances by Series Instance UID, and one that is not stored, at which the search ended; empty if all are.
 
     Asked from the end of the list: what was listed last came last, as a rule, so that one question says that it lacks.
     """
     found: dict[str, set[str]] = {}
     for chunk in _chunks(list(dict.fromkeys(reversed(sop_uids))), 500):
         query = select(Instance.series_uid, Instance.sop_uid).where(Instance.sop_uid.in_(chunk), Instance.kept())
-        rows = session.execute(query).all()
-        if len(rows) < len(chunk):
-            return None
-        for series_uid, sop_uid in rows:
-            found.setdefault(series_uid, set()).add(sop_uid)
-    return found
+        series_of = {sop_uid: series_uid for series_uid, sop_uid in session.execute(query)}
+        for sop_uid in chunk:
+            if sop_uid not in series_of:
+                return found, sop_uid
+            found.setdefault(series_of[sop_uid], set()).add(sop_uid)
+    return found, ""
 
 
 def count(session: Session, series_uid: str) -> int:
@@ -107,6 +115,21 @@ def versions(session: Session, series_uid: str) -> Sequence[InstanceVersion]:
     """Variants, corrections and conflicts of a series' instances."""
     query = select(InstanceVersion).join(Instance, Instance.sop_uid == InstanceVersion.sop_uid)
     return session.scalars(query.where(Instance.series_uid == series_uid).order_by(InstanceVersion.id)).all()
+
+
+def contradicted(session: Session, series_uid: str) -> dict[str, int]:
+    """Number of stored instances that came again as a correction, or as a conflict nobody has settled, by that kind.
+
+    Not those whose other version is stored in place of the first by now.
+    """
+    query = (
+        select(InstanceVersion.kind, func.count(Instance.sop_uid.distinct()))
+        .join(Instance, Instance.sop_uid == InstanceVersion.sop_uid)
+        .where(Instance.series_uid == series_uid, Instance.kept(), Instance.sha256 != InstanceVersion.sha256)
+        .where(InstanceVersion.kind.in_(("correction", "conflict")), InstanceVersion.settled_at.is_(None))
+        .group_by(InstanceVersion.kind)
+    )
+    return dict(session.execute(query).all())
 
 
 def settle_conflicts(session: Session, series_uid: str, at: datetime) -> int:

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, func, literal_column, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session, defer
 
 from dicomnode.db.models import Enhancement, Series
+from dicomnode.db.repositories import by_number
+from dicomnode.db.repositories.by_number import Part
 from dicomnode.db.repositories.values import values
 
 _OPEN = ("ready", "running")
-_OVER = (Enhancement.state != literal_column("'ready'")) & (Enhancement.state != literal_column("'running'"))
 _BULKY = (defer(Enhancement.params), defer(Enhancement.writer_profile), defer(Enhancement.figures))
 
 _ID: ColumnElement[int] = Enhancement.metadata.tables[Enhancement.__tablename__].c.id
@@ -24,7 +25,7 @@ planner that sees that numbers are wanted in order would rather walk down all th
 class JobFilter:
     """What a job has to be; an empty field asks for nothing.
 
-    `node` is where it runs now: only a job that runs is anywhere. `up_to`: no job that was entered after this one.
+    `node` is where it runs, or ran last: what waits is nowhere. `up_to`: no job that was entered after this one.
     """
 
     states: tuple[str, ...] = ()
@@ -33,12 +34,6 @@ class JobFilter:
     node: str = ""
     priority: int | None = None
     up_to: int | None = None
-
-
-class _Part(NamedTuple):
-    conditions: list[ColumnElement[bool]]
-    id: ColumnElement[int]
-    """In whose order rows are wanted."""
 
 
 class Listed(NamedTuple):
@@ -50,28 +45,21 @@ class Listed(NamedTuple):
 
 
 def page(session: Session, wanted: JobFilter, limit: int, before: int | None = None) -> Sequence[Listed]:
-    """The newest first, `limit` of them, beginning below the number `before`.
-
-    Numbers first, then what belongs to them: most filters are answered from an index alone.
-    """
-    ids: list[int] = []
-    for part in _parts(wanted):
-        query = select(Enhancement.id).where(*part.conditions).order_by(part.id.desc()).limit(limit)
-        ids += session.scalars(query if before is None else query.where(part.id < before))
-    query_of_rows = (
+    """The newest first, `limit` of them, beginning below the number `before`."""
+    ids = by_number.newest(session, Enhancement.id, _parts(wanted), limit, before)
+    query = (
         select(Enhancement, Series.modality, Series.description)
         .join(Series, Series.uid == Enhancement.series_uid)
-        .where(Enhancement.id.in_(sorted(ids, reverse=True)[:limit]))
+        .where(Enhancement.id.in_(ids))
         .options(*_BULKY)
         .order_by(Enhancement.id.desc())
     )
-    return [Listed(*row) for row in session.execute(query_of_rows)]
+    return [Listed(*row) for row in session.execute(query)]
 
 
 def numbers(session: Session, wanted: JobFilter) -> Sequence[int]:
     """The numbers of all that fit, the oldest first."""
-    parts = (select(Enhancement.id).where(*part.conditions) for part in _parts(wanted))
-    return sorted(id for part in parts for id in session.scalars(part))
+    return by_number.every(session, Enhancement.id, _parts(wanted))
 
 
 def pipelines(session: Session) -> Sequence[str]:
@@ -79,27 +67,19 @@ def pipelines(session: Session) -> Sequence[str]:
     return values(session, Enhancement.pipeline)
 
 
-def _parts(wanted: JobFilter) -> list[_Part]:
-    """One part for each state: each has an index of its own, in the words of `_of_state`."""
+def _parts(wanted: JobFilter) -> list[Part]:
     others = _others(wanted)
-    if wanted.node and wanted.states and "running" not in wanted.states:
-        return []
-    if wanted.node:
-        here = func.substr(Enhancement.worker, 1, len(wanted.node) + 1) == f"{wanted.node}/"
-        return [_Part([_of_state("running"), here, *others], _SORTED)]
     parts = [
-        _Part([_of_state(state), *others], _SORTED if state in _OPEN else _ID) for state in dict.fromkeys(wanted.states)
+        Part([by_number.in_state(Enhancement.state, state, _OPEN), *others], _SORTED if state in _OPEN else _ID)
+        for state in dict.fromkeys(wanted.states)
     ]
-    return parts or [_Part(others, _ID)]
-
-
-def _of_state(state: str) -> ColumnElement[bool]:
-    return Enhancement.state == literal_column(f"'{state}'") if state in _OPEN else (Enhancement.state == state) & _OVER
+    return parts or [Part(others, _ID)]
 
 
 def _others(wanted: JobFilter) -> list[ColumnElement[bool]]:
-    named = {Enhancement.pipeline: wanted.pipeline, Enhancement.series_uid: wanted.series}
-    found: list[ColumnElement[bool]] = [column == text for column, text in named.items() if text]
+    found = by_number.equal({Enhancement.pipeline: wanted.pipeline, Enhancement.series_uid: wanted.series})
+    if wanted.node:
+        found.append(func.substr(Enhancement.worker, 1, len(wanted.node) + 1) == f"{wanted.node}/")
     if wanted.priority is not None:
         found.append(Enhancement.priority == wanted.priority)
     if wanted.up_to is not None:

@@ -7,21 +7,21 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from dicomnode.db.clock import Clock
-from dicomnode.db.models import Delivery, DeliveryItem, Enhancement, Instance, Outdating, Rejection
+from dicomnode.db.models import Delivery, DeliveryItem, Enhancement, Instance, Outdating, Output, Rejection
 
 
 def reject(
     session: Session, source: str, code: str, calling_aet: str, listed: Mapping[str, Iterable[str]], at: datetime
 ) -> dict[str, int]:
-    """Keep that `source` rejects these instances, listed by series. Returns how many of each were not known of it."""
+    """Keep that `source` rejects these instances, listed by series. Returns how many of each were not known of it.
+
+    An instance is kept once, even where a document lists it under several series.
+    """
     known = set(session.scalars(select(Rejection.sop_uid).where(Rejection.source == source)))
     about = {"source": source, "code": code, "calling_aet": calling_aet, "noted_at": at}
     fresh = {series_uid: sorted(set(sop_uids) - known) for series_uid, sop_uids in listed.items()}
-    rows = [
-        {"series_uid": series_uid, "sop_uid": sop_uid, **about}
-        for series_uid, sop_uids in fresh.items()
-        for sop_uid in sop_uids
-    ]
+    series_of = {sop_uid: series_uid for series_uid, sop_uids in fresh.items() for sop_uid in sop_uids}
+    rows = [{"series_uid": series_uid, "sop_uid": sop_uid, **about} for sop_uid, series_uid in series_of.items()]
     if rows:
         session.execute(insert(Rejection), rows)
     return {series_uid: len(sop_uids) for series_uid, sop_uids in fresh.items() if sop_uids}
@@ -66,6 +66,21 @@ def decide(session: Session, claimed: Outdating, note_uid: str) -> bool:
     return bool(session.execute(query, execution_options={"synchronize_session": False}).rowcount)  # type: ignore[attr-defined]
 
 
+def look_again(session: Session, item_ids: Sequence[int]) -> None:
+    """Destinations have answered for these instances of deliveries. What is outdated by now, and was on the wire when
+    it was marked, is due again: whoever took any of it after all is to be told."""
+    for start in range(0, len(item_ids), 500):
+        of_items = select(Delivery.enhancement_id).join(DeliveryItem, DeliveryItem.delivery_id == Delivery.id)
+        of_items = of_items.where(DeliveryItem.id.in_(item_ids[start : start + 500]), Delivery.state == "cancelled")
+        query = update(Outdating).where(Outdating.enhancement_id.in_(of_items)).values(note_due_at=Clock())
+        session.execute(query, execution_options={"synchronize_session": False})
+
+
+def note(session: Session, enhancement_id: int) -> Output | None:
+    """The rejection note that was written of this derived series."""
+    return session.scalar(select(Output).where(Output.enhancement_id == enhancement_id, Output.source_sop_uid == ""))
+
+
 def takers(session: Session, enhancement_id: int) -> set[str]:
     """The destinations that were sent an instance of this derived series, whatever they answered."""
     query = (
@@ -74,3 +89,12 @@ def takers(session: Session, enhancement_id: int) -> set[str]:
         .where(Delivery.subject == f"enhancement:{enhancement_id}", DeliveryItem.attempts > 0)
     )
     return set(session.scalars(query.distinct()))
+
+
+def rejecters(session: Session, enhancement_id: int) -> set[str]:
+    """AE titles of those who rejected every instance of this derived series."""
+    of_it = (Output.enhancement_id == enhancement_id) & (Output.source_sop_uid != "")
+    count = select(func.count(Output.id)).where(of_it).scalar_subquery()
+    query = select(Rejection.calling_aet).join(Output, Output.sop_uid == Rejection.sop_uid).where(of_it)
+    query = query.group_by(Rejection.calling_aet).having(func.count(Rejection.sop_uid.distinct()) == count)
+    return {aet.strip() for aet in session.scalars(query)}

@@ -17,6 +17,7 @@ class Run(NamedTuple):
     series_uid: str
     description: str
     version: str
+    weights_sha256: str
     state: str
     reason: str
     created_at: datetime

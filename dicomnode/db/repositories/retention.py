@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from dicomnode.db.models import Container, Delivery, Enhancement, Instance, InstanceVersion, Output, Series
 from dicomnode.db.models.stored import Stored
+from dicomnode.db.repositories import set_aside
 
 SETTLED_DELIVERIES = ("sent", "verified", "committed", "cancelled")
 """A dead letter is not among them: until somebody decides on it, its bytes may be the only copy. Nor is one that is
@@ -94,18 +95,20 @@ def _give_up(session: Session, model: type[Stored], whose: ColumnElement[bool], 
 def emptied(session: Session) -> Sequence[Container]:
     """Containers that lost all their instances, and that are still listed."""
     lost = or_(*(exists().where(model.container == Container.name) for model in _IN_CONTAINERS))
-    return session.scalars(_not_kept().where(lost)).all()
+    return session.scalars(_not_kept(session).where(lost)).all()
 
 
 def bare(session: Session) -> Sequence[Container]:
     """Containers that never had one: events, and copies of what was stored before."""
     never = [~exists().where(model.container == Container.name) for model in _IN_CONTAINERS]
-    return session.scalars(_not_kept().where(*never)).all()
+    return session.scalars(_not_kept(session).where(*never)).all()
 
 
-def _not_kept() -> Select[Container]:
+def _not_kept(session: Session) -> Select[Container]:
+    """Containers of which no row speaks, but not those that hold what the index could not take: it was acknowledged."""
     kept = [exists().where(model.container == Container.name, model.purged_at.is_(None)) for model in _IN_CONTAINERS]
-    return select(Container).where(Container.removed_at.is_(None), *(~each for each in kept))
+    query = select(Container).where(Container.removed_at.is_(None), *(~each for each in kept))
+    return query.where(Container.name.not_in(set_aside.containers(session)))
 
 
 def mark_removed(session: Session, names: Iterable[str], now: datetime) -> None:

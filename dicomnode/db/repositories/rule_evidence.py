@@ -36,6 +36,15 @@ def jobs(session: Session, rule: str, state: str, first_revision: int) -> Sequen
     return session.execute(of_it.group_by(Enhancement.state, Enhancement.verdict)).all()
 
 
+def reasons(session: Session, rule: str, state: str, first_revision: int) -> dict[tuple[str, str], int]:
+    """(state, why) to the number of jobs that ended without a result to send, or are no longer valid."""
+    number = func.count(Enhancement.id.distinct())
+    query = select(Enhancement.state, Enhancement.reason, number).join(_ROW, _ROW.enhancement_id == Enhancement.id)
+    ended = query.where(_of(rule, state, first_revision), Enhancement.state.not_in(("ready", "running", "done")))
+    rows = session.execute(ended.group_by(Enhancement.state, Enhancement.reason)).all()
+    return {(ended_as, why): count for ended_as, why, count in rows if why}
+
+
 def newest_results(
     session: Session, rule: str, state: str, first_revision: int, limit: int
 ) -> Sequence[Row[list[Any], dict[str, Any]]]:

@@ -4,16 +4,24 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from dicomnode.db.models import Manifest, Series, SeriesFactsRow, Study
 from dicomnode.domain.facts import SeriesFacts
 
+_CHUNK = 500
+
 
 def find(session: Session, uid: str) -> Series | None:
     return session.get(Series, uid)
+
+
+def of(session: Session, uids: Sequence[str]) -> dict[str, Series]:
+    """Those of these series that are there, by UID."""
+    chunks = (uids[start : start + _CHUNK] for start in range(0, len(uids), _CHUNK))
+    return {row.uid: row for chunk in chunks for row in session.scalars(select(Series).where(Series.uid.in_(chunk)))}
 
 
 def lock(session: Session, uids: Collection[str]) -> dict[str, Series]:
@@ -24,8 +32,8 @@ def lock(session: Session, uids: Collection[str]) -> dict[str, Series]:
     """
     found: dict[str, Series] = {}
     ordered = sorted(uids)
-    for start in range(0, len(ordered), 500):
-        query = select(Series).where(Series.uid.in_(ordered[start : start + 500])).order_by(Series.uid)
+    for start in range(0, len(ordered), _CHUNK):
+        query = select(Series).where(Series.uid.in_(ordered[start : start + _CHUNK])).order_by(Series.uid)
         query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
         found.update((row.uid, row) for row in session.scalars(query))
     return found
@@ -103,13 +111,17 @@ def facts(session: Session, uid: str, generation: int | None = None) -> SeriesFa
     return session.scalar(query.order_by(SeriesFactsRow.generation.desc()).limit(1))
 
 
-def add_manifest(session: Session, source: str, series_uid: str, calling_aet: str, sop_uids: Iterable[str]) -> None:
-    """Keep a list of a series, unless this source has given one already."""
-    known = select(Manifest.id).where(Manifest.source == source, Manifest.series_uid == series_uid)
-    if session.scalar(known) is None:
-        row = Manifest(source=source, series_uid=series_uid, calling_aet=calling_aet, sop_uids=sorted(sop_uids))
-        session.add(row)
-        session.flush()
+def add_manifests(session: Session, source: str, calling_aet: str, listed: Mapping[str, Iterable[str]]) -> None:
+    """Keep what this source lists of each series, but of those of which it has given a list already."""
+    known = set(session.scalars(select(Manifest.series_uid).where(Manifest.source == source))) if listed else set()
+    about = {"source": source, "calling_aet": calling_aet}
+    rows = [
+        {"series_uid": series_uid, "sop_uids": sorted(sop_uids), **about}
+        for series_uid, sop_uids in listed.items()
+        if series_uid not in known
+    ]
+    if rows:
+        session.execute(insert(Manifest), rows)
 
 
 def manifests(session: Session, series_uid: str) -> Sequence[Manifest]:

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, func, or_, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from dicomnode.db.models import (
     DerivedSeriesRow,
@@ -19,13 +19,13 @@ from dicomnode.db.models import (
 )
 from dicomnode.db.repositories import series_status
 from dicomnode.db.repositories.values import values
-from dicomnode.domain.search_text import folded
+from dicomnode.domain.search_text import TRANSCRIBED_LETTERS, Word, searched
 
 MOST_WORDS = 8
 """Words of a search that count: each costs a pass over the studies."""
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+){3,}|2\.25\.[0-9]+")
-"""What is typed in full as a UID (PS3.5 9.1, B.2, and those with leading zeros that are about), and is no date."""
+"""What may be typed as a UID (PS3.5 9.1, B.2, and those with leading zeros that are about), and is no date."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,22 @@ class Found:
 
 
 def search(session: Session, wanted: Wanted, limit: int, after: tuple[datetime, str] | None = None) -> Sequence[Found]:
-    """At most `limit` series, by (last arrival, UID) descending; `after` is that of the last one of the page before."""
-    query = _wanted(select(Series, Study).join(Study, Study.uid == Series.study_uid), wanted)
+    """At most `limit` series, by (last arrival, UID) descending; `after` is that of the last one of the page before.
+
+    A UID that nothing here has is taken for the beginning of one, as is one with a star or a full stop behind it; one
+    that no UID here begins with for a word: accession numbers and patient IDs may be digits and full stops as well.
+    """
+    query = select(Series, Study).join(Study, Study.uid == Series.study_uid).where(*_conditions(wanted))
     if after is not None:
         query = query.where(tuple_(Series.last_arrival_at, Series.uid) < tuple_(*after))
     query = query.order_by(Series.last_arrival_at.desc(), Series.uid.desc()).limit(limit)
-    rows = session.execute(query).all()
+    uid = _uid_in(wanted.text)
+    if not uid:
+        rows = session.execute(query).all()
+    else:
+        rows = session.execute(query.where(_holding(uid))).all() if wanted.text.strip() == uid else []
+        for asked in ((_beginning(uid),), tuple(_worded(uid, wanted.patients))):  # without an index: through all rows
+            rows = rows or session.execute(query.where(*asked)).all()
     uids = [series.uid for series, _ in rows]
     counts, statuses = known_instances(session, uids), series_status.of(session, uids)
     return [Found(series, study, counts.get(series.uid, 0), statuses[series.uid]) for series, study in rows]
@@ -85,15 +95,9 @@ def senders(session: Session) -> Sequence[str]:
     return values(session, Series.calling_aet)
 
 
-def _wanted(query: Select[Series, Study], wanted: Wanted) -> Select[Series, Study]:
-    for condition in _conditions(wanted):
-        query = query.where(condition)
-    return query
-
-
 def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
-    if wanted.text.strip():
-        yield from _text(wanted.text, wanted.patients)
+    if not _uid_in(wanted.text):
+        yield from _worded(wanted.text, wanted.patients)
     if wanted.modality:
         yield Series.modality == wanted.modality
     if wanted.calling_aet:
@@ -113,24 +117,44 @@ def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
         yield Series.uid.in_(of_enhancement)
 
 
-def _text(text: str, patients: bool) -> Iterator[ColumnElement[bool]]:
-    """Every word must be found somewhere; a whole UID finds the series that it names, holds it, or gave rise to it."""
-    if _UID.fullmatch(text.strip()):
-        yield _holding(text.strip())
-        return
-    for word in folded(text).split()[:MOST_WORDS]:
+def _uid_in(text: str) -> str:
+    """The UID that the text is, whole or the beginning of one; empty: it is words, each to be found somewhere."""
+    typed = text.strip().rstrip(".*")
+    return typed if _UID.fullmatch(typed) else ""
+
+
+def _worded(text: str, patients: bool) -> Iterator[ColumnElement[bool]]:
+    for word in searched(text)[:MOST_WORDS]:
         yield or_(*_places(word, patients))
 
 
-def _places(word: str, patients: bool) -> Iterator[ColumnElement[bool]]:
-    yield Series.search_text.contains(word, autoescape=True)
+def _places(word: Word, patients: bool) -> Iterator[ColumnElement[bool]]:
+    """Where a word may stand. Whoever does not see patients must not find out by searching either."""
+    yield from _found(word, Series.search_text, Series.description)
     if patients:
-        yield Study.search_text.contains(word, autoescape=True)
-        if not word.isascii():  # family and given name in one, as names are typed that are written so
-            yield func.replace(Study.search_text, " ", "").contains(word, autoescape=True)
+        yield from _found(word, Study.search_text, Study.patient_name, Study.description)
+        for spelling in word.spellings:
+            if not spelling.isascii():  # family and given name in one, as names are typed that are written so
+                yield func.replace(Study.search_text, " ", "").contains(spelling, autoescape=True)
+
+
+def _found(
+    word: Word, column: InstrumentedAttribute[str], *of: InstrumentedAttribute[str]
+) -> Iterator[ColumnElement[bool]]:
+    """In a column of folded text, which was made of the columns `of`."""
+    for spelling in word.spellings:
+        yield column.contains(spelling, autoescape=True)
+    if word.transcribed:
+        has_letter = or_(*(each.contains(letter) for each in of for letter in TRANSCRIBED_LETTERS))
+        yield and_(column.contains(word.transcribed, autoescape=True), has_letter)
+
+
+def _beginning(uid: str) -> ColumnElement[bool]:
+    return or_(Series.uid.startswith(uid), Series.study_uid.startswith(uid))
 
 
 def _holding(uid: str) -> ColumnElement[bool]:
+    """The series that has this UID, is of that study, holds that instance, or gave rise to it."""
     of_enhancement = select(Enhancement.series_uid)
     derived = of_enhancement.join(DerivedSeriesRow, DerivedSeriesRow.enhancement_id == Enhancement.id)
     output = of_enhancement.join(Output, Output.enhancement_id == Enhancement.id)

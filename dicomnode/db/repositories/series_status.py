@@ -11,10 +11,8 @@ from sqlalchemy import ColumnElement, and_, case, false, not_, or_, select, true
 from sqlalchemy.orm import Session
 
 from dicomnode.db.models import Delivery, Enhancement, RuleDecision, Series
+from dicomnode.domain.priority import SHADOW_PRIORITY
 from dicomnode.domain.states import DELIVERED
-
-_SHADOW_PRIORITY = 3
-"""As `jobs.ledger` has it, of work that only a shadow rule asks for."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Status:
 
 def _job(*states: str) -> ColumnElement[bool]:
     found = select(Enhancement.id).where(Enhancement.series_uid == Series.uid, Enhancement.state.in_(states))
-    return found.where(Enhancement.priority < _SHADOW_PRIORITY).exists()
+    return found.where(Enhancement.priority < SHADOW_PRIORITY).exists()
 
 
 def _delivery(*states: str) -> ColumnElement[bool]:

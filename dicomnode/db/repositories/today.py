@@ -8,6 +8,7 @@ from sqlalchemy import func, literal_column, select
 from sqlalchemy.orm import Session
 
 from dicomnode.db.models import AuditEvent, Delivery, Enhancement, Instance, Series, Study
+from dicomnode.domain.priority import SHADOW_PRIORITY
 
 _READY = Enhancement.state == literal_column("'ready'")
 _RUNNING = Enhancement.state == literal_column("'running'")
@@ -41,6 +42,12 @@ class Job(NamedTuple):
     reason: str
     started_at: datetime | None
     finished_at: datetime | None
+    priority: int
+
+    @property
+    def shadow(self) -> bool:
+        """Whether shadow rules alone asked for it: its result goes nowhere."""
+        return self.priority >= SHADOW_PRIORITY
 
 
 class Sent(NamedTuple):
@@ -63,6 +70,7 @@ _JOB = select(
     Enhancement.reason,
     Enhancement.started_at,
     Enhancement.finished_at,
+    Enhancement.priority,
 ).join(Series, Series.uid == Enhancement.series_uid)
 
 

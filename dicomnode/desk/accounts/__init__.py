@@ -5,6 +5,7 @@
     vouched ...... a person whom an OIDC provider vouches for becomes a session
     sessions ..... whose secret a cookie holds; how sessions end
     tokens ....... the same for programs
+    standing ..... whether an account still is what its sessions and tokens were made for
 
 The secrets of browsers and programs are random (`secret`), passwords are Argon2id (`passwords`).
 """

@@ -12,6 +12,7 @@ from dicomnode.db.repositories import accounts as rows
 from dicomnode.desk.accounts import passwords, sessions
 from dicomnode.desk.accounts.names import checked, folded
 from dicomnode.desk.accounts.sessions import Visit
+from dicomnode.desk.accounts.standing import in_person, stands
 from dicomnode.desk.accounts.throttle import Throttle
 from dicomnode.desk.person import Person
 from dicomnode.desk.refused import Refused
@@ -85,7 +86,7 @@ def named(flow: Flow, name: str) -> Account:
 def has_administrator(flow: Flow) -> bool:
     """Whether anybody can come in who may do everything."""
     with flow.database.read() as session:
-        return any(Role.ADMIN in account.roles for account in rows.enabled(session))
+        return any(Role.ADMIN in account.roles and stands(flow, account) for account in rows.enabled(session))
 
 
 def why_not_open(flow: Flow) -> str:
@@ -113,7 +114,7 @@ def set_roles(flow: Flow, person: Person, account_id: int, roles: Iterable[str])
     in_person(person, "change accounts")
     kept = checked_roles(roles)
     with flow.database.write() as session:
-        account = _alone(session, account_id, keeps_admin=Role.ADMIN in kept)
+        account = _alone(session, flow, account_id, keeps_admin=Role.ADMIN in kept)
         if account.issuer is not None:
             raise Refused(f"the roles of {account.name} come from groups of the sign-in provider: change them there")
         if account.roles == kept:
@@ -127,7 +128,7 @@ def disable(flow: Flow, person: Person, account_id: int) -> None:
     """End every session now; tokens that this person made are dead. Raises Refused for the last administrator."""
     in_person(person, "change accounts")
     with flow.database.write() as session:
-        account = _alone(session, account_id, keeps_admin=False)
+        account = _alone(session, flow, account_id, keeps_admin=False)
         if account.disabled_at is not None:
             return
         account.disabled_at = database_now(session)
@@ -174,15 +175,10 @@ def change_own_password(
     if throttle.take(visit.address, account.folded_name):
         raise Refused("too many attempts: try again later", "conflict")
     if not passwords.matches(account.password_hash, current):
+        _tell_wrong_password(flow, person, account, visit)
         raise Refused("the present password is another one")
     throttle.give_back(visit.address, account.folded_name)
     return _store_password(flow, person, account.id, passwords.hashed(password))
-
-
-def in_person(person: Person, what: str) -> None:
-    """Raises Refused for a token: who finds one must not make more of it than it is."""
-    if person.via == "token":
-        raise Refused(f"a token cannot {what}: sign in", "conflict")
 
 
 def _store_password(flow: Flow, person: Person, account_id: int, password_hash: str) -> str:
@@ -195,11 +191,11 @@ def _store_password(flow: Flow, person: Person, account_id: int, password_hash: 
         return sessions.renew(session, person) if person.account_id == account_id else ""
 
 
-def _alone(session: Session, account_id: int, *, keeps_admin: bool) -> Account:
+def _alone(session: Session, flow: Flow, account_id: int, *, keeps_admin: bool) -> Account:
     """The account; all are locked, so that two administrators cannot shut each other out at the same moment."""
     everybody = rows.all_locked(session)
     account = _found(next((each for each in everybody if each.id == account_id), None))
-    admins = [each for each in everybody if Role.ADMIN in each.roles and each.disabled_at is None]
+    admins = [each for each in everybody if Role.ADMIN in each.roles and stands(flow, each)]
     if not keeps_admin and admins == [account]:
         raise Refused(f"{account.name} is the last administrator: make another one first", "conflict")
     return account
@@ -209,6 +205,14 @@ def _found(account: Account | None, name: str = "") -> Account:
     if account is None:
         raise Refused(f"there is no account {name}".strip(), "missing")
     return account
+
+
+def _tell_wrong_password(flow: Flow, person: Person, account: Account, visit: Visit) -> None:
+    """Who has come by somebody's open session guesses here, and nowhere else is that to be seen."""
+    message = f"{person.name} did not know the present password"
+    more = {"node": flow.node, "actor": person.name, "subject": account.name, "outcome": "failure"}
+    with flow.database.write() as session:
+        record(session, "account.password", message, **more, detail={"address": visit.address})
 
 
 def _tell(

@@ -5,8 +5,8 @@ import unicodedata
 
 from dicomnode.desk.refused import Refused
 
-TAKEN = frozenset({"node", "nobody", "command line"})
-"""Who else appears in the audit log."""
+TAKEN = frozenset({"node", "nobody", "command line", "doctor", "the sign-in provider"})
+"""Who else acts in the audit log."""
 _NAME = re.compile(r"[\w.@+-]+( [\w.@+-]+)*")
 LONGEST = 64
 

@@ -15,6 +15,7 @@ from dicomnode.db.database import now as database_now
 from dicomnode.db.models import Account, WebSession
 from dicomnode.db.repositories import accounts as rows
 from dicomnode.desk.accounts import secret as secrets_
+from dicomnode.desk.accounts.standing import in_charge, in_person, stands
 from dicomnode.desk.patients import are_shown
 from dicomnode.desk.person import Person
 from dicomnode.desk.refused import Refused
@@ -22,7 +23,7 @@ from dicomnode.domain.roles import Permission, permitted
 from dicomnode.flow import Flow
 
 SEEN_EVERY = timedelta(minutes=1)
-"""How exactly the last request is known; a write for each would be the busiest of the node."""
+"""How exactly the last request is known at most; a write for each would be the busiest of the node."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ def person_of(flow: Flow, secret: str, *, awake: bool = True) -> Person | None:
     if found is None:
         return None
     row, account, now = found
-    if not _lets_in(row, now, idle(flow)) or account.disabled_at is not None:
+    if not _lets_in(row, now, idle(flow)) or not stands(flow, account):
         return None
-    if awake and now - row.seen_at >= SEEN_EVERY:
+    if awake and now - row.seen_at >= min(SEEN_EVERY, idle(flow) / 10):
         _seen(flow, row.secret_sha256, now)
     roles = tuple(account.roles)
     shown = are_shown(flow, permitted=Permission.PATIENTS in permitted(roles), until=row.names_until, now=now)
@@ -108,6 +109,7 @@ def end(flow: Flow, person: Person, account_id: int, key: str) -> None:
 
     Raises Refused where there is none, or the beginning fits several.
     """
+    in_charge(person, "end sessions")
     with flow.database.write() as session:
         now = database_now(session)
         found = [row for row in rows.sessions_of(session, account_id, now, now - idle(flow)) if _fits(row, key)]
@@ -142,7 +144,8 @@ def end_all(session: Session, flow: Flow, person: Person, account: Account, *, b
 
 
 def end_others(flow: Flow, person: Person) -> int:
-    """End all sessions of `person` but the one that asks. Returns how many."""
+    """End all sessions of `person` but the one that asks. Returns how many. Raises Refused for a token."""
+    in_person(person, "end sessions")
     with flow.database.write() as session:
         account = session.get_one(Account, person.account_id)
         return end_all(session, flow, person, account, but=person.session)

@@ -54,6 +54,8 @@ def sign_in(flow: Flow, throttle: Throttle, name: str, password: str, visit: Vis
     """The secret of a new session. Raises NotLetIn."""
     key = folded(name)
     if wait := throttle.take(visit.address, key):
+        if throttle.is_news(visit.address):
+            _turn_away(flow, visit)
         raise NotLetIn(f"Too many attempts. Try again in {_minutes(wait)}.", wait)
     with flow.database.read() as session:
         account = rows.named(session, key)
@@ -125,6 +127,14 @@ def _refuse(session: Session, flow: Flow, account: Account | None, why: str, vis
     record(
         session, "session.refused", message, node=flow.node, actor=NOBODY, outcome=refused, subject=name, detail=detail
     )
+
+
+def _turn_away(flow: Flow, visit: Visit) -> None:
+    """One event for all that an address tries while it is turned away: trying costs nothing, so it may cost no rows."""
+    detail = {"address": visit.address, "why": "too many attempts", "by": "password"}
+    message = f"{visit.address} is turned away for a while: too many attempts to sign in"
+    with flow.database.write() as session:
+        record(session, "session.refused", message, node=flow.node, actor=NOBODY, outcome="failure", detail=detail)
 
 
 def _minutes(seconds: float) -> str:

@@ -18,6 +18,7 @@ ADDRESS_FACTOR = 4
 class _Count:
     since: float
     taken: int = 0
+    is_told: bool = False
 
 
 class Throttle:
@@ -41,9 +42,18 @@ class Throttle:
             for count, most in ((one, self._failures), (whole, ADDRESS_FACTOR * self._failures)):
                 if count.taken >= most:
                     return max(1.0, count.since + self._seconds - now)
-            one.taken += 1
-            whole.taken += 1
+            for key, count in (((network, ""), whole), ((network, name), one)):
+                self._keep(key, count)
             return 0.0
+
+    def is_news(self, address: str) -> bool:
+        """Whether nobody has asked this before of an address that is turned away, in its window."""
+        with self._lock:
+            whole = self._counts.get((_network(address), ""))
+            if whole is None or whole.is_told:
+                return False
+            whole.is_told = True
+            return True
 
     def give_back(self, address: str, name: str) -> None:
         """The attempt was right: the name has no failures here, the address one less."""
@@ -54,13 +64,19 @@ class Throttle:
                 whole.taken = max(0, whole.taken - 1)
 
     def _count(self, key: tuple[str, str], now: float) -> _Count:
+        """What is counted so far. It is not kept yet: who is turned away takes no place from others, or a turned-away
+        address would push its own count out by trying names enough.
+        """
         count = self._counts.get(key)
-        if count is None or count.since + self._seconds <= now:
-            self._counts.pop(key, None)
-            if len(self._counts) >= PLACES:
-                del self._counts[next(iter(self._counts))]
-            count = self._counts[key] = _Count(now)
-        return count
+        return _Count(now) if count is None or count.since + self._seconds <= now else count
+
+    def _keep(self, key: tuple[str, str], count: _Count) -> None:
+        """One attempt more. The longest kept makes room: a count is put behind all others with every attempt."""
+        count.taken += 1
+        self._counts.pop(key, None)
+        if len(self._counts) >= PLACES:
+            del self._counts[next(iter(self._counts))]
+        self._counts[key] = count
 
 
 def _network(address: str) -> str:

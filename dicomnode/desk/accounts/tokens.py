@@ -12,8 +12,9 @@ from dicomnode.db.database import now as database_now
 from dicomnode.db.models import Account, ApiToken
 from dicomnode.db.repositories import accounts as rows
 from dicomnode.desk.accounts import secret as secrets_
-from dicomnode.desk.accounts.accounts import checked_roles, in_person
+from dicomnode.desk.accounts.accounts import checked_roles
 from dicomnode.desk.accounts.sessions import SEEN_EVERY
+from dicomnode.desk.accounts.standing import in_charge, in_person, lends
 from dicomnode.desk.person import Person
 from dicomnode.desk.refused import Refused
 from dicomnode.flow import Flow
@@ -55,7 +56,7 @@ def make(flow: Flow, person: Person, name: str, roles: Iterable[str], days: int 
 
 
 def person_of(flow: Flow, secret: str) -> Person | None:
-    """Who comes in by this token; None where it is unknown, over or revoked, or its maker is disabled."""
+    """Who comes in by this token; None where it is unknown, over or revoked, or its maker does not lend it any more."""
     with flow.database.read() as session:
         found = rows.token_with_account(session, secrets_.sha256(secret))
         now = database_now(session)
@@ -64,12 +65,12 @@ def person_of(flow: Flow, secret: str) -> Person | None:
     row, account = found
     if row.revoked_at is not None or (row.ends_at is not None and row.ends_at <= now):
         return None
-    if account.disabled_at is not None:
+    if not lends(flow, account, now):
         return None
     if row.used_at is None or now - row.used_at >= SEEN_EVERY:
         _used(flow, row.id, now)
     roles = tuple(role for role in row.roles if role in account.roles)
-    return Person(f"{account.name} (token {row.name})", roles, "token", account.id)
+    return Person(rows.token_actor(account.name, row.name), roles, "token", account.id)
 
 
 def _used(flow: Flow, token_id: int, now: datetime) -> None:
@@ -85,6 +86,7 @@ def listing(flow: Flow, account_id: int) -> Sequence[ApiToken]:
 
 def revoke(flow: Flow, person: Person, account_id: int, token_id: int) -> None:
     """From now on it lets nobody in. Raises Refused where the account has no such token."""
+    in_charge(person, "revoke tokens")
     with flow.database.write() as session:
         row = session.get(ApiToken, token_id, with_for_update=True)
         if row is None or row.account_id != account_id:

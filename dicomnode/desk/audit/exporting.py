@@ -19,7 +19,8 @@ from dicomnode.desk.person import Person
 from dicomnode.flow import Flow
 
 BATCH = 1000
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = (*"=+-@", *"\uff1d\uff0b\uff0d\uff20", "\t", "\r", "\n")
+"""The second four are those of full width, which spreadsheets of East Asia take for the same."""
 
 
 class Format(StrEnum):
@@ -41,7 +42,10 @@ Row = dict[str, Any]
 
 
 def export(flow: Flow, person: Person, asked: Asked, format: Format) -> Export:
-    """What is there now and passes; nothing leaves before the event that says so is in the log. Raises Refused."""
+    """What is there now and passes, as `person` may see it; nothing leaves before the event that says so is in the log.
+
+    Raises Refused.
+    """
     filters = asked.filters()
     with flow.database.write() as session:
         filters = replace(filters, last_id=audit_search.highest_id(session))
@@ -52,16 +56,16 @@ def export(flow: Flow, person: Person, asked: Asked, format: Format) -> Export:
         record(session, "audit.exported", message, node=flow.node, actor=person.name, detail=detail)
     chain.seal(flow.database)
     writers: dict[Format, Callable[[Iterator[list[Row]]], Iterator[str]]] = {Format.CSV: _csv, Format.JSON: _json}
-    return Export(count, writers[format](_batches(flow, filters)))
+    return Export(count, writers[format](_batches(flow, person, filters)))
 
 
-def _batches(flow: Flow, filters: Filters) -> Iterator[list[Row]]:
+def _batches(flow: Flow, person: Person, filters: Filters) -> Iterator[list[Row]]:
     """Each in a transaction of its own: a slow reader holds nobody up."""
     after: Key | None = None
     while True:
         with flow.database.read() as session:
             found = page(session, filters, BATCH, after, oldest_first=True)
-            rows = [_plain(entry.document()) for entry in found.entries]
+            rows = [_plain(entry.document(person)) for entry in found.entries]
         yield rows
         if found.next is None:
             return
@@ -84,7 +88,7 @@ def _json(batches: Iterator[list[Row]]) -> Iterator[str]:
 
 
 HEADER = ("id", "at", "node", "actor", "kind", "outcome", "study_uid", "series_uid", "subject", "message", "detail",
-          "seq", "hash")  # fmt: skip
+          "masked", "seq", "hash")  # fmt: skip
 
 
 def _csv(batches: Iterator[list[Row]]) -> Iterator[str]:

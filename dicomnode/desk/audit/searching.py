@@ -11,6 +11,7 @@ from dicomnode.db.models import AuditChain, AuditEvent
 from dicomnode.db.repositories import audit_search
 from dicomnode.db.repositories.audit_search import Filters, Key
 from dicomnode.desk.audit.asked import Asked
+from dicomnode.desk.audit.masking import shown
 from dicomnode.desk.patients import viewed
 from dicomnode.desk.person import Person
 from dicomnode.desk.refused import Refused
@@ -24,12 +25,14 @@ class Entry:
     event: AuditEvent
     link: AuditChain | None
 
-    def document(self) -> dict[str, Any]:
-        """Every column, and where the chain holds it."""
-        names = ("id", "at", "node", "actor", "kind", "outcome", "study_uid", "series_uid", "subject", "message")
+    def document(self, person: Person) -> dict[str, Any]:
+        """Every column as `person` may see it, whether something is masked in it, and where the chain holds it."""
+        names = ("id", "at", "node", "actor", "kind", "outcome", "study_uid", "series_uid", "subject")
         columns = {name: getattr(self.event, name) for name in names}
         seal = {"seq": self.link.seq if self.link else None, "hash": self.link.hash if self.link else None}
-        return {**columns, "detail": self.event.detail, **seal}
+        may_see = shown(person, self.event)
+        told = {"message": may_see.message, "detail": dict(may_see.detail), "masked": may_see.masked}
+        return {**columns, **told, **seal}
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,8 @@ def words(found: Verification) -> str:
     """The result as a sentence."""
     if found.ok:
         noted = f", the anchors agree up to {found.anchors.agreed}" if found.anchors.agreed else ""
+        if noted and (behind := found.checked - found.anchors.agreed):
+            noted += f" (for the {behind} behind that one the database alone speaks)"
         return f"the audit log holds: {found.checked} events, {found.sealed} of them sealed just now{noted}"
     where = f"link {found.first_bad}"
     if found.until != found.first_bad:

@@ -7,13 +7,15 @@ from typing import NamedTuple
 from dicomnode.db.database import now as database_now
 from dicomnode.db.models import AuditEvent
 from dicomnode.db.repositories import destination_figures, queue_events, today
-from dicomnode.db.repositories.destination_figures import Said
+from dicomnode.db.repositories.destination_figures import Rejected, Said
 from dicomnode.desk.destinations.asking import entry_of
 from dicomnode.desk.destinations.health import Health, healths
 from dicomnode.desk.status_words import Words, words_of
 from dicomnode.domain.site import Destination
 from dicomnode.domain.states import DELIVERED
 from dicomnode.flow import Flow
+
+_NOTHING = Rejected((), True)
 
 
 class Answer(NamedTuple):
@@ -36,6 +38,8 @@ class Seen(NamedTuple):
     unreported: int
     """Storage commitments that a report is waited for."""
     rejected: Sequence[Answer]
+    rejected_whole: bool
+    """Whether `rejected` tells of all dead letters, or of the newest alone because there are so many."""
 
     @property
     def sent_today(self) -> int:
@@ -60,13 +64,13 @@ def overview(flow: Flow) -> list[Seen]:
 
 def story(flow: Flow, name: str) -> Story:
     """Raises Refused where there is none of that name."""
-    (seen,) = _seen(flow, (entry_of(flow, name),), name)
+    (seen,) = _seen(flow, (entry_of(flow, name),))
     with flow.database.read() as session:
         warned = [_answer(said) for said in destination_figures.warned(session, name)]
         return Story(seen, warned, queue_events.about(session, f"destination:{name}"))
 
 
-def _seen(flow: Flow, entries: tuple[Destination, ...], of: str = "") -> list[Seen]:
+def _seen(flow: Flow, entries: tuple[Destination, ...]) -> list[Seen]:
     with flow.database.read() as session:
         fare = healths(session, entries)
         counts = destination_figures.open_counts(session, [each.name for each in entries])
@@ -75,7 +79,8 @@ def _seen(flow: Flow, entries: tuple[Destination, ...], of: str = "") -> list[Se
             row = ended.setdefault(sent.destination, {})
             row[sent.state] = row.get(sent.state, 0) + sent.deliveries
         unreported = destination_figures.unreported(session)
-        rejected = destination_figures.rejected(session, of)
+        dead = [name for name, state in counts if state == "failed"]
+        rejected = destination_figures.rejected(session, dead)
     return [
         Seen(
             each,
@@ -84,9 +89,11 @@ def _seen(flow: Flow, entries: tuple[Destination, ...], of: str = "") -> list[Se
             counts.get((each.name, "failed"), 0),
             ended.get(each.name, {}),
             unreported.get(each.name, 0),
-            [_answer(said) for said in rejected if said.destination == each.name],
+            [_answer(said) for said in refused.said],
+            refused.whole,
         )
         for each in entries
+        for refused in [rejected.get(each.name, _NOTHING)]
     ]
 
 

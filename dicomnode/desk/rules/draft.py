@@ -54,6 +54,11 @@ class Draft:
         return self.base != self.in_force
 
     @property
+    def known(self) -> tuple[Site, Site]:
+        """What is not held against the pipelines of today a second time: see `validated`."""
+        return self.site, self.before
+
+    @property
     def diff(self) -> SiteDiff:
         """What it changes of the revision that it started from."""
         return diff_sites(self.before, self.site)
@@ -87,8 +92,8 @@ def save_draft(flow: Flow, person: Person, document: Mapping[str, Any] | str, ve
     Raises Refused: `invalid` with a problem for each finding, or for a host that the browser may not lead the node to;
     `conflict` if `version` is not the one there is now.
     """
-    site = validated(flow, document)
     draft = read_draft(flow)
+    site = validated(flow, document, known=draft.known)
     check_hosts(flow, person, (destination.host for destination in site.destinations), [draft.site, draft.before])
     with flow.database.write() as session:
         return store(flow, session, person, locked_draft(flow, session, version), site)

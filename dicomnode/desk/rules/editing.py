@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from dicomnode.desk.person import Person
 from dicomnode.desk.refused import Refused
+from dicomnode.desk.rules.diff import SiteDiff, diff_sites
 from dicomnode.desk.rules.draft import Draft, locked_draft, read_draft, store
 from dicomnode.desk.rules.reach import check_hosts
 from dicomnode.desk.rules.validation import validated
@@ -25,11 +26,38 @@ def put_rule(
     return _put(flow, person, "rules", rule, version, name, place)
 
 
+def preview_rule(flow: Flow, rule: Mapping[str, Any], *, name: str = "") -> SiteDiff:
+    """What `put_rule` would change of the draft as it is now. Raises Refused likewise."""
+    draft = read_draft(flow)
+    document = draft.document()
+    below = _enter(document, "rules", rule, name, None)
+    return diff_sites(draft.site, validated(flow, document, below, draft.known))
+
+
 def remove_rule(flow: Flow, person: Person, name: str, version: int) -> Draft:
     """Take a rule out of the draft. Raises Refused as `put_rule`."""
 
     def change(document: Document) -> str:
         document["rules"].pop(_place(document, "rules", name))
+        return ""
+
+    return _edit(flow, person, version, change)
+
+
+def restore_rule(flow: Flow, person: Person, name: str, version: int) -> Draft:
+    """Have a rule in the draft as it was in the revision that the draft began from, also where it was taken out.
+
+    Raises Refused as `put_rule`; `missing` where that revision has no such rule.
+    """
+    former = [rule.to_document() for rule in read_draft(flow).before.rules]
+    place = next((place for place, rule in enumerate(former) if rule["name"] == name), None)
+    if place is None:
+        raise Refused(f"the draft began without a rule {name}", "missing")
+
+    def change(document: Document) -> str:
+        rules = document["rules"]
+        at = next((at for at, rule in enumerate(rules) if rule["name"] == name), None)
+        rules[slice(place, place) if at is None else slice(at, at + 1)] = [former[place]]
         return ""
 
     return _edit(flow, person, version, change)
@@ -84,19 +112,21 @@ def _put(
     name: str,
     place: int | None,
 ) -> Draft:
-    def change(document: Document) -> str:
-        entries = document[section]
-        if name:
-            at = _place(document, section, name)
-            entries[at] = dict(entry)
-        else:
-            at = len(entries) if place is None else min(max(place, 0), len(entries))
-            entries.insert(at, dict(entry))
-        if section == "destinations" and name:
-            _follow_name(document, name, entry.get("name"))
-        return f"{section}[{at}]"
+    return _edit(flow, person, version, lambda document: _enter(document, section, entry, name, place))
 
-    return _edit(flow, person, version, change)
+
+def _enter(document: Document, section: Section, entry: Mapping[str, Any], name: str, place: int | None) -> str:
+    """Returns where it stands now."""
+    entries = document[section]
+    if name:
+        at = _place(document, section, name)
+        entries[at] = dict(entry)
+    else:
+        at = len(entries) if place is None else min(max(place, 0), len(entries))
+        entries.insert(at, dict(entry))
+    if section == "destinations" and name:
+        _follow_name(document, name, entry.get("name"))
+    return f"{section}[{at}]"
 
 
 def _follow_name(document: Document, former: str, name: object) -> None:
@@ -112,7 +142,7 @@ def _edit(flow: Flow, person: Person, version: int, change: Callable[[Document],
         draft = locked_draft(flow, session, version)
         document = draft.document()
         below = change(document)
-        return store(flow, session, person, draft, validated(flow, document, below))
+        return store(flow, session, person, draft, validated(flow, document, below, draft.known))
 
 
 def _place(document: Document, section: Section, name: str) -> int:

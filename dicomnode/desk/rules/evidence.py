@@ -17,6 +17,7 @@ from dicomnode.flow import Flow
 
 NEWEST = 500
 """Results of which the figures are told."""
+MOST_REASONS = 10
 _REVISIONS = 200
 """How far back the beginning of a rule is looked for."""
 
@@ -48,6 +49,8 @@ class Evidence:
     """Series that it matched and that led to no work, by what was said: what the pipeline declines is here."""
     states: Mapping[str, int]
     """Jobs by state."""
+    reasons: Mapping[str, int]
+    """Why jobs led to no result, or to one that is no longer valid: the most frequent, state and reason in one."""
     verdicts: Mapping[str, int]
     figures: Mapping[str, Range]
     seconds: Range | None
@@ -82,6 +85,7 @@ def evidence_of(flow: Flow, name: str) -> Evidence:
             rule_evidence.count(*about, matched=False),
             rule_evidence.refusals(*about),
             _sums((state, count) for state, _, count in jobs),
+            _most_frequent(rule_evidence.reasons(*about)),
             _sums((verdict, count) for _, verdict, count in jobs if verdict),
             _figures(figures for figures, _ in results),
             _range([float(measured["seconds"]) for _, measured in results if "seconds" in measured], "s"),
@@ -112,6 +116,11 @@ def _sums(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
     for name, count in pairs:
         found[name] = found.get(name, 0) + count
     return found
+
+
+def _most_frequent(reasons: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    found = sorted(reasons.items(), key=lambda each: (-each[1], each[0]))[:MOST_REASONS]
+    return {f"{state}: {why}": count for (state, why), count in found}
 
 
 def _figures(results: Iterable[list[dict[str, Any]]]) -> dict[str, Range]:

@@ -1,17 +1,20 @@
 """Why a series was or was not enhanced: what each rule says of it, by the revision in force, the draft or another."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dicomnode.db.repositories import series as series_rows
 from dicomnode.desk.refused import Refused
 from dicomnode.desk.rules.draft import read_draft, site_of
+from dicomnode.desk.rules.replaying.forwarding import Forwarder
+from dicomnode.desk.rules.replaying.past import Past
 from dicomnode.domain.facts import SeriesFacts
 from dicomnode.domain.site import Site
 from dicomnode.flow import Flow
+from dicomnode.flow.completing.circumstances import circumstances_of
+from dicomnode.flow.completing.deciding import Circumstances
 from dicomnode.flow.context import facts_so_far
-from dicomnode.flow.deciding import Circumstances, Deciding
 from dicomnode.route.rules import RuleExplanation, explain_rules, render
 
 
@@ -22,10 +25,12 @@ class Said:
     answer: RuleExplanation
     decided: str
     """In words; empty for a rule that only forwards."""
+    forwards: str
+    """Which originals it forwards, in words; empty for a rule that forwards none."""
     acts: bool
 
     def to_json(self) -> dict[str, Any]:
-        return {**self.answer.to_json(), "decided": self.decided, "acts": self.acts}
+        return {**self.answer.to_json(), "decided": self.decided, "forwards": self.forwards, "acts": self.acts}
 
 
 @dataclass(frozen=True)
@@ -63,11 +68,15 @@ def explain_series(flow: Flow, series_uid: str, revision: int | None = None, *, 
 
 
 def _say(flow: Flow, site: Site, facts: SeriesFacts, circumstances: Circumstances) -> Sequence[Said]:
-    deciding = Deciding(facts, circumstances, flow.registry)
+    past = Past(facts, circumstances, flow.registry)
     said = []
     for answer in explain_rules(site, facts):
-        decided = deciding.decide(answer) if answer.rule.enhance is not None else None
-        said.append(Said(answer, decided.outcome if decided else "", decided is not None and decided.acts))
+        decided = past.deciding.decide(answer) if answer.rule.enhance is not None else None
+        forwarded = Forwarder(answer.rule, site).said(past) if answer.rule.forward_original_to else None
+        acts = (decided is not None and decided.acts) or (forwarded is not None and forwarded["acts"])
+        said.append(
+            Said(answer, decided.outcome if decided else "", forwarded["outcome"] if forwarded else "", bool(acts))
+        )
     return said
 
 
@@ -78,6 +87,16 @@ def _known(flow: Flow, series_uid: str) -> tuple[int, SeriesFacts, Circumstances
         if row is None:
             raise Refused(f"no instance of series {series_uid} has arrived", "missing")
         known = series_rows.facts(session, series_uid)
+        around = circumstances_of(session, row)
     if known is not None:
-        return known.generation, SeriesFacts.from_json(known.facts), Circumstances.from_json(known.circumstances)
-    return 0, facts_so_far(flow, row), Circumstances(row.derived_by_node)
+        facts, circumstances = _read(known.facts, known.circumstances)
+        return known.generation, facts, circumstances
+    return 0, facts_so_far(flow, row), around
+
+
+def _read(facts: Mapping[str, Any], circumstances: Mapping[str, Any]) -> tuple[SeriesFacts, Circumstances]:
+    try:
+        return SeriesFacts.from_json(facts), Circumstances.from_json(circumstances)
+    except Exception as error:  # whatever somebody made of the row
+        message = "what the database keeps of this series is damaged: no rule can be asked about it"
+        raise Refused(f"{message}; a later slice, or a backup, brings it anew") from error

@@ -12,7 +12,9 @@ from dicomnode.db.repositories import outages
 from dicomnode.db.repositories import site as site_rows
 from dicomnode.desk.person import Person
 from dicomnode.desk.refused import Refused
+from dicomnode.desk.rules.broken import broken_rules
 from dicomnode.desk.rules.diff import SiteDiff, diff_sites
+from dicomnode.desk.rules.restored import Restored
 from dicomnode.domain.site import Site
 from dicomnode.flow import Flow
 
@@ -28,11 +30,15 @@ _MOST_LINES = 200
 
 @dataclass(frozen=True)
 class InForce:
-    """A revision that was just put in force, and what it changed of the one before."""
+    """A revision that was just put in force, and what it changed of the one before.
+
+    `notes`: what somebody should know of it beside, each in words: destinations that were kept, rules that are broken.
+    """
 
     number: int
     site: Site
     diff: SiteDiff
+    notes: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -55,7 +61,7 @@ def put_in_force(
     comment: str,
     *,
     replay_id: int | None = None,
-    restores: int | None = None,
+    restored: Restored | None = None,
 ) -> InForce:
     """Add the revision, with its audit event. Who calls holds the one in force (`in_force`), whose site is `before`.
 
@@ -64,21 +70,24 @@ def put_in_force(
     _let_go(session, before, after)
     changed = diff_sites(before, after)
     at, document = database_now(session), after.to_document()
+    restores = restored.number if restored else None
     number = site_rows.add(
         session, document, person.name, comment, at, origin=origin, replay_id=replay_id, restores=restores
     )
+    notes = [*([restored.note] if restored and restored.note else []), *broken_rules(flow, after).values()]
     detail: dict[str, Any] = {
         "comment": comment,
         "rules": {rule.name: rule.state for rule in after.rules},
         "changes": changed.lines()[:_MOST_LINES],
         **({"replay": replay_id} if replay_id else {}),
         **({"restores": restores} if restores else {}),
+        **({"notes": notes[:_MOST_LINES]} if notes else {}),
     }
     again = f", the document of revision {restores} again" if restores else ""
     sentence = f"revision {number}{again}: {_counted(after)}"
     subject = f"revision:{number}"
     record(session, _KINDS[origin], sentence, node=flow.node, actor=person.name, subject=subject, detail=detail)
-    return InForce(number, after, changed)
+    return InForce(number, after, changed, tuple(notes))
 
 
 def _let_go(session: Session, before: Site, after: Site) -> None:

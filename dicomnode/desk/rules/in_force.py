@@ -8,10 +8,10 @@ from dicomnode.db.database import now as database_now
 from dicomnode.db.models import SiteRevision
 from dicomnode.db.repositories import site as site_rows
 from dicomnode.db.repositories.rule_matches import matches_since
+from dicomnode.desk.rules.broken import why_unusable
 from dicomnode.desk.rules.conditions import words_of
 from dicomnode.desk.weights import state_of
 from dicomnode.domain.site import Rule, Site
-from dicomnode.enhance.errors import EnhanceError
 from dicomnode.flow import Flow
 
 OF_LATE = timedelta(days=7)
@@ -19,11 +19,14 @@ OF_LATE = timedelta(days=7)
 
 @dataclass(frozen=True)
 class RuleNow:
-    """A rule, what is wrong with its pipeline if anything is, and how many series fitted it in the last `OF_LATE`."""
+    """A rule, what is wrong with its pipeline if anything is, and how many series fitted it in the last `OF_LATE`.
+
+    `matches` is None for a rule that forwards alone: that is decided on each instance, and not kept.
+    """
 
     rule: Rule
     problem: str
-    matches: int
+    matches: int | None
 
     @property
     def condition(self) -> str:
@@ -53,7 +56,11 @@ def rules_in_force(flow: Flow) -> InForceNow:
         revision = site_rows.revision(session, number)
         counts = matches_since(session, [rule.name for rule in site.rules], database_now(session) - OF_LATE)
     rules = (
-        RuleNow(rule, problem_of(flow, rule), sum(count for (name, _), count in counts.items() if name == rule.name))
+        RuleNow(
+            rule,
+            problem_of(flow, rule),
+            sum(count for (name, _), count in counts.items() if name == rule.name) if rule.enhance else None,
+        )
         for rule in site.rules
     )
     return InForceNow(number, revision, site, tuple(rules))
@@ -82,12 +89,10 @@ def _said(value: object) -> str:
 
 
 def problem_of(flow: Flow, rule: Rule) -> str:
-    """Why the rule's pipeline would be refused: not installed, broken, or weights that are not those of its card."""
+    """Why the rule enhances nothing: as `why_unusable`, or weights that are not those of their card."""
     if rule.enhance is None:
         return ""
-    try:
-        entry = flow.registry.usable(rule.enhance.pipeline)
-    except EnhanceError as error:
-        return str(error)
-    weights = state_of(entry)
+    if why := why_unusable(flow, rule):
+        return why
+    weights = state_of(flow.registry.usable(rule.enhance.pipeline))
     return weights.reason if weights else ""

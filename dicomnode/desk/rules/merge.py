@@ -34,7 +34,8 @@ def rebase(flow: Flow, person: Person, version: int, prefer: Prefer = "") -> Dra
                 "conflict",
                 tuple({"path": name, "message": "changed by both"} for name in conflicts),
             )
-        return store(flow, session, person, draft, validated(flow, merged.to_document()), number)
+        site = validated(flow, merged.to_document(), known=[draft.site, theirs])
+        return store(flow, session, person, draft, site, number)
 
 
 def merge(base: Site, mine: Site, theirs: Site, prefer: Prefer = "") -> tuple[Site, list[str]]:

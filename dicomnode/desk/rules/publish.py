@@ -9,8 +9,9 @@ from dicomnode.db.models import Replay
 from dicomnode.db.repositories import replays
 from dicomnode.desk.person import Person
 from dicomnode.desk.refused import Refused
-from dicomnode.desk.rules.draft import Draft, follow, locked_draft, read_draft, site_of
+from dicomnode.desk.rules.draft import Draft, follow, locked_draft, read_draft
 from dicomnode.desk.rules.force import InForce, in_force, put_in_force
+from dicomnode.desk.rules.restored import restored
 from dicomnode.desk.rules.validation import validated
 from dicomnode.flow import Flow
 
@@ -22,14 +23,14 @@ def publish(flow: Flow, person: Person, version: int, comment: str) -> InForce:
 
     Raises Refused: `conflict` for another version, a draft that changes nothing, a stale one (`rebase` it), one whose
     replay is missing or not of exactly this, and a removed destination with open deliveries; `invalid` where the
-    pipelines of today do not fit.
+    pipelines of today do not fit what it changes.
     """
     with flow.database.write() as session:
         draft = locked_draft(flow, session, version)
         number, before = in_force(session)
         if why := _unready(draft, number):
             raise Refused(why, "conflict")
-        site = validated(flow, draft.document())
+        site = validated(flow, draft.document(), known=[before])
         replay = replays.done_for(session, draft.digest, number)
         if replay is None:
             raise Refused(missing_replay(session, draft), "conflict")
@@ -41,25 +42,31 @@ def publish(flow: Flow, person: Person, version: int, comment: str) -> InForce:
 def rollback(flow: Flow, person: Person, number: int, comment: str) -> InForce:
     """Put the document of an earlier revision in force again, as a new one. No replay is asked for: it has acted.
 
-    Raises Refused: `missing` for no such revision, `conflict` if it would change nothing or takes away a destination
-    with open deliveries, `invalid` where today's pipelines do not fit its rules.
+    A destination that it does not have, and to which deliveries are not finished, is kept beside it, and the comment
+    says so. Raises Refused: `missing` for no such revision, `conflict` if it would change nothing, `invalid` where it
+    asks for what this version does not know.
     """
     with flow.database.write() as session:
         current, before = in_force(session)
         if number < 1:
             raise Refused(f"there is no revision {number}", "missing")
-        restored = site_of(session, number)
-        if restored == before:
-            raise Refused(f"revision {current} is in force and says what revision {number} says", "conflict")
-        site = validated(flow, restored.to_document())
-        return put_in_force(flow, session, person, before, site, "rollback", comment, restores=number)
+        found = restored(session, number, before)
+        if found.site == before:
+            beside = f"; {found.note}" if found.note else ""
+            raise Refused(f"revision {current} is in force and says what revision {number} says{beside}", "conflict")
+        site = validated(flow, found.site.to_document(), known=[found.document, before])
+        comment = "; ".join(part for part in (comment, found.note) if part)
+        return put_in_force(flow, session, person, before, site, "rollback", comment, restored=found)
 
 
 def import_site(flow: Flow, person: Person, document: Mapping[str, Any] | str, comment: str) -> InForce:
-    """Put a file in force at once: how a node is set up, and restored. Raises Refused as `rollback`."""
-    site = validated(flow, document)
+    """Put a file in force at once: how a node is set up, and restored.
+
+    Raises Refused: `invalid`, with every finding; `conflict` if it takes away a destination with open deliveries.
+    """
     with flow.database.write() as session:
         _, before = in_force(session)
+        site = validated(flow, document, known=[before])
         return put_in_force(flow, session, person, before, site, "import", comment)
 
 
@@ -101,6 +108,7 @@ def _unready(draft: Draft, number: int) -> str:
 
 def _unfinished(replay: Replay) -> str:
     if replay.state == "running":
-        return f"replay {replay.id} of this draft still runs: {replay.done} of {replay.total} series"
+        progress = f": {replay.done} of {replay.total} series" if replay.total else ""
+        return f"replay {replay.id} of this draft still runs{progress}"
     reason = f" ({replay.reason})" if replay.reason else ""
     return f"replay {replay.id} of this draft {_ENDED[replay.state]}{reason}: start another"

@@ -1,9 +1,11 @@
-"""Revisions as they were, and any two of them, the draft or files held against each other."""
+"""Revisions as they were, the one in force to take away, and any two of them held against each other."""
 
 from collections.abc import Sequence
 
+from dicomnode.audit.events import record
 from dicomnode.db.models import SiteRevision
 from dicomnode.db.repositories import site as site_rows
+from dicomnode.desk.person import Person
 from dicomnode.desk.refused import Refused
 from dicomnode.desk.rules.diff import SiteDiff, diff_sites
 from dicomnode.desk.rules.draft import read_draft, site_of
@@ -24,6 +26,16 @@ def read_revision(flow: Flow, number: int) -> SiteRevision:
     if row is None:
         raise Refused(f"there is no revision {number}", "missing")
     return row
+
+
+def export_site(flow: Flow, person: Person) -> tuple[int, Site]:
+    """The revision in force (0: none yet) and its site. Nothing leaves before the event that says so is in the log."""
+    with flow.database.write() as session:
+        number, site = flow.site.get(session)
+        message = f"{person.name} exported the destinations and rules of revision {number}"
+        detail = {"revision": number, "via": person.via}
+        record(session, "site.exported", message, node=flow.node, actor=person.name, detail=detail)
+    return number, site
 
 
 def named_site(flow: Flow, name: str) -> Site | None:

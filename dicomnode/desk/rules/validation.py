@@ -1,7 +1,7 @@
 """A document as this node takes it: validated as a whole, or refused with every finding."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from dicomnode.desk.refused import Refused
@@ -13,18 +13,19 @@ from dicomnode.route.site_document import SiteRefused, check_site, read_site
 UNKEPT = "the character NUL or half a character, which no database keeps"
 
 
-def validated(flow: Flow, document: Mapping[str, Any] | str, below: str = "") -> Site:
+def validated(flow: Flow, document: Mapping[str, Any] | str, below: str = "", known: Collection[Site] = ()) -> Site:
     """The site of a plain document or a YAML text, held against the pipelines and TLS identities of this node.
 
     Raises Refused with a problem for each finding. `below`: findings within this place, for instance `rules[2]`, are
-    told relative to it: what is edited alone is refused in its own words.
+    told relative to it: what is edited alone is refused in its own words. `known`: what stands in one of these as it
+    does here is not refused for a pipeline or TLS identity that this node has lost since (`route.standing`).
     """
     pipelines, broken, identities = flow.registry.params_models(), flow.registry.broken(), flow.settings.tls
     try:
         if isinstance(document, str):
-            site = read_site(document, pipelines, broken, identities)
+            site = read_site(document, pipelines, broken, identities, known=known)
         else:
-            site = check_site(document, pipelines, broken, identities)
+            site = check_site(document, pipelines, broken, identities, known=known)
     except SiteRefused as refused:
         listed = _utf8("\n".join(f"  {problem}" for problem in refused.problems))
         problems = [problem.to_json() for problem in refused.problems]

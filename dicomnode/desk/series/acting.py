@@ -9,8 +9,9 @@ from dicomnode.db.repositories import series as series_rows
 from dicomnode.desk.person import Person
 from dicomnode.desk.refused import Refused
 from dicomnode.desk.series.finding import find
-from dicomnode.flow import Flow, retention
-from dicomnode.flow.asked import Asked, NotNow, ask
+from dicomnode.flow import Flow
+from dicomnode.flow.enhancing.asked import Asked, NotNow, ask
+from dicomnode.flow.upkeep import retention
 
 
 @dataclass(frozen=True)

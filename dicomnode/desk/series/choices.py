@@ -8,7 +8,7 @@ from dicomnode.desk.series.finding import find
 from dicomnode.domain.facts import SeriesFacts
 from dicomnode.enhance.api import Acceptance
 from dicomnode.flow import Flow
-from dicomnode.flow.asked import objection
+from dicomnode.flow.enhancing.asked import objection
 
 
 @dataclass(frozen=True)

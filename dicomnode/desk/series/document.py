@@ -10,13 +10,27 @@ from dicomnode.db.repositories import audit as audit_rows
 from dicomnode.db.repositories import deliveries, enhancements, instances, outdatings
 from dicomnode.db.repositories import series as series_rows
 from dicomnode.db.repositories import site as site_rows
+from dicomnode.desk import patients
+from dicomnode.desk.person import Person
 from dicomnode.desk.series.finding import find
 from dicomnode.domain.rejection import TITLES
 from dicomnode.flow import Flow
 
+EVENTS = 500
+"""Of the newest; whoever is told of fewer is told so."""
 
-def document(flow: Flow, uid: str) -> dict[str, Any]:
-    """For whoever sees everything: names and identifiers stand in it. Raises Refused."""
+LOOKS = ("patient.", "image.")
+"""Who looked at a series is no part of its story: it stands in the audit log."""
+
+
+def document(flow: Flow, person: Person, uid: str) -> dict[str, Any]:
+    """For whoever sees everything: names and identifiers stand in it. Records the look. Raises Refused."""
+    found = _document(flow, uid)
+    patients.viewed(flow, person, "the story of a series", study_uid=found["study_uid"], series_uid=uid)
+    return found
+
+
+def _document(flow: Flow, uid: str) -> dict[str, Any]:
     with flow.database.read() as session:
         series = find(session, uid)
         study = session.get_one(Study, series.study_uid)
@@ -52,7 +66,8 @@ def document(flow: Flow, uid: str) -> dict[str, Any]:
             ],
             "story": [
                 {"at": row.at, "kind": row.kind, "outcome": row.outcome, "message": row.message}
-                for row in audit_rows.listing(session, limit=500, series_uid=uid)
+                for row in audit_rows.listing(session, limit=EVENTS, series_uid=uid)
+                if not row.kind.startswith(LOOKS)
             ],
         }
 
@@ -61,7 +76,8 @@ def became(decision: RuleDecision, work: Sequence[Enhancement]) -> str:
     """What came of a rule's answer until now."""
     for row in work:
         if row.id == decision.enhancement_id:
-            return f"{row.state}: {row.reason}" if row.reason else row.state
+            says_it = row.reason.startswith(f"{row.state}:")
+            return row.reason if says_it else f"{row.state}: {row.reason}" if row.reason else row.state
     return "originals only" if decision.matched else ""
 
 

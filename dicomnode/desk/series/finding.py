@@ -58,12 +58,13 @@ def find(session: Session, uid: str) -> Series:
 
 
 def listed(
-    flow: Flow, person: Person, wanted: Wanted, limit: int, after: tuple[str, str] | None = None
+    flow: Flow, person: Person, wanted: Wanted, limit: int, after: tuple[str, str] | None = None, *, ahead: bool = False
 ) -> Sequence[Row]:
-    """At most `limit` series that fit, the newest arrival first, behind `after` (a row's `key`).
+    """At most `limit` series that fit, the newest arrival first, behind `after` (a row's `key`); with `ahead` one more
+    for whoever shows the others: it tells that the list goes on.
 
-    Who may not see patients finds nothing by their names either. Raises Refused for a status or a place in the list
-    that there is not.
+    Each page of names is a look of its own: the place in the list is among the filters of its event. Who may not see
+    patients finds nothing by their names either. Raises Refused for a status or a place in the list that there is not.
     """
     if wanted.status and wanted.status not in NAMES:
         raise Refused(f"there is no status {wanted.status!r}: it is one of {', '.join(NAMES)}")
@@ -71,9 +72,10 @@ def listed(
         raise Refused(f"made is one of {', '.join(filter(None, MADE))}, not {wanted.made!r}")
     wanted = replace(wanted, patients=person.may(Permission.PATIENTS))
     with flow.database.read() as session:
-        found = series_search.search(session, wanted, limit, _place(after))
-    if found and (patients.sees(person) or (wanted.text and wanted.patients)) and person.via != "command line":
-        patients.viewed(flow, person, THE_LIST, filters=_asked(wanted), shown=len(found))
+        found = series_search.search(session, wanted, limit + ahead, _place(after))
+    if found and (patients.sees(person) or (wanted.text and wanted.patients)):
+        asked = {**_asked(wanted), "after": " ".join(after or ())}
+        patients.viewed(flow, person, THE_LIST, filters=asked, shown=min(len(found), limit))
     return [_row(person, each) for each in found]
 
 
@@ -84,7 +86,7 @@ def _place(after: tuple[str, str] | None) -> tuple[datetime, str] | None:
         at = datetime.fromisoformat(after[0])
     except ValueError as error:
         raise Refused("this is no cursor of this list: begin at its first page") from error
-    if at.tzinfo is None:
+    if at.tzinfo is None or "\0" in after[1]:
         raise Refused("this is no cursor of this list: begin at its first page")
     return at, after[1]
 

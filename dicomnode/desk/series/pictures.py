@@ -1,20 +1,15 @@
 """Slices of a series as small pictures: before, after, and what changed. Made on the node, within bounds.
 
 Native pixel data is read by numpy, compressed frames in the decoding child process, as for an enhancement; no network
-is loaded. One slice is drawn at a time, and the last few are kept.
+is loaded. One frame of one slice is drawn at a time, and the last few are kept.
 """
 
 import hashlib
-import io
-import math
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 from pydicom import Dataset
 
 from dicomnode.db.models.stored import Stored
@@ -23,7 +18,9 @@ from dicomnode.db.repositories.series_slices import Slice
 from dicomnode.desk.patients import viewed
 from dicomnode.desk.person import Person
 from dicomnode.desk.refused import Refused
+from dicomnode.desk.series.drawing import Drawn, Grey, Pictures, draw
 from dicomnode.desk.series.finding import find
+from dicomnode.desk.series.frames import frame_count, reduce_to_frame
 from dicomnode.domain.instance import Location
 from dicomnode.enhance.decode import DecodeLimits, Decoder
 from dicomnode.enhance.errors import CannotDecode
@@ -32,48 +29,33 @@ from dicomnode.flow import Flow
 from dicomnode.store.header import UnreadableHeader
 from dicomnode.store.reading import read_dataset
 
-LONGEST = 512
-"""Pixels of a picture's longer side at most."""
-
 _FILE_BYTES = 128 << 20
 _LIMITS = DecodeLimits(decoded_bytes=128 << 20, memory_bytes=1 << 30, cpu_seconds=10, wall_seconds=20.0)
+_IDLE_SECONDS = 30.0
+"""After the last compressed frame its decoding process ends: who goes from frame to frame starts no other one."""
+
 _KEPT = 24
 """Drawn slices that are kept: three pictures of some 100 kB each."""
 
-_VERSION = "1"
-"""Part of every ETag: whoever draws otherwise changes it."""
-
-_UNITS = {"CT": "HU"}
-"""Of what the modality LUT gives where Rescale Type (0028,1054) is silent; others are stored values."""
-
-Grey = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """The PNG files of one slice by name (`before`, `after`, `difference`), and how they are to be read.
-
-    `low` and `high` are the window of `before` and `after` alike; `scale`: black and white of `difference` are that
-    far below and above zero. All in `units`. `missing` says of each picture that there is not why.
-    """
-
-    png: Mapping[str, bytes]
-    missing: Mapping[str, str]
-    units: str
-    low: float
-    high: float
-    scale: float
+_GONE = {"purged": "retention gave up its bytes", "missing": "its bytes are missing", "damaged": "it is damaged"}
+_LUMINANCE = np.array([0.299, 0.587, 0.114])
+"""Of red, green and blue (ITU-R BT.601), as YBR_FULL has it (PS3.3 C.7.6.3.1.2)."""
 
 
 @dataclass(frozen=True)
 class Shelf:
-    """One slice of a series as a page shows it: which job, the how-manieth of how many, and its ETag."""
+    """One slice of a series as a page shows it: which job, the how-manieth of how many.
+
+    `frame` (from 1) is the one asked for of an image that has several; None: the middle one. `key`: what is drawn of
+    equal ones is equal.
+    """
 
     slice: Slice
     job: int
     number: int
     count: int
-    etag: str
+    frame: int | None
+    key: str
 
 
 class Gallery:
@@ -83,8 +65,10 @@ class Gallery:
         self._flow = flow
         self._turn = threading.Lock()
         self._drawn: OrderedDict[str, Pictures] = OrderedDict()
+        self._decoder = Decoder(_LIMITS)
+        self._idle: threading.Timer | None = None
 
-    def find(self, person: Person, uid: str, job: int, number: int | None = None) -> Shelf:
+    def find(self, person: Person, uid: str, job: int, number: int | None = None, frame: int | None = None) -> Shelf:
         """Slice `number` (1: the first; None: the middle one) of what `job` made, or with job 0 of the originals.
 
         Records that `person` looked. Raises Refused where there is no such slice.
@@ -98,131 +82,89 @@ class Gallery:
             raise Refused(f"job {job} made no images" if job else "the series has no images", "missing")
         if found is None:
             raise Refused(f"there is no slice {number}: there are {count}", "missing")
-        viewed(
-            self._flow,
-            person,
-            "the pictures of a series",
-            kind="image.viewed",
-            study_uid=series.study_uid,
-            series_uid=uid,
-        )
-        return Shelf(found, job, number, count, _etag(found))
+        about, study = "the pictures of a series", series.study_uid
+        viewed(self._flow, person, about, kind="image.viewed", study_uid=study, series_uid=uid)
+        return Shelf(found, job, number, count, frame, _key(found, frame))
 
     def draw(self, shelf: Shelf) -> Pictures:
-        """The pictures of a slice. Never raises for what is in the images: `missing` says what is wrong with them."""
+        """The pictures of a slice. Never raises for what is in the images: `missing` says what is wrong with them.
+
+        A frame beyond the last one is the last one: how many there are is not known before the file is read.
+        """
         with self._turn:
-            known = self._drawn.pop(shelf.etag, None)
-            self._drawn[shelf.etag] = known or _draw(self._flow, shelf.slice)
+            drawn = self._drawn.pop(shelf.key, None) or self._draw(shelf)
+            self._drawn[shelf.key] = drawn
+            if shelf.frame is None and drawn.frames > 1:  # the page that shows the middle one asks for it by its number
+                self._drawn[_key(shelf.slice, drawn.frame)] = drawn
             while len(self._drawn) > _KEPT:
                 self._drawn.popitem(last=False)
-            return self._drawn[shelf.etag]
+            return drawn
+
+    def _draw(self, shelf: Shelf) -> Pictures:
+        try:
+            return draw(_gathered(self._flow, self._decoder, shelf.slice, shelf.frame))
+        finally:
+            self._rest_soon()
+
+    def _rest_soon(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+        if self._decoder.process.pid is not None:
+            self._idle = threading.Timer(_IDLE_SECONDS, self.close)
+            self._idle.daemon = True
+            self._idle.start()
+
+    def close(self) -> None:
+        """End the decoding process, if there is one; the next compressed frame starts another."""
+        with self._turn:
+            self._decoder.close()
 
 
-def _etag(of: Slice) -> str:
-    told = [_VERSION, *(f"{row.sha256} {row.gone}" if row else "" for row in (of.source, of.output))]
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:32]
+def _key(of: Slice, frame: int | None) -> str:
+    told = [str(frame), *(f"{row.sha256} {row.gone}" if row else "" for row in (of.source, of.output))]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
 class _NoPicture(Exception):
     """Why there is none, in a sentence."""
 
 
-def _draw(flow: Flow, of: Slice) -> Pictures:
-    missing: dict[str, str] = {}
-    values: dict[str, Grey] = {}
-    headers: dict[str, Dataset] = {}
+def _gathered(flow: Flow, decoder: Decoder, of: Slice, frame: int | None) -> Drawn:
+    """What is there to draw of the original and of what was made of it, frame by frame the same one."""
+    found = Drawn()
     for name, row in (("before", of.source), ("after", of.output)):
         try:
             if row is not None:
-                values[name], headers[name] = _values(flow, row)
-        except _NoPicture as error:
-            missing[name] = str(error)
-    header = headers.get("before") or headers.get("after") or Dataset()
-    first = values.get("before", values.get("after"))
-    low, high = _window(header, first) if first is not None else (0.0, 1.0)
-    inverted = str(header.get("PhotometricInterpretation", "")) == "MONOCHROME1"
-    png = {name: _png(_grey(each, low, high, inverted)) for name, each in values.items()}
-    scale = 0.0
-    if len(values) == 2:
-        if values["before"].shape == values["after"].shape:
-            change = values["after"] - values["before"]
-            scale = _scale(change)
-            png["difference"] = _png(_grey(change, -scale, scale, False))
-        else:
-            missing["difference"] = "the result lies on another grid than the original: nothing can be subtracted"
-    return Pictures(png, missing, _units(header), low, high, scale)
+                image = _read(flow, row)
+                count = frame_count(image)
+                number = min(frame or (count + 1) // 2, count)
+                if name == "before":
+                    found.frame, found.frames = number, count
+                found.values[name], found.headers[name] = _values(decoder, image, number, count), image
+        except (_NoPicture, CannotDecode) as error:
+            found.missing[name] = str(error)
+    return found
 
 
-def _values(flow: Flow, row: Stored) -> tuple[Grey, Dataset]:
-    """Physical values of an instance (H, W); of a colour image its luminance."""
+def _read(flow: Flow, row: Stored) -> Dataset:
     if row.gone:
-        words = {
-            "purged": "retention gave up its bytes",
-            "missing": "its bytes are missing",
-            "damaged": "it is damaged",
-        }
-        raise _NoPicture(words.get(row.gone, row.gone))
+        raise _NoPicture(_GONE.get(row.gone, row.gone))
     if row.length > _FILE_BYTES:
         raise _NoPicture(f"it has {row.length >> 20} MiB, more than is drawn here ({_FILE_BYTES >> 20} MiB)")
     try:
-        dataset = read_dataset(flow.root, Location(row.container, row.offset, row.length))
-        with Decoder(_LIMITS) as decoder:
-            stored = decoder.decode(dataset)
-        if stored.ndim == 3:
-            return np.asarray(stored @ np.array([0.299, 0.587, 0.114]), dtype=np.float32), dataset
-        return modality_lut(dataset, stored), dataset
-    except (CannotDecode, UnreadableHeader, EOFError) as error:
+        return read_dataset(flow.root, Location(row.container, row.offset, row.length))
+    except (UnreadableHeader, EOFError) as error:
         raise _NoPicture(str(error)) from error
     except OSError as error:
         raise _NoPicture(f"its bytes cannot be read: {error.strerror}") from error
+    except Exception as error:  # pydicom raises many kinds for bytes that are no data set
+        raise _NoPicture("it cannot be read as DICOM") from error
 
 
-def _window(header: Dataset, values: Grey) -> tuple[float, float]:
-    """The first VOI window of the header (PS3.3 C.11.2), else between the 1st and 99th percentile."""
-    try:
-        center, width = (_first(header.get(name)) for name in ("WindowCenter", "WindowWidth"))
-    except Exception:  # an element with a broken value raises what its VR's reader raises
-        center = width = math.nan
-    if math.isfinite(center) and math.isfinite(width) and width > 1:
-        return center - width / 2, center + width / 2
-    finite = values[np.isfinite(values)]
-    low, high = (float(each) for each in np.percentile(finite, (1, 99))) if finite.size else (0.0, 1.0)
-    return (low, high) if high > low else (low - 0.5, low + 0.5)
-
-
-def _first(value: object) -> float:
-    if value is None or value == "":
-        return math.nan
-    return float(value if isinstance(value, int | float | str) else value[0])  # type: ignore[index]
-
-
-def _scale(change: Grey) -> float:
-    """The largest change but for one pixel in a hundred, as 1, 2 or 5 times a power of ten; 1 where nothing did."""
-    finite = np.abs(change[np.isfinite(change)])
-    most = float(np.percentile(finite, 99)) if finite.size else 0.0
-    if most <= 0:
-        return 1.0
-    power = 10.0 ** math.floor(math.log10(most))
-    return next(step * power for step in (1, 2, 5, 10) if step * power >= most * (1 - 1e-9))
-
-
-def _units(header: Dataset) -> str:
-    kind = str(header.get("RescaleType") or "") or _UNITS.get(str(header.get("Modality", "")), "US")
-    return "" if kind == "US" else kind
-
-
-def _grey(values: Grey, low: float, high: float, inverted: bool) -> NDArray[np.uint8]:
-    grey = np.clip((np.nan_to_num(values, nan=low) - low) / (high - low), 0.0, 1.0)
-    return np.asarray(np.rint((1 - grey if inverted else grey) * 255), dtype=np.uint8)
-
-
-def _png(grey: NDArray[np.uint8]) -> bytes:
-    image = Image.fromarray(grey)
-    if max(image.size) > LONGEST:
-        ratio = LONGEST / max(image.size)
-        image = image.resize(
-            (max(1, round(image.width * ratio)), max(1, round(image.height * ratio))), Image.Resampling.BOX
-        )
-    written = io.BytesIO()
-    image.save(written, "PNG")
-    return written.getvalue()
+def _values(decoder: Decoder, image: Dataset, number: int, count: int) -> Grey:
+    """Physical values (H, W) of frame `number` of `count`; of a colour image its luminance. Raises CannotDecode."""
+    if count > 1:
+        reduce_to_frame(image, number - 1)
+    stored = decoder.decode(image)
+    return np.asarray(stored @ _LUMINANCE, dtype=np.float32) if stored.ndim == 3 else modality_lut(image, stored)

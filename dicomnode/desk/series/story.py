@@ -8,30 +8,38 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from dicomnode.db.database import now as database_now
 from dicomnode.db.models import AuditEvent, Delivery, RuleDecision, Series, Study
 from dicomnode.db.repositories import audit as audit_rows
-from dicomnode.db.repositories import deliveries, delivery_list, instances, outdatings, series_status, series_story
+from dicomnode.db.repositories import (
+    deliveries,
+    delivery_list,
+    holds,
+    instances,
+    outdatings,
+    series_status,
+    series_story,
+)
 from dicomnode.db.repositories import site as site_rows
 from dicomnode.db.repositories.series_story import Arrived, Made
 from dicomnode.desk import patients
+from dicomnode.desk.destinations.health import healths
 from dicomnode.desk.person import Person
-from dicomnode.desk.series.document import became
+from dicomnode.desk.queue import send_waits_for
+from dicomnode.desk.rules.hiding import shown_outcome
+from dicomnode.desk.series.document import EVENTS, LOOKS, became
 from dicomnode.desk.series.finding import find
+from dicomnode.desk.series.results import worded
 from dicomnode.domain.rejection import TITLES
 from dicomnode.flow import Flow
-from dicomnode.flow.asked import BY_HAND, objection
+from dicomnode.flow.enhancing.asked import BY_HAND, objection
+from dicomnode.jobs.waiting import waits_for
 
 ARRIVALS = 20
 """Associations that are told one by one; a sender that opens one for each instance is told of in one line."""
 
-EVENTS = 500
-"""Of the newest; `Story.is_cut` says that there are more."""
-
 _TOLD = ("series.complete", "rule.decided", "enhancement.created", "delivery.created")
 """Kinds of events that the story tells of in full, by the rows that they were written with."""
-
-_LOOKS = ("patient.", "image.")
-"""Who looked at a series is no part of its story: it stands in the audit log."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +70,12 @@ def story(flow: Flow, person: Person, uid: str) -> Story:
         series = find(session, uid)
         study = session.get_one(Study, series.study_uid)
         events = audit_rows.listing(session, limit=EVENTS, series_uid=uid)
-        told = _Told(person, study, events)
+        told = _Told(flow, person, study, events)
         entries = sorted(told.entries(session, series), key=lambda entry: entry.at)
         found = Story(
             _facts(session, person, series, study), entries, len(events) == EVENTS, objection(flow, session, series)
         )
-    if patients.sees(person) and person.via != "command line":
+    if patients.sees(person):
         patients.viewed(flow, person, "the story of a series", study_uid=study.uid, series_uid=uid)
     return found
 
@@ -75,9 +83,9 @@ def story(flow: Flow, person: Person, uid: str) -> Story:
 class _Told:
     """The entries of one story; events go to the step that they tell of, and what is left stands alone."""
 
-    def __init__(self, person: Person, study: Study, events: Sequence[AuditEvent]) -> None:
-        self._person, self._study = person, study
-        self._left = [event for event in events if event.kind not in _TOLD and not event.kind.startswith(_LOOKS)]
+    def __init__(self, flow: Flow, person: Person, study: Study, events: Sequence[AuditEvent]) -> None:
+        self._flow, self._person, self._study = flow, person, study
+        self._left = [event for event in events if event.kind not in _TOLD and not event.kind.startswith(LOOKS)]
 
     def entries(self, session: Session, series: Series) -> Iterator[Entry]:
         made = series_story.made(session, series.uid)
@@ -85,18 +93,28 @@ class _Told:
         for generation in series_story.generations(session, series.uid):
             yield Entry(generation.completed_at, "completion", generation._asdict())
         yield from self._decided(site_rows.decisions(session, series.uid), made)
-        for each in made:
-            yield Entry(each.work.created_at, "job", _job(each), self._of(f"enhancement:{each.work.id}"))
-        rows = deliveries.of_series(session, series.uid)
-        counts = delivery_list.instances(session, [row.id for row in rows])
-        for row in rows:
-            yield Entry(row.created_at, "delivery", _delivery(row, counts[row.id]), self._of(f"delivery:{row.id}"))
+        yield from self._jobs(session, made)
+        yield from self._deliveries(session, deliveries.of_series(session, series.uid))
         for version in instances.versions(session, series.uid):
             columns = ("sop_uid", "kind", "differences", "settled_at", "association")
             about = {name: getattr(version, name) for name in columns}
             yield Entry(version.received_at, "version", about, self._of(f"instance:{version.sop_uid}"))
         for event in self._left:
             yield Entry(event.at, "event", self._event(event))
+
+    def _jobs(self, session: Session, made: Sequence[Made]) -> Iterator[Entry]:
+        held, now = holds.listing(session), database_now(session)
+        for each in made:
+            waits = waits_for(each.work, held, self._flow.settings.engine.off_peak_hours, now)
+            about = {**_job(each), "waits_for": waits}
+            yield Entry(each.work.created_at, "job", about, self._of(f"enhancement:{each.work.id}"))
+
+    def _deliveries(self, session: Session, rows: Sequence[Delivery]) -> Iterator[Entry]:
+        counts = delivery_list.instances(session, [row.id for row in rows])
+        fare = healths(session, self._flow.site.get(session)[1].destinations)
+        for row in rows:
+            about = {**_delivery(row, counts[row.id]), "waits_for": send_waits_for(row, fare)}
+            yield Entry(row.created_at, "delivery", about, self._of(f"delivery:{row.id}"))
 
     def _of(self, subject: str) -> Sequence[Mapping[str, Any]]:
         mine = [event for event in self._left if event.subject == subject]
@@ -124,7 +142,8 @@ class _Told:
     def _answer(self, row: RuleDecision, outcome: str) -> dict[str, Any]:
         columns = ("rule", "rule_state", "matched", "deliver_to")
         about = {name: getattr(row, name) for name in columns}
-        return {**about, "outcome": self._masked(row.outcome), "became": outcome, "job": row.enhancement_id}
+        said = self._masked(shown_outcome(self._person, row.outcome, row.explanation.get("condition")))
+        return {**about, "outcome": said, "became": outcome, "job": row.enhancement_id}
 
     def _masked(self, text: str) -> str:
         return patients.masked(
@@ -188,6 +207,7 @@ def _job(made: Made) -> dict[str, Any]:
     outdated = made.outdated
     return {
         **{name: getattr(row, name) for name in columns},
+        "params_worded": ", ".join(worded(row.params)),
         "derived_series_uid": made.derived_uid,
         "outputs": made.outputs,
         "outputs_purged": made.purged,

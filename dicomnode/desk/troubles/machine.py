@@ -5,12 +5,14 @@ from urllib.parse import quote
 
 from sqlalchemy.orm import Session
 
-from dicomnode.db.repositories import today
+from dicomnode.db.repositories import series as series_rows
+from dicomnode.db.repositories import set_aside, today
+from dicomnode.db.repositories.set_aside import SET_ASIDE
 from dicomnode.desk.live import Live
-from dicomnode.desk.troubles.trouble import Grade, Trouble, sentence
+from dicomnode.desk.troubles.trouble import Grade, Trouble, plural, sentence
 from dicomnode.domain.finding import Finding, Severity
 from dicomnode.flow import Flow
-from dicomnode.flow.surroundings import folder, nodes_that_fell_silent, rules_without_pipeline
+from dicomnode.flow.upkeep.surroundings import folder, nodes_that_fell_silent, rules_without_pipeline
 
 _ADVICE = ("folder.open", "folder.file_system")
 """What does not change from day to day; the check-up tells of it."""
@@ -25,6 +27,8 @@ def of_machine(flow: Flow, session: Session, live: Live) -> Iterator[Trouble]:
     """What hinders the node as such."""
     yield from _disk(flow)
     yield from _processes(session, live)
+    yield from _set_aside(session)
+    yield from _put_off(flow, session)
     for found in rules_without_pipeline(flow):
         message = f"The rule {found.subject.removeprefix('rule:')} enhances nothing: {found.message}."
         yield Trouble(found.kind, "failure", message, _way_out(found), "/pipelines")
@@ -61,6 +65,26 @@ def _processes(session: Session, live: Live) -> Iterator[Trouble]:
             yield Trouble(
                 "loop", "failure", message, "Look whether the database answers.", f"/system#loop-{quote(loop.name)}"
             )
+
+
+def _set_aside(session: Session) -> Iterator[Trouble]:
+    """What was acknowledged and shows nowhere else: no list, no rule and no search knows of it."""
+    if waiting := set_aside.waiting(session):
+        count = len(waiting)
+        words = f"{count} stored {plural(count, 'member')} could not be indexed: {plural(count, 'it is', 'they are')}"
+        message = f"{words} kept, and neither shown nor enhanced. This is a fault of the node."
+        way_out = "Report it with the reason that the audit log gives; it is tried again every hour and at every start."
+        yield Trouble("set_aside", "failure", message, way_out, f"/audit?kind={SET_ASIDE}", count=count)
+
+
+def _put_off(flow: Flow, session: Session) -> Iterator[Trouble]:
+    """Series that this node has tried to complete in vain; another node may have done it meanwhile."""
+    failed = [row for row in series_rows.of(session, flow.put_off.uids()).values() if row.state == "receiving"]
+    if failed:
+        words = f"{len(failed)} series cannot be completed: no rule is asked about {plural(len(failed), 'it', 'them')}."
+        way_out = "The log says why. The others go on, and it is tried again every five minutes or sooner."
+        href = f"/series/{quote(failed[0].uid)}" if len(failed) == 1 else "/audit?kind=series.put_off"
+        yield Trouble("put_off", "failure", words, way_out, href, count=len(failed))
 
 
 def _way_out(found: Finding) -> str:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from dicomnode.db.repositories import troubles as rows
 from dicomnode.desk.troubles.trouble import MOST, Trouble, alike, plural, sentence
-from dicomnode.flow.drift import summary
+from dicomnode.flow.enhancing.drift import summary
 
 
 def of_work(session: Session, since: datetime) -> Iterator[Trouble]:
@@ -54,7 +54,7 @@ def _abandoned(aet: str, reason: str, words: str, count: int) -> Trouble:
 def _unconfirmed(destination: str, reason: str, words: str, count: int) -> Trouble:
     deliveries = f"{words} {plural(count, 'delivery', 'deliveries')} today"
     message = f"{destination} took {deliveries}; whether it keeps them is not known: {sentence(reason)}"
-    way_out = "Look there by hand; if it can never say, set its confirm to none."
+    way_out = "Once it can say, have it asked again there; if it never can, set its confirm to none."
     href = f"/queue/deliveries?{urlencode({'state': 'sent', 'destination': destination})}"
     return Trouble("delivery.unconfirmed", "notice", message, way_out, href)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.responses import RedirectResponse
 
-from dicomnode.desk.accounts import sessions
+from dicomnode.desk.accounts import sessions, vouched
 from dicomnode.desk.accounts.throttle import Throttle
 from dicomnode.settings.web import WebSettings
 from dicomnode.web.access import cookies
@@ -14,6 +14,9 @@ from dicomnode.web.access.identify import identify
 from dicomnode.web.access.provider import Provider
 from dicomnode.web.running import flow_of
 
+MOST_AWAY = 300
+"""Sign-ins of one address that are at the provider, in the time that they may take. There is room for so many in all,
+and who only goes away and never comes back would take it from everybody."""
 _OWN = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
 LONGEST = 500
 
@@ -21,6 +24,11 @@ LONGEST = 500
 def throttle(web: WebSettings) -> Throttle:
     """The brake on wrong sign-ins, by the settings."""
     return Throttle(web.lockout_failures, web.lockout_minutes * 60.0)
+
+
+def departures() -> Throttle:
+    """The brake on leaving for the provider."""
+    return Throttle(MOST_AWAY, vouched.MINUTES * 60.0)
 
 
 def provider(web: WebSettings) -> Provider | None:
@@ -33,7 +41,13 @@ def _throttle_of(request: Request) -> Throttle:
     return found
 
 
+def _departures_of(request: Request) -> Throttle:
+    found: Throttle = request.app.state.departures
+    return found
+
+
 TheThrottle = Annotated[Throttle, Depends(_throttle_of)]
+TheDepartures = Annotated[Throttle, Depends(_departures_of)]
 
 
 def own_path(text: str) -> str:

@@ -11,6 +11,7 @@ from dicomnode.web.api import (
     health,
     jobs,
     me,
+    pictures,
     pipelines,
     revisions,
     rules,
@@ -23,6 +24,7 @@ from dicomnode.web.api import (
 ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     series.router,
+    pictures.router,
     schema.router,
     accounts.router,
     me.router,

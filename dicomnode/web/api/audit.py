@@ -1,6 +1,6 @@
 """The audit log."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
+from dicomnode.audit.events import KINDS
 from dicomnode.desk.audit import exporting, searching, verifying
 from dicomnode.desk.audit.asked import Asked
 from dicomnode.desk.audit.exporting import Export, Format
@@ -15,6 +16,7 @@ from dicomnode.desk.audit.searching import Entry, key_of
 from dicomnode.desk.person import Person
 from dicomnode.domain.roles import Permission
 from dicomnode.web.access.gate import allow
+from dicomnode.web.access.names_asked import Names, seeing
 from dicomnode.web.paging import LIMIT, Cursor, Limit, Page, decode, encode
 from dicomnode.web.running import TheFlow
 
@@ -33,7 +35,7 @@ def asked(
     since: Annotated[str, _text("A day (2026-01-31), or an instant in ISO 8601.")] = "",
     until: Annotated[str, _text("A day, which is included, or an instant, which is not.")] = "",
     kind: Annotated[str, _text("A kind of event, or a group such as `delivery`.")] = "",
-    actor: Annotated[str, _text("Who did it; `node` for what nobody asked for.")] = "",
+    actor: Annotated[str, _text("Who did it, by tokens as well; `node` for what nobody asked for.")] = "",
     outcome: Annotated[str, _text("success, warning or failure.")] = "",
     series: Annotated[str, _text("Series Instance UID.")] = "",
     study: Annotated[str, _text("Study Instance UID.")] = "",
@@ -47,7 +49,11 @@ TheFilters = Annotated[Asked, Depends(asked)]
 
 
 class EventItem(BaseModel):
-    """One event. `seq` and `hash` are its place in the chain; null for a moment, until it is sealed."""
+    """One event. `seq` and `hash` are its place in the chain; null for a moment, until it is sealed.
+
+    `masked`: what it quotes of patients (words of a search, values that rules saw) is hidden; `hash` is of the event as
+    it was sealed.
+    """
 
     id: int
     at: datetime
@@ -60,12 +66,13 @@ class EventItem(BaseModel):
     subject: str | None
     message: str
     detail: dict[str, Any]
+    masked: bool
     seq: int | None
     hash: str | None
 
     @classmethod
-    def of(cls, entry: Entry) -> "EventItem":
-        return cls(**entry.document())
+    def of(cls, entry: Entry, person: Person) -> "EventItem":
+        return cls(**entry.document(person))
 
 
 class Progress(BaseModel):
@@ -129,13 +136,25 @@ def _progress(running: verifying.Running) -> Progress:
 
 @router.get("", summary="Events, the newest first")
 def listing(
-    flow: TheFlow, person: Reader, filters: TheFilters, limit: Limit = LIMIT, cursor: Cursor = ""
+    flow: TheFlow,
+    person: Reader,
+    filters: TheFilters,
+    names: Names = False,
+    limit: Limit = LIMIT,
+    cursor: Cursor = "",
 ) -> Page[EventItem]:
     """A page may be short, or empty, with a `next`: so much was looked at, and there may be more behind it."""
+    person = seeing(person, names)
     key = decode(cursor, str, int)
     found = searching.search(flow, person, filters, limit, key_of(*key) if key else None)
     further = encode((found.next[0].isoformat(), found.next[1])) if found.next else None
-    return Page(items=[EventItem.of(entry) for entry in found.entries], next=further)
+    return Page(items=[EventItem.of(entry, person) for entry in found.entries], next=further)
+
+
+@router.get("/kinds", summary="Every kind of event, and what it says")
+def kinds(person: Reader) -> Mapping[str, str]:
+    """What `kind` filters by; the part before the dot is its group."""
+    return KINDS
 
 
 @router.get("/verification", summary="The chain's length, its last anchor and its last verification")
@@ -151,9 +170,11 @@ def verify(flow: TheFlow, person: Reader) -> Progress:
 
 
 @router.get("/export", summary="What passes the filters, oldest first, as a file", response_class=StreamingResponse)
-def export(flow: TheFlow, person: Exporter, filters: TheFilters, format: Format = Format.JSON) -> StreamingResponse:
+def export(
+    flow: TheFlow, person: Exporter, filters: TheFilters, names: Names = False, format: Format = Format.JSON
+) -> StreamingResponse:
     """With the seals. The export is itself an event, with the filters and the count."""
-    return download(exporting.export(flow, person, filters, format), format)
+    return download(exporting.export(flow, seeing(person, names), filters, format), format)
 
 
 def download(found: Export, format: Format) -> StreamingResponse:
@@ -181,6 +202,7 @@ def _bytes(text: Iterator[str]) -> Iterator[bytes]:
 
 
 @router.get("/{event_id}", summary="One event")
-def one(flow: TheFlow, person: Reader, event_id: EventId) -> EventItem:
+def one(flow: TheFlow, person: Reader, event_id: EventId, names: Names = False) -> EventItem:
     """404 where there is none."""
-    return EventItem.of(searching.one(flow, person, event_id))
+    person = seeing(person, names)
+    return EventItem.of(searching.one(flow, person, event_id), person)

@@ -13,6 +13,7 @@ from dicomnode.desk.destinations.overview import Answer, Seen
 from dicomnode.desk.person import Person
 from dicomnode.domain.roles import Permission
 from dicomnode.web.access.gate import allow
+from dicomnode.web.api.queue_details import Happened
 from dicomnode.web.api.queue_items import Changed, Reason
 from dicomnode.web.queue_fields import Name
 from dicomnode.web.running import TheFlow
@@ -65,7 +66,8 @@ class DestinationItem(BaseModel):
     dead_letters: int
     today: dict[str, int] = Field(description="Deliveries that ended since midnight on the node's clock, by state.")
     unreported_commitments: int
-    rejected: list[AnswerItem] = Field(description="Of the instances in the newest dead letters.")
+    rejected: list[AnswerItem] = Field(description="Of the instances in dead letters.")
+    rejected_whole: bool = Field(description="Of all dead letters; false: of the newest, there are so many.")
 
     @classmethod
     def of(cls, seen: Seen) -> Self:
@@ -88,13 +90,15 @@ class DestinationItem(BaseModel):
             today=dict(seen.today),
             unreported_commitments=seen.unreported,
             rejected=[AnswerItem.of(row) for row in seen.rejected],
+            rejected_whole=seen.rejected_whole,
         )
 
 
 class DestinationDetail(DestinationItem):
-    """With what it stored with a warning."""
+    """With what it stored with a warning, and what happened: outages, pauses, questions."""
 
     warned: list[AnswerItem] = Field(description="Of the instances in its newest deliveries.")
+    events: list[Happened]
 
 
 class EchoAnswer(BaseModel):
@@ -133,15 +137,16 @@ def listing(flow: TheFlow, person: Looks) -> list[DestinationItem]:
     return [DestinationItem.of(seen) for seen in overview.overview(flow)]
 
 
-@router.get("/{name}", summary="One destination")
+@router.get("/{name:path}", summary="One destination")
 def one(flow: TheFlow, person: Looks, name: Name) -> DestinationDetail:
     """404 for none."""
     story = overview.story(flow, name)
     item = DestinationItem.of(story.seen).model_dump()
-    return DestinationDetail(**item, warned=[AnswerItem.of(row) for row in story.warned])
+    warned = [AnswerItem.of(row) for row in story.warned]
+    return DestinationDetail(**item, warned=warned, events=[Happened.model_validate(row) for row in story.events])
 
 
-@router.post("/{name}/echo", summary="Does it answer?")
+@router.post("/{name:path}/echo", summary="Does it answer?")
 def echo(flow: TheFlow, person: Asks, name: Name) -> EchoAnswer:
     """C-ECHO. 422 for one outside of `web.destination_networks`."""
     asked = asking.echo(flow, person, name)
@@ -158,7 +163,7 @@ def echo(flow: TheFlow, person: Asks, name: Name) -> EchoAnswer:
     )
 
 
-@router.post("/{name}/probe", summary="What does it take?")
+@router.post("/{name:path}/probe", summary="What does it take?")
 def probe(flow: TheFlow, person: Asks, name: Name, what: ProbeAsked) -> ProbeAnswer:
     """Asked by presentation contexts; nothing is sent. 422 for one outside of `web.destination_networks`."""
     asked = asking.probe(flow, person, name, ALL_CLASSES if what.every_class else USUAL_CLASSES)
@@ -172,13 +177,13 @@ def probe(flow: TheFlow, person: Asks, name: Name, what: ProbeAsked) -> ProbeAns
     )
 
 
-@router.post("/{name}/pause", summary="Send nothing to it, from any node")
+@router.post("/{name:path}/pause", summary="Send nothing to it, from any node")
 def pause(flow: TheFlow, person: Operates, name: Name, why: Reason) -> Changed:
     """The instance on the wire is the last."""
     return Changed(changed=pausing.pause(flow, person, name, why.reason))
 
 
-@router.post("/{name}/resume", summary="Send to it again")
+@router.post("/{name:path}/resume", summary="Send to it again")
 def resume(flow: TheFlow, person: Operates, name: Name) -> Changed:
     """One that is down is tried now."""
     return Changed(changed=any(pausing.resume(flow, person, name)))

@@ -1,14 +1,18 @@
 """Health, readiness and metrics: for monitors, without sign-in, without patient data."""
 
+import threading
+
 from fastapi import APIRouter, Response
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from dicomnode.flow.gauges import refresh_gauges
+from dicomnode.flow.upkeep.gauges import refresh_gauges
 from dicomnode.observe import REGISTRY
 from dicomnode.web.access.gate import public
 from dicomnode.web.running import TheNode
 
+_counting = threading.Lock()
+"""Anybody may ask, and the answer counts rows: for one at a time. Who asks meanwhile gets what is counted so far."""
 router = APIRouter(tags=["health"])
 
 
@@ -33,5 +37,9 @@ def readyz(response: Response, node: TheNode) -> dict[str, str]:
 @public
 def metrics(node: TheNode) -> Response:
     """In Prometheus' own text format."""
-    refresh_gauges(node.flow)
+    if _counting.acquire(blocking=False):
+        try:
+            refresh_gauges(node.flow)
+        finally:
+            _counting.release()
     return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)

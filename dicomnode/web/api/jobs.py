@@ -1,6 +1,6 @@
 """Jobs: the enhancements that wait, run and are over."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -9,7 +9,8 @@ from dicomnode.desk import jobs, queue, queue_stories
 from dicomnode.desk.person import Person
 from dicomnode.domain.roles import Permission
 from dicomnode.web.access.gate import allow
-from dicomnode.web.api.queue_items import Changed, JobDetail, JobItem, JobsAsked, JobsRerouted, Outcome, Reason
+from dicomnode.web.api.queue_details import HoldItem, JobDetail
+from dicomnode.web.api.queue_items import Changed, Fitting, JobItem, JobsAsked, JobsRerouted, Outcome, Reason
 from dicomnode.web.paging import LIMIT, Cursor, Limit, Page, decode, page_of
 from dicomnode.web.queue_fields import BULK_SECONDS, NO_NUL, JobId, Jobs
 from dicomnode.web.running import TheFlow
@@ -27,10 +28,23 @@ class Pause(Reason):
 
 @router.get("", summary="Jobs, the newest first")
 def listing(flow: TheFlow, person: Looks, wanted: Jobs, limit: Limit = LIMIT, cursor: Cursor = "") -> Page[JobItem]:
-    """`node`: those that run there now."""
+    """`node`: those that run there, or ran there last."""
     key = decode(cursor, int)
     rows, further = page_of(queue.jobs(flow, wanted, limit + 1, key and key[0]), limit, lambda row: (row.job.id,))
     return Page(items=[JobItem.of(row) for row in rows], next=further)
+
+
+@router.get("/holds", summary="What keeps jobs from being started")
+def held(flow: TheFlow, person: Looks) -> list[HoldItem]:
+    """The stop switch, and what is paused; on any node. They are few."""
+    return [HoldItem.of(row) for row in queue.held(flow)]
+
+
+@router.get("/fitting", summary="How many jobs something would be done to")
+def fitting(flow: TheFlow, person: Operates, wanted: Jobs, verb: Literal["retry", "cancel", "reroute"]) -> Fitting:
+    """To be asked before it is done to all that fit: with its `up_to`, what comes after is left alone."""
+    ids = jobs.numbers(flow, wanted, jobs.VERBS[verb])
+    return Fitting.of(ids, jobs.VERBS[verb].states(wanted.states))
 
 
 @router.post("/retry", summary="Run jobs again")
@@ -71,5 +85,5 @@ def one(flow: TheFlow, person: Looks, id: JobId) -> JobDetail:
 
 def _which(asked: JobsAsked) -> jobs.Which:
     asked.require_one_way(asked.pipeline, asked.node, asked.priority)
-    wanted = queue.job_filter(asked.states, asked.pipeline, asked.series, asked.node, asked.priority)
+    wanted = queue.job_filter(asked.states, asked.pipeline, asked.series, asked.node, asked.priority, asked.up_to)
     return asked.ids or wanted

@@ -39,6 +39,12 @@ class NewToken(BaseModel):
     days: int | None = Field(90, ge=1, le=3650, description="Null: never over.")
 
 
+class Ended(BaseModel):
+    """How many sessions ended."""
+
+    ended: int
+
+
 @router.get("/me", summary="Who asks")
 def me(person: May) -> MeItem:
     """Of a token: its own name and roles."""
@@ -58,6 +64,12 @@ def change_password(
 def my_sessions(flow: TheFlow, person: May) -> list[SessionItem]:
     """The one used last first; they are few."""
     return [SessionItem.of(row) for row in sessions.listing(flow, person.account_id or 0)]
+
+
+@router.delete("/me/sessions", summary="Sign out everywhere else")
+def end_my_other_sessions(flow: TheFlow, person: May) -> Ended:
+    """The session that asks goes on. A token cannot do this."""
+    return Ended(ended=sessions.end_others(flow, person))
 
 
 @router.delete("/me/sessions/{key}", summary="Sign out somewhere", status_code=204)

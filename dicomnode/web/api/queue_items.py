@@ -1,5 +1,6 @@
 """Jobs and deliveries as documents, and how bulk calls are asked and answered."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Self
 
@@ -47,34 +48,6 @@ class JobItem(BaseModel):
     @classmethod
     def _of_the_row(cls) -> list[str]:
         return [name for name in JobItem.model_fields if name not in ("priority", "waits_for")]
-
-
-class JobDetail(JobItem):
-    """A job in full: its recipe, what its guards measured, what it cost, what it made and where that goes."""
-
-    weights_sha256: str
-    params: dict[str, Any]
-    figures: list[Any]
-    measured: dict[str, Any]
-    outputs: int
-    derived_series_uid: str
-    deliveries: list[int]
-    possible: list[str] = Field(description="What can be done to it now: retry, cancel, reroute.")
-
-    @classmethod
-    def of_story(cls, story: JobStory) -> Self:
-        job = story.job
-        return cls(
-            **JobItem.of(story).model_dump(),
-            weights_sha256=job.weights_sha256,
-            params=job.params,
-            figures=job.figures,
-            measured=job.measured,
-            outputs=story.outputs,
-            derived_series_uid=story.derived_uid,
-            deliveries=[row.id for row in story.deliveries],
-            possible=story.possible,
-        )
 
 
 class DeliveryDocument(BaseModel):
@@ -137,6 +110,7 @@ class Asked(BaseModel):
     all: bool = False
     states: list[str] = Field([], max_length=20)
     series: str = Field("", max_length=200)
+    up_to: Number | None = Field(None, description="None that was entered after this one: `.../fitting` says which.")
 
     def require_one_way(self, *fitting: object) -> None:
         """Raises Refused."""
@@ -170,6 +144,18 @@ class DeliveriesRerouted(DeliveriesAsked):
     """Which deliveries, and where they are to go instead."""
 
     to: str = Field(max_length=200)
+
+
+class Fitting(BaseModel):
+    """What a verb would be done to: how many rows, in which states, and `up_to`, the newest of them; null for none."""
+
+    count: int
+    states: list[str]
+    up_to: int | None
+
+    @classmethod
+    def of(cls, ids: Sequence[int], states: Sequence[str]) -> Self:
+        return cls(count=len(ids), states=list(states), up_to=max(ids, default=None))
 
 
 class RefusedRow(BaseModel):

@@ -21,14 +21,17 @@ class _Item(BaseModel):
 
 
 class RuleItem(_Item):
-    """A rule in force. `problem`: what keeps its pipeline from being used; `matches`: series of the last 7 days."""
+    """A rule in force. `problem`: what keeps its pipeline from being used; `matches`: series of the last 7 days.
+
+    Of a rule that forwards alone nobody counts `matches`.
+    """
 
     name: str
     state: str
     condition: str
     does: str
     problem: str
-    matches: int
+    matches: int | None
     document: Document
 
     @classmethod
@@ -123,14 +126,18 @@ class RollbackAsked(BaseModel):
 
 
 class InForceItem(BaseModel):
-    """A revision that was just put in force, and what it changed."""
+    """A revision that was just put in force, and what it changed.
+
+    `notes`: what is to be known beside, in words: destinations that a roll-back kept, rules whose pipeline is broken.
+    """
 
     revision: int
     diff: Document
+    notes: list[str]
 
     @classmethod
     def of(cls, done: InForce) -> Self:
-        return cls(revision=done.number, diff=done.diff.to_json())
+        return cls(revision=done.number, diff=done.diff.to_json(), notes=list(done.notes))
 
 
 class ReplayAsked(BaseModel):
@@ -161,7 +168,11 @@ class ReplayItem(_Item):
 
 
 class ChangeItem(BaseModel):
-    """A series that would be treated otherwise by one rule: `kind` is gains, loses, other or shadow."""
+    """A series that would be treated otherwise by one rule.
+
+    `kind` is gains, loses, other or shadow of an enhancement; more, fewer, elsewhere or unclear of originals that are
+    forwarded.
+    """
 
     id: int
     series_uid: str

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query
 from dicomnode.desk.person import Person
 from dicomnode.desk.rules import attributes as words
 from dicomnode.desk.rules import replay as desk
+from dicomnode.desk.rules.draft import read_draft
 from dicomnode.desk.rules.evidence import evidence_of
 from dicomnode.desk.rules.explain import explain_series
 from dicomnode.desk.rules.in_force import rules_in_force
@@ -14,6 +15,7 @@ from dicomnode.desk.rules.telling import told_changes, told_explanation
 from dicomnode.desk.rules.validation import validated
 from dicomnode.domain.roles import Permission
 from dicomnode.web.access.gate import allow
+from dicomnode.web.access.names_asked import Names, seeing
 from dicomnode.web.api.rule_items import ChangeItem, ReplayAsked, ReplayItem, RuleItem, RulesNow
 from dicomnode.web.paging import LIMIT, Cursor, Limit, Page, decode, page_of
 from dicomnode.web.running import TheFlow
@@ -36,9 +38,13 @@ def listing(flow: TheFlow, person: Looks) -> RulesNow:
 
 @router.get("/explain", summary="What each rule says of a series, and why")
 def explain(
-    flow: TheFlow, person: Looks, series: Uid, revision: Revision = None, draft: bool = False
+    flow: TheFlow, person: Looks, series: Uid, revision: Revision = None, draft: bool = False, names: Names = False
 ) -> dict[str, Any]:
-    """By the revision in force, by another one, or by the draft; from stored facts, also when the files are gone."""
+    """By the revision in force, by another one, or by the draft; from stored facts, also when the files are gone.
+
+    What was seen of a patient is hidden without `names`.
+    """
+    person = seeing(person, names)
     return told_explanation(flow, person, explain_series(flow, series, revision, draft=draft))
 
 
@@ -63,7 +69,7 @@ def pipelines(flow: TheFlow, person: Looks) -> dict[str, dict[str, Any]]:
 @router.post("/replays", summary="Try a document on the past", status_code=202)
 def start(flow: TheFlow, person: Tries, asked: ReplayAsked) -> ReplayItem:
     """It begins within a second; ask for it again to see how far it is."""
-    site = validated(flow, asked.document) if asked.document is not None else None
+    site = validated(flow, asked.document, known=read_draft(flow).known) if asked.document is not None else None
     replay_id = desk.start_replay(flow, person, site, days=asked.days)
     return ReplayItem.model_validate(desk.read_replay(flow, replay_id))
 
@@ -90,10 +96,23 @@ def stop(flow: TheFlow, person: Tries, id: Id) -> ReplayItem:
 
 @router.get("/replays/{id}/changes", summary="Series that would be treated otherwise")
 def changes(
-    flow: TheFlow, person: Looks, id: Id, rule: Text = "", kind: Text = "", limit: Limit = LIMIT, cursor: Cursor = ""
+    flow: TheFlow,
+    person: Looks,
+    id: Id,
+    rule: Text = "",
+    kind: Text = "",
+    limit: Limit = LIMIT,
+    cursor: Cursor = "",
+    names: Names = False,
 ) -> Page[ChangeItem]:
-    """Each with what was said and what would be, and why; `result.changes_left_out` of the replay are counted only."""
-    key = decode(cursor, int)
-    found = desk.replay_changes(flow, id, rule=rule, kind=kind, after=key[0] if key else 0, limit=limit + 1)
+    """Each with what was said and what would be, and why; `result.changes_left_out` of the replay are counted only.
+
+    What was seen of a patient is hidden without `names`.
+    """
+    person, key = seeing(person, names), decode(cursor, int)
+    after = key[0] if key else 0
+    found = desk.replay_changes(flow, id, rule=rule, kind=kind, after=after, limit=limit + 1)
     rows, further = page_of(found, limit, lambda row: (row.id,))
-    return Page(items=[ChangeItem(**each) for each in told_changes(flow, person, rows)], next=further)
+    asked = {"rule": rule, "kind": kind, "after": after or ""}
+    told = told_changes(flow, person, desk.read_replay(flow, id), rows, asked)
+    return Page(items=[ChangeItem(**each) for each in told], next=further)

@@ -1,19 +1,18 @@
 """Series: search, stories, and what people do to one."""
 
-from dataclasses import replace
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
 from pydantic import AwareDatetime
 
 from dicomnode.db.repositories.series_search import Wanted
-from dicomnode.desk import patients
 from dicomnode.desk.person import Person
 from dicomnode.desk.series import acting, finding
 from dicomnode.desk.series.story import story as story_of
 from dicomnode.domain.roles import Permission
-from dicomnode.flow.asked import Asked
-from dicomnode.web.access.gate import NotPermitted, allow
+from dicomnode.flow.enhancing.asked import Asked
+from dicomnode.web.access.gate import allow
+from dicomnode.web.access.names_asked import Names, seeing
 from dicomnode.web.api.series_items import (
     ReleasedItem,
     ReleaseOrder,
@@ -24,23 +23,14 @@ from dicomnode.web.api.series_items import (
     StoryItem,
 )
 from dicomnode.web.paging import LIMIT, Cursor, Limit, Page, decode, page_of
+from dicomnode.web.queue_fields import NO_NUL
 from dicomnode.web.running import TheFlow
 
 router = APIRouter(prefix="/api/v1/series", tags=["series"])
 Looks = Annotated[Person, allow(Permission.SERIES)]
 Runs = Annotated[Person, allow(Permission.SERIES_RUN)]
-Uid = Annotated[str, Path(max_length=128, description="Series Instance UID.")]
-Names = Annotated[bool, Query(description="With names and identifiers of patients; the audit log tells of it.")]
-Word = Annotated[str, Query(max_length=200)]
-
-
-def _seeing(person: Person, names: bool) -> Person:
-    """Names are shown by what the request says alone, whatever a browser's session shows."""
-    if not names:
-        return replace(person, names_shown=False)
-    if not person.may(Permission.PATIENTS):
-        raise NotPermitted(person, Permission.PATIENTS)
-    return patients.with_names(person)
+Uid = Annotated[str, Path(max_length=128, pattern=NO_NUL, description="Series Instance UID.")]
+Word = Annotated[str, Query(max_length=200, pattern=NO_NUL)]
 
 
 @router.get("", summary="Search series, the newest arrival first")
@@ -48,7 +38,7 @@ def search(
     person: Looks,
     flow: TheFlow,
     text: Annotated[
-        str, Query(max_length=200, description="Words, or a whole UID of a series, study or instance.")
+        str, Query(max_length=200, pattern=NO_NUL, description="Words, or a UID of a series, study or instance.")
     ] = "",
     modality: Word = "",
     calling_aet: Word = "",
@@ -72,7 +62,7 @@ def search(
         since=since,
         until=until,
     )
-    found = finding.listed(flow, _seeing(person, names), wanted, limit + 1, decode(cursor, str, str))
+    found = finding.listed(flow, seeing(person, names), wanted, limit, decode(cursor, str, str), ahead=True)
     rows, onward = page_of(found, limit, lambda row: row.key)
     return Page(items=[SeriesRow.model_validate(row) for row in rows], next=onward)
 
@@ -80,13 +70,13 @@ def search(
 @router.get("/{uid}", summary="What is known of one series")
 def one(person: Looks, flow: TheFlow, uid: Uid, names: Names = False) -> SeriesFacts:
     """Its study, state and status, what is stored of it, what is wrong with it."""
-    return SeriesFacts.model_validate(story_of(flow, _seeing(person, names), uid).facts)
+    return SeriesFacts.model_validate(story_of(flow, seeing(person, names), uid).facts)
 
 
 @router.get("/{uid}/story", summary="What happened to it, in the order of time")
 def story(person: Looks, flow: TheFlow, uid: Uid, names: Names = False) -> StoryItem:
     """Arrivals, generations, what rules decided and why, jobs with guard figures, deliveries, events."""
-    return StoryItem.model_validate(story_of(flow, _seeing(person, names), uid))
+    return StoryItem.model_validate(story_of(flow, seeing(person, names), uid))
 
 
 @router.post("/{uid}/run", summary="Have a pipeline run on it by hand", status_code=202)

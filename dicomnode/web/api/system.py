@@ -44,8 +44,18 @@ class DatabaseItem(_Item):
     schema_needed: str
 
 
+class InHandItem(_Item):
+    """How many of each a node has in hand: open associations, running jobs, deliveries being sent, modalities'
+    requests for storage commitment."""
+
+    associations: int
+    jobs: int
+    deliveries: int
+    requests: int
+
+
 class NodeItem(_Item):
-    """A node on this database: `alive`, `stopped` or `silent`."""
+    """A node on this database: `alive`, `stopped` or `silent`, and what it has in hand."""
 
     name: str
     state: str
@@ -53,6 +63,7 @@ class NodeItem(_Item):
     started_at: datetime
     seen_at: datetime
     taken_by: str
+    has: InHandItem
 
 
 class ReceiverItem(_Item):
@@ -118,7 +129,10 @@ class CertificateItem(_Item):
 
 
 class SystemItem(_Item):
-    """All of it, at one moment. `settings` and `versions` are pairs of name and value; secrets are masked."""
+    """All of it, at one moment. `settings` and `versions` are pairs of name and value; secrets are masked.
+
+    `settings` is empty for who may not see settings.
+    """
 
     now: datetime
     node: str
@@ -153,7 +167,7 @@ class SwitchChange(BaseModel):
 @router.get("/system", summary="Disk, database, nodes, processes, versions, settings")
 def system(person: Looks, node: TheNode) -> SystemItem:
     """Secrets are masked."""
-    return SystemItem.model_validate(desk.system(node.flow, node.live()))
+    return SystemItem.model_validate(desk.system(node.flow, node.live(), person))
 
 
 @router.get("/system/check-up", summary="The doctor's quick look")

@@ -47,6 +47,7 @@ class JobRead(_Read):
     reason: str
     started_at: datetime | None
     finished_at: datetime | None
+    shadow: bool
 
 
 class SeriesRead(_Read):
@@ -62,9 +63,10 @@ class SeriesRead(_Read):
 
 
 class ArrivedRead(_Read):
-    """A series of today, how many instances of it are here, and the work on it."""
+    """A series of today, its status as in the list of series, how many instances are here, and the work on it."""
 
     series: SeriesRead
+    status: str
     instances: int
     jobs: list[JobRead]
 
@@ -87,8 +89,8 @@ class PointRead(_Read):
 
 
 class ChartsRead(_Read):
-    """`queue`: jobs that waited or ran, the most in each 15 minutes. `ways`: median seconds from the last slice until a
-    destination had taken the derived series, every 30 minutes."""
+    """`queue`: jobs that waited or ran, the most at a full minute of each 15. `ways`: median seconds from the last
+    slice until a destination had taken the derived series, every 30 minutes."""
 
     queue: list[PointRead]
     ways: list[PointRead]

@@ -1,19 +1,19 @@
 """The audit log: search it, see whether its chain holds, take it away as a file."""
 
 import json
+from collections.abc import Mapping
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
 from dicomnode.audit.events import KINDS
-from dicomnode.db.models import AuditEvent
-from dicomnode.desk import patients
 from dicomnode.desk.audit import exporting, searching, verifying
 from dicomnode.desk.audit.asked import GROUPS, OUTCOMES, Asked
 from dicomnode.desk.audit.exporting import Format
+from dicomnode.desk.audit.masking import shown
 from dicomnode.desk.audit.searching import key_of
 from dicomnode.desk.person import Person
 from dicomnode.domain.roles import Permission
@@ -49,7 +49,8 @@ def listing(request: Request, flow: TheFlow, person: Reader, filters: TheFilters
         entries=found.entries,
         asked=filters,
         kinds=KINDS,
-        details=partial(_details, person),
+        shown=partial(shown, person),
+        details=_details,
         kind_options=KIND_OPTIONS,
         outcomes=OUTCOMES,
         next_url=f"/audit?{further}" if further else "",
@@ -58,14 +59,8 @@ def listing(request: Request, flow: TheFlow, person: Reader, filters: TheFilters
     )
 
 
-def _details(person: Person, event: AuditEvent) -> list[tuple[str, str]]:
-    """The detail for reading: words and numbers as they are, what is more as JSON.
-
-    What somebody typed to find a patient is masked as the patient would be; the log itself, and its export, keep it.
-    """
-    detail = dict(event.detail)
-    if "text" in (typed := detail.get("filters") or {}):
-        detail["filters"] = {**typed, "text": patients.shown_id(person, typed["text"])}
+def _details(detail: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The detail for reading: words and numbers as they are, what is more as JSON."""
     return [
         (name.replace("_", " "), value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
         for name, value in detail.items()

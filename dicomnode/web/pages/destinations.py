@@ -16,6 +16,7 @@ from dicomnode.web.rendering import is_part, page
 from dicomnode.web.running import TheFlow
 
 router = APIRouter(prefix="/destinations", include_in_schema=False)
+"""Names may have slashes: the page of one, which takes every address, stands last."""
 Looks = Annotated[Person, allow(Permission.RULES)]
 Operates = Annotated[Person, allow(Permission.QUEUE_OPERATE)]
 Asks = Annotated[Person, allow(Permission.DESTINATIONS_ASK)]
@@ -28,14 +29,7 @@ def listing(request: Request, flow: TheFlow, person: Looks) -> Response:
     return page(request, template, person, seen=overview.overview(flow))
 
 
-@router.get("/{name}")
-def one(request: Request, flow: TheFlow, person: Looks, name: Name) -> Response:
-    """One in full; as a part, its figures alone."""
-    template = "destinations/_one.html" if is_part(request) else "destinations/one.html"
-    return page(request, template, person, story=overview.story(flow, name))
-
-
-@router.post("/{name}/echo")
+@router.post("/{name:path}/echo")
 def echo(request: Request, flow: TheFlow, person: Asks, name: Name) -> Response:
     """C-ECHO, and what was negotiated for it."""
     asked = asking.echo(flow, person, name)
@@ -43,7 +37,7 @@ def echo(request: Request, flow: TheFlow, person: Asks, name: Name) -> Response:
     return page(request, template, person, name=name, asked=asked)
 
 
-@router.post("/{name}/probe")
+@router.post("/{name:path}/probe")
 def probe(
     request: Request, flow: TheFlow, person: Asks, name: Name, everything: Annotated[bool, Form()] = False
 ) -> Response:
@@ -64,18 +58,25 @@ def probe(
     )
 
 
-@router.post("/{name}/pause")
+@router.post("/{name:path}/pause")
 def pause(flow: TheFlow, person: Operates, name: Name, reason: FormReason = "") -> Response:
     """Nothing more goes to it."""
     pausing.pause(flow, person, name, reason)
     return _back(name)
 
 
-@router.post("/{name}/resume")
+@router.post("/{name:path}/resume")
 def resume(flow: TheFlow, person: Operates, name: Name) -> Response:
     """Send to it again, or try it now if it is down."""
     pausing.resume(flow, person, name)
     return _back(name)
+
+
+@router.get("/{name:path}")
+def one(request: Request, flow: TheFlow, person: Looks, name: Name) -> Response:
+    """One in full; as a part, its figures alone."""
+    template = "destinations/_one.html" if is_part(request) else "destinations/one.html"
+    return page(request, template, person, story=overview.story(flow, name))
 
 
 def _back(name: str) -> Response:

@@ -17,21 +17,25 @@ from dicomnode.web.access import cookies
 from dicomnode.web.access.gate import public
 from dicomnode.web.access.identify import visit_of
 from dicomnode.web.access.provider import Provider, ProviderFails
-from dicomnode.web.access.sign_ins import own_path, signed_in
+from dicomnode.web.access.sign_ins import TheDepartures, own_path, signed_in
 from dicomnode.web.pages.sign_in import form
 from dicomnode.web.running import TheFlow
 
 router = APIRouter(include_in_schema=False)
 
+AWAY = "provider"
+"""What departures are counted as."""
 Said = Annotated[str | None, Query(max_length=4000)]
 
 
 @router.get("/sign-in/provider")
 @public
-def away(request: Request, flow: TheFlow, next: str = "/") -> Response:
+def away(request: Request, flow: TheFlow, departures: TheDepartures, next: str = "/") -> Response:
     """To the provider, with a state that this browser alone can bring back."""
     provider = _provider(request)
     try:
+        if wait := departures.take(visit_of(request).address, AWAY):
+            raise NotLetIn("Too many sign-ins from your address are under way. Try again in a few minutes.", wait)
         attempt = vouched.send_away(flow, own_path(next))
         response = RedirectResponse(provider.address(attempt), 303)
     except (NotLetIn, ProviderFails) as failure:
@@ -43,7 +47,13 @@ def away(request: Request, flow: TheFlow, next: str = "/") -> Response:
 @router.get("/sign-in/back")
 @public
 def back(
-    request: Request, flow: TheFlow, state: Said = None, code: Said = None, error: Said = None, iss: Said = None
+    request: Request,
+    flow: TheFlow,
+    departures: TheDepartures,
+    state: Said = None,
+    code: Said = None,
+    error: Said = None,
+    iss: Said = None,
 ) -> Response:
     """From the provider, with a code for who the person is; or with an error, such as that they would not."""
     provider = _provider(request)
@@ -53,6 +63,7 @@ def back(
         if not state or not hmac.compare_digest(state.encode(), began.encode()):
             raise NotLetIn("This sign-in was not begun in this browser. Begin again.")
         attempt = vouched.take_back(flow, state)
+        departures.give_back(visit_of(request).address, AWAY)
         if error or not code or not provider.is_issuer(iss):
             raise NotLetIn("The sign-in provider did not let you in. Begin again, or sign in with a password.")
         secret = vouched.sign_in(flow, provider.vouched(attempt, code), visit_of(request))

@@ -1,6 +1,6 @@
 """Sign-in by password, and sign-out."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
@@ -10,6 +10,7 @@ from dicomnode.desk.accounts.sign_in import NotLetIn, sign_in
 from dicomnode.web.access import cookies
 from dicomnode.web.access.gate import May, public
 from dicomnode.web.access.identify import identify, visit_of
+from dicomnode.web.access.provider import Provider
 from dicomnode.web.access.sign_ins import TheThrottle, own_path, signed_in
 from dicomnode.web.rendering import page
 from dicomnode.web.running import TheFlow, flow_of
@@ -19,11 +20,11 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/sign-in")
 @public
-def ask(request: Request, next: str = "/") -> Response:
-    """The form; who is signed in already goes on."""
+def ask(request: Request, next: str = "/", left: Literal["", "provider"] = "") -> Response:
+    """The form; who is signed in already goes on, and who has just `left` is told where they still are signed in."""
     if identify(request) is not None:
         return RedirectResponse(own_path(next), 303)
-    return form(request, next)
+    return form(request, next, left=bool(left))
 
 
 @router.post("/sign-in")
@@ -49,16 +50,20 @@ def enter(
 
 @router.post("/sign-out")
 def leave(request: Request, flow: TheFlow, person: May) -> Response:
-    """The session is over, here and on the node."""
+    """The session is over, here and on the node; a provider's is not, and it would let the next one in unasked."""
+    by_provider = accounts.of_id(flow, person.account_id or 0).issuer is not None
     sessions.sign_out(flow, person)
-    response = RedirectResponse("/sign-in", 303)
+    response = RedirectResponse("/sign-in?left=provider" if by_provider else "/sign-in", 303)
     cookies.drop(request, response, cookies.SESSION)
     return response
 
 
-def form(request: Request, next: str, status: int = 200, name: str = "", problem: str = "") -> Response:
+def form(
+    request: Request, next: str, status: int = 200, name: str = "", problem: str = "", left: bool = False
+) -> Response:
     """The sign-in page, with what went wrong."""
     flow = flow_of(request)
+    provider: Provider | None = request.app.state.provider
     oidc = flow.settings.web.oidc
     return page(
         request,
@@ -70,4 +75,5 @@ def form(request: Request, next: str, status: int = 200, name: str = "", problem
         problem=problem,
         has_administrator=accounts.has_administrator(flow),
         provider=oidc.label if oidc else "",
+        leave_at=provider.sign_out_address() if left and provider else "",
     )

@@ -48,5 +48,5 @@ def start(person: Switches, flow: TheFlow) -> Response:
 
 
 def _shown(request: Request, person: Person, node: Running, findings: Sequence[Finding] | None) -> Response:
-    found = desk.system(node.flow, node.live())
+    found = desk.system(node.flow, node.live(), person)
     return page(request, "system/system.html", person, system=found, findings=findings)

@@ -13,6 +13,8 @@
   // One round trip at a time; what somebody typed meanwhile is sent again, so that nothing is lost.
   let busy = false;
   let next = null;
+  // A field that goes with its page is left by nobody, though browsers say so.
+  let replacing = false;
 
   async function trip(action) {
     if (busy) {
@@ -24,18 +26,21 @@
       for (let again = true; again; ) {
         const form = editor();
         const sent = state(form, action);
-        const answer = await fetch(form.getAttribute("action"), { method: "POST", body: sent });
+        // Asked as htmx asks: who is signed out is told so by a 401. A redirect would be followed, and where somebody signs
+        // in at that moment it ends at another page, which would take the place of what is written here.
+        const answer = await fetch(form.getAttribute("action"), { method: "POST", body: sent, headers: { "HX-Request": "true" } });
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         const fresh = page.getElementById("editor");
         if (!fresh) {
-          window.location.reload();
+          if (answer.redirected) window.location.assign(answer.url);
+          else tell(answer.status === 401 ? signedOut() : `The node answers ${answer.status}. What you wrote is still here.`);
           return;
         }
         again = state(editor(), action).toString() !== sent.toString();
         if (!again) replace(fresh, action);
       }
     } catch {
-      document.getElementById("told").textContent = "The node does not answer. What you wrote is still here.";
+      tell("The node does not answer. What you wrote is still here: try again.");
     } finally {
       busy = false;
       if (next) {
@@ -46,14 +51,36 @@
     }
   }
 
+  // What went wrong, seen as well as heard; the next round trip that comes back takes it away.
+  function tell(...words) {
+    const told = document.getElementById("told");
+    told.className = "notice bad";
+    told.replaceChildren(...words);
+  }
+
+  // The session is over. A sign-in in another tab carries this page on: nothing that was typed is lost.
+  function signedOut() {
+    const words = document.createElement("span");
+    const link = document.createElement("a");
+    link.href = "/sign-in";
+    link.target = "_blank";
+    link.textContent = "Sign in in another tab";
+    words.append("You are signed out. What you wrote is still here. ", link, ", then go on here.");
+    return words;
+  }
+
   function replace(fresh, action) {
     const before = document.activeElement?.id;
     const caret = document.activeElement?.selectionStart;
     const open = new Set([...editor().querySelectorAll("details[id][open]")].map((each) => each.id));
+    replacing = true;
     editor().replaceWith(document.adoptNode(fresh));
+    replacing = false;
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
     prepare();
-    const wanted = action === "check" ? document.getElementById("findings") : document.getElementById(fresh.dataset.focus);
+    const asked = action === "check" || action === "save";
+    const wanted = asked ? fresh.querySelector(".notice") : document.getElementById(fresh.dataset.focus);
+    if (asked) wanted?.setAttribute("tabindex", "-1");
     const goal = wanted ?? (before && document.getElementById(before)) ?? null;
     goal?.focus();
     if (goal?.id === before && typeof caret === "number" && goal.setSelectionRange) goal.setSelectionRange(caret, caret);
@@ -68,8 +95,26 @@
     trip(button.value);
   });
 
+  // A choice changes with every letter that is typed into it: it is settled when one rests, or leaves.
+  const REST = 400;
+  let resting = 0;
+  const settle = (delay) => {
+    clearTimeout(resting);
+    resting = setTimeout(() => {
+      resting = 0;
+      trip("refresh");
+    }, delay);
+  };
+  const isChoice = (event) => event.target.matches?.("#editor [data-refresh]");
+
   document.addEventListener("change", (event) => {
-    if (event.target.matches("#editor [data-refresh]")) trip("refresh");
+    if (isChoice(event)) settle(REST);
+  });
+  document.addEventListener("keydown", (event) => {
+    if (resting && isChoice(event) && event.key !== "Tab") settle(REST);
+  });
+  document.addEventListener("focusout", (event) => {
+    if (resting && !replacing && isChoice(event)) settle(0);
   });
 
   // Typing into the last of several values makes room for another.
@@ -176,7 +221,7 @@
     });
     input.addEventListener("blur", () => {
       close();
-      if (input.isConnected && input.value !== known) setTimeout(() => trip("refresh"));
+      if (!replacing && input.value !== known) setTimeout(() => trip("refresh"));
     });
     list.addEventListener("mousedown", (event) => {
       event.preventDefault();

@@ -4,25 +4,25 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from support.databases import sqlite
+from support.matrix import RecordRow
 from support.tampering import Intruder, anchor, write_events
 
 from dicomnode.audit.anchors import AnchorFile, AnchorReader, parse
 from dicomnode.audit.events import record
 from dicomnode.audit.sealer import Sealer
 from dicomnode.audit.verification import verify
-from dicomnode.db import migrate
 from dicomnode.db.database import Database
 from dicomnode.db.models import NodeRow
 from dicomnode.db.repositories import audit as audit_rows
 
+pytestmark = pytest.mark.faults
 NOW = datetime(2026, 5, 5, tzinfo=UTC)
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Database:
-    database = Database(f"sqlite:///{tmp_path}/audit.db")
-    migrate.upgrade(database)
-    return database
+    return sqlite(tmp_path / "audit.db")
 
 
 @pytest.fixture
@@ -55,8 +55,8 @@ def test_the_sealer_notes_the_end_whenever_the_chain_has_grown(database: Databas
 
 
 def test_without_a_folder_nothing_is_written(database: Database, tmp_path: Path) -> None:
-    before = sorted(tmp_path.iterdir())
     note(database)
+    before = sorted(tmp_path.iterdir())
     Sealer(database, "n", None, anchor_seconds=0.001).turn()
     assert sorted(tmp_path.iterdir()) == before
 
@@ -79,6 +79,46 @@ def test_a_chain_that_its_anchor_contradicts_is_told_once(database: Database, fo
         (event,) = audit_rows.listing(session, limit=9, kind="audit.contradicted")
     assert (event.outcome, event.detail["seq"]) == ("failure", 10)
     assert verify(database, folder).first_bad is not None, "what was noted before still stands in the file"
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_what_was_changed_since_the_last_anchor_is_seen_by_a_node_that_runs(
+    database: Database, folder: Path, cut: bool, record_row: RecordRow
+) -> None:
+    """Between two anchors lies a minute, in which nobody else knows how the chain was: the node remembers it."""
+    write_events(database, 10)
+    sealer = Sealer(database, "n", AnchorFile(folder, "n"), anchor_seconds=3600)
+    sealer.turn()
+    write_events(database, 10, 11)
+    sealer.turn()
+    intruder = Intruder(database)
+    if cut:
+        intruder.cuts_after(14)
+    else:
+        intruder.edits(15)
+        intruder.seals_anew_from(15)
+    assert verify(database, folder).ok, "the anchor of link 10 agrees"
+    sealer.turn()
+    sealer.turn()
+    with database.read() as session:
+        (event,) = audit_rows.listing(session, limit=9, kind="audit.contradicted")
+    assert (event.outcome, event.detail["seq"]) == ("failure", 20)
+    write_events(database, 10, 50)
+    found = verify(database, folder)
+    assert not found.ok
+    assert 11 <= (found.first_bad or 0) <= 15 <= (found.until or 0) <= 20
+    how = "cut" if cut else "edited and sealed anew"
+    record_row(25, f"{how} behind the last anchor, the node running", node="told at its next turn, kept as an anchor")
+
+
+def test_without_anchors_a_node_that_runs_tells_all_the_same(database: Database) -> None:
+    sealer = Sealer(database, "n", None, anchor_seconds=3600)
+    write_events(database, 10)
+    sealer.turn()
+    Intruder(database).cuts_after(7)
+    sealer.turn()
+    with database.read() as session:
+        assert len(audit_rows.listing(session, limit=9, kind="audit.contradicted")) == 1
 
 
 def test_half_a_line_of_a_power_cut_costs_nothing_else(database: Database, folder: Path) -> None:
@@ -135,8 +175,7 @@ def test_a_node_whose_file_is_gone_is_named(database: Database, folder: Path) ->
 
 
 def test_anchors_of_another_log_are_said_to_be(database: Database, folder: Path, tmp_path: Path) -> None:
-    other = Database(f"sqlite:///{tmp_path}/other.db")
-    migrate.upgrade(other)
+    other = sqlite(tmp_path / "other.db")
     write_events(other, 5, 50)
     anchor(other, folder, 3)
     write_events(database, 5)

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
+from support.databases import sqlite
 
 from dicomnode.audit.boot import note_start, noted
-from dicomnode.db import migrate
 from dicomnode.db.database import Database
 from dicomnode.db.models import AuditEvent
 from dicomnode.settings import DatabaseSettings, DicomSettings, NodeSettings, Settings, StoreSettings
@@ -16,9 +16,7 @@ from dicomnode.settings.web import OidcSettings
 
 @pytest.fixture
 def database(tmp_path: Path) -> Database:
-    database = Database(f"sqlite:///{tmp_path}/audit.db")
-    migrate.upgrade(database)
-    return database
+    return sqlite(tmp_path / "audit.db")
 
 
 def start(database: Database, settings: Settings) -> None:

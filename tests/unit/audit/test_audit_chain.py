@@ -3,18 +3,17 @@
 from pathlib import Path
 
 import pytest
+from support.databases import sqlite
 
 from dicomnode.audit import chain
 from dicomnode.audit.events import record
 from dicomnode.audit.verification import verify
-from dicomnode.db import migrate
 from dicomnode.db.database import Database
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Database:
-    database = Database(f"sqlite:///{tmp_path}/audit.db")
-    migrate.upgrade(database)
+    database = sqlite(tmp_path / "audit.db")
     with database.write() as session:
         for number in range(10):
             record(session, "node.started", f"event {number}", node="n", detail={"number": number, "text": "ü"})

@@ -7,7 +7,9 @@ import pytest
 from support.auditschema import check
 from support.certificates import Authority
 from support.collector import Collector
+from support.matrix import RecordRow
 from support.peers import free_port
+from support.tampering import Intruder
 
 from dicomnode.audit import chain
 from dicomnode.audit.copies.copier import Copier
@@ -16,6 +18,8 @@ from dicomnode.db.database import Database
 from dicomnode.db.models import AuditCursor
 from dicomnode.domain.tls import TlsUnusable
 from dicomnode.settings import AuditSettings, DicomSettings, NodeSettings, Settings, TlsIdentitySettings
+
+pytestmark = pytest.mark.faults
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +84,7 @@ def test_messages_come_over_tls_in_order_each_once(database: Database, authority
     check(body)
 
 
-def test_nothing_is_lost_while_the_collector_is_away(database: Database) -> None:
+def test_nothing_is_lost_while_the_collector_is_away(database: Database, record_row: RecordRow) -> None:
     port = free_port()
     copies = copier(database, f"tcp://127.0.0.1:{port}")
     sign_ins(database, 1, 3)
@@ -96,6 +100,7 @@ def test_nothing_is_lost_while_the_collector_is_away(database: Database) -> None
         copies.turn()
         copies.turn()
     assert people(came) == named(1, 9)
+    record_row(26, "3 outages of the collector", node="9 messages, each once and in order")
 
 
 def test_what_a_collector_may_have_lost_is_sent_again(database: Database) -> None:
@@ -112,6 +117,23 @@ def test_what_a_collector_may_have_lost_is_sent_again(database: Database) -> Non
         assert people(collector.wait_for(3)) == named(1, 3)
         copies.turn()
     assert cursor(database) == 6
+
+
+@pytest.mark.parametrize("moved", ["seq = 12", "node = 'x', lease_until = '2100-01-01 00:00:00.000000'"])
+def test_copies_cannot_be_stopped_by_moving_their_place(database: Database, moved: str) -> None:
+    """Who has the database could let the collector miss whatever comes next."""
+    port = free_port()
+    copies = copier(database, f"tcp://127.0.0.1:{port}")
+    sign_ins(database, 1, 3)
+    with Collector(port=port) as collector:
+        copies.turn()
+        copies.turn()
+        assert people(collector.wait_for(3)) == named(1, 3)
+        sign_ins(database, 4, 3)
+        Intruder(database).does(f"UPDATE audit_cursor SET {moved}")
+        sign_ins(database, 7, 3)
+        copies.turn()
+        assert people(collector.wait_for(9)) == named(1, 9)
 
 
 def test_a_collector_that_nobody_vouches_for_gets_nothing(

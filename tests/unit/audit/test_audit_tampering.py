@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+from support.matrix import RecordRow
 from support.tampering import EDITS, Intruder, anchor, snapshot, write_events
 
 from dicomnode.audit import chain
 from dicomnode.audit.verification import verify
 from dicomnode.db.database import Database
 
+pytestmark = pytest.mark.faults
 LENGTH = 40
 
 EXACT: dict[str, tuple[Callable[[Intruder], None], int]] = {
@@ -25,7 +28,12 @@ EXACT: dict[str, tuple[Callable[[Intruder], None], int]] = {
     "neighbours swapped": (lambda i: i.swaps_events(12, 13), 12),
     "two links swapped": (lambda i: i.swaps_links(11, 25), 11),
     "an event put in, with some hash": (lambda i: i.inserts(20, 500, rightly_hashed=False), 20),
-    "an event put in, with its right hash": (lambda i: i.inserts(20, 500, rightly_hashed=True), 21),
+    "an event put in, with its right hash": (lambda i: i.inserts(20, 500, rightly_hashed=True), 20),
+    "two put in, with their right hashes": (
+        lambda i: (i.inserts(20, 500, rightly_hashed=True), i.inserts(21, 501, rightly_hashed=True))[0],
+        20,
+    ),
+    "one put in before the first, with its right hash": (lambda i: i.inserts(1, 500, rightly_hashed=True), 1),
     "a link put in before the first": (
         lambda i: i.does("INSERT INTO audit_chain (seq, event_id, hash) VALUES (0, 99, 'x')"),
         1,
@@ -52,7 +60,11 @@ ANCHORED: dict[str, tuple[Callable[[Intruder], None], int, int, int]] = {
 """What needs anchors; they stand at 10, 20, 30 and 40, ten minutes apart. Where it is, and what may be named for it."""
 
 
-def test_what_the_chain_shows_by_itself(database: Database) -> None:
+def backend(database: Database) -> str:
+    return "SQLite" if database.is_sqlite else "PostgreSQL"
+
+
+def test_what_the_chain_shows_by_itself(database: Database, record_row: RecordRow) -> None:
     write_events(database, LENGTH)
     restore = snapshot(database)
     for name, (tamper, first_bad) in EXACT.items():
@@ -61,9 +73,10 @@ def test_what_the_chain_shows_by_itself(database: Database) -> None:
         assert (found.ok, found.first_bad, found.until) == (False, first_bad, first_bad), f"{name}: {found.reason}"
         restore()
         assert verify(database).ok, f"before {name}"
+    record_row(25, f"{len(EXACT)} kinds of tampering, {backend(database)}", node="each named to the row by the chain")
 
 
-def test_what_anchors_show(database: Database, tmp_path: Path) -> None:
+def test_what_anchors_show(database: Database, tmp_path: Path, record_row: RecordRow) -> None:
     write_events(database, LENGTH)
     anchor(database, tmp_path, 10, 20, 30, 40)
     restore = snapshot(database)
@@ -74,6 +87,43 @@ def test_what_anchors_show(database: Database, tmp_path: Path) -> None:
         assert first <= (found.first_bad or 0) <= where <= (found.until or 0) <= until, f"{name}: {found.reason}"
         restore()
         assert verify(database, tmp_path).ok, f"before {name}"
+    rounds = f"{len(ANCHORED)} that need anchors, {backend(database)}"
+    record_row(25, rounds, node="each found, in a range between two anchors that holds the row")
+
+
+def test_an_event_numbered_far_ahead_stops_no_seal_and_is_named(database: Database) -> None:
+    """PostgreSQL goes on with its own numbers behind it, and what had no seal could be changed unseen."""
+    write_events(database, 5)
+    Intruder(database).adds_event(1 << 50, 6)
+    chain.seal(database)
+    write_events(database, 3, 7)
+    assert chain.waiting(database) == (0, None)
+    found = verify(database)
+    assert (found.ok, found.first_bad, found.until) == (False, 6, 6)
+    assert "put in" in found.reason
+
+
+def test_what_was_long_without_a_seal_is_told_of(database: Database) -> None:
+    """Whoever changed it before its seal left no trace: that is to be known, and is no proof."""
+    write_events(database, 5)
+    Intruder(database).adds_event(6, 6)
+    found = verify(database)
+    assert (found.ok, found.sealed) == (True, 1)
+    assert "1 events, the oldest of 2026-03-01T08:06:00+00:00, had no seal until now" in found.anchors.warnings[-1]
+    assert not any("no seal" in each for each in verify(database).anchors.warnings)
+
+
+def test_an_event_that_was_taken_out_before_its_seal_leaves_a_gap(database: Database) -> None:
+    """Where one writer numbers them; with PostgreSQL an honest transaction that failed leaves the same."""
+    write_events(database, 5)
+    for number in (6, 7, 8, 9):
+        Intruder(database).adds_event(number, number)
+    for number in (6, 8):
+        Intruder(database).deletes_event(number)
+    found = verify(database)
+    gaps = [each for each in found.anchors.warnings if "never had a seal" in each]
+    assert found.ok
+    assert [each.split()[1] for each in gaps] == (["6", "8"] if database.is_sqlite else [])
 
 
 def test_without_anchors_a_cut_tail_goes_unseen_and_the_report_says_so(database: Database, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from dicomnode.audit.verification import verify
 from dicomnode.db import migrate
 from dicomnode.db.database import Database
 
+pytestmark = pytest.mark.faults
 LENGTH = 24
 COLUMNS = st.sampled_from(sorted(EDITS))
 EXACT = ("edit", "delete event", "delete link", "delete both", "close the gap", "swap events", "swap links")

@@ -41,7 +41,7 @@ def listed(folder: Path, *words: str) -> list[dict[str, Any]]:
 
 
 def test_filters(folder: Path, database: Database) -> None:
-    assert [row["id"] for row in listed(folder, "--limit", "3")] == [28, 29, 30]
+    assert [row["id"] for row in listed(folder, "--kind", "node", "--limit", "3")] == [28, 29, 30]
     assert [row["id"] for row in listed(folder, "--subject", "delivery:7")] == [7]
     assert [row["id"] for row in listed(folder, "--until", "2026-03-01T08:03:30+00:00")] == [1, 2, 3]
     assert listed(folder, "--outcome", "failure") == []
@@ -49,6 +49,14 @@ def test_filters(folder: Path, database: Database) -> None:
     refused = run(folder, "list", "--kind", "nonsense")
     assert refused.exit_code == 1
     assert "nonsense" in str(refused.exception)
+
+
+def test_a_look_into_the_log_is_an_event_once_in_a_while(folder: Path, database: Database) -> None:
+    for _ in range(2):
+        newest = listed(folder, "--limit", "3")
+        assert [row["id"] for row in newest] == [29, 30, 31]
+    assert newest[-1]["kind"] == "audit.viewed"
+    assert newest[-1]["actor"].endswith("(command line)")
 
 
 def test_a_log_that_holds(folder: Path, database: Database) -> None:

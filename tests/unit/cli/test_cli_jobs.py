@@ -15,7 +15,7 @@ from dicomnode.db import migrate
 from dicomnode.db.database import Database
 from dicomnode.db.repositories import audit as audit_rows
 from dicomnode.db.repositories import enhancements
-from dicomnode.jobs import ledger
+from dicomnode.jobs.work import enter
 
 STATES = ("ready", "ready", "running", "done", "failed", "failed", "withheld", "expired", "cancelled")
 """Of the jobs 1 to 9."""
@@ -30,7 +30,7 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
     migrate.upgrade(made)
     with with_series(made).write() as session:
         for number, state in enumerate(STATES):
-            row = ledger.enter(session, work(number), "n", NOW)
+            row = enter(session, work(number), "n", NOW)
             row.state, row.worker = state, "w" if state == "running" else ""
     return made
 
@@ -107,7 +107,7 @@ def test_many_jobs_are_moved_in_several_transactions(
     monkeypatch.setattr("dicomnode.desk.bulk.AT_ONCE", 2)
     with database.write() as session:
         for number in range(100, 105):
-            ledger.enter(session, work(number), "n", NOW)
+            enter(session, work(number), "n", NOW)
     assert run("jobs", "cancel", "--state", "ready")["count"] == 7
     assert in_state(database, "ready") == []
 
@@ -115,6 +115,7 @@ def test_many_jobs_are_moved_in_several_transactions(
 def test_what_is_paused_and_stopped_is_said_by_the_list(run: Callable[..., Any]) -> None:
     assert run("jobs", "pause", "--pipeline", "p", "--reason", "service") == {"pipeline": "p", "changed": True}
     assert run("jobs", "pause", "--pipeline", "p")["changed"] is False
+    assert run("jobs", "pause", "--pipeline", "pp").startswith("there is no pipeline 'pp'; there are ")
     waits = {row["id"]: row["waits_for"] for row in run("jobs", "list")}
     assert waits[1].startswith("p is paused by ")
     assert waits[1].endswith("(service)")

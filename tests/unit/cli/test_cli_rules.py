@@ -1,4 +1,4 @@
-"""`rules replay|diff|revisions|rollback|evidence|draft` and `site import`, as an administrator types them."""
+"""`rules replay|explain|diff|revisions|rollback|evidence|draft` and `site import`, as an administrator types them."""
 
 import json
 from pathlib import Path
@@ -55,6 +55,23 @@ def test_a_file_is_tried_on_the_past(tmp_path: Path, bench: FlowBench) -> None:
     bad = document(tmp_path / "bad.yaml", rule(when={"attribute": "Modalty", "exists": True}))
     with pytest.raises(Refused, match="not a DICOM keyword"):
         run(tmp_path, "rules", "replay", bad)
+
+
+def test_what_a_rule_saw_of_a_patient_is_shown_with_an_event(tmp_path: Path, bench: FlowBench) -> None:
+    series, patient = str(real_file("CT_small.dcm").SeriesInstanceUID), str(real_file("CT_small.dcm").PatientID)
+    known = ["rules", "explain", "--series", series, "--config", str(tmp_path / "node.toml")]
+    tried = ["rules", "replay", document(tmp_path / "live.yaml", rule())]
+    assert CliRunner().invoke(app, known).exit_code == 0
+    run(tmp_path, *tried)
+    assert bench.events().count("patient.viewed") == 0, "no rule asks of a patient"
+    asks = rule(state="shadow", when={"attribute": "PatientID", "equals": "X"})
+    run(tmp_path, "site", "import", document(tmp_path / "three.yaml", asks))
+    assert patient in CliRunner().invoke(app, known).stdout
+    assert bench.events().count("patient.viewed") == 1
+    run(tmp_path, *tried, "--changes", "0")
+    assert bench.events().count("patient.viewed") == 1, "of no series is anything told"
+    assert patient in str(run(tmp_path, *tried)["changes"])
+    assert bench.events().count("patient.viewed") == 2
 
 
 def test_revisions_differ_and_come_back(tmp_path: Path, bench: FlowBench) -> None:

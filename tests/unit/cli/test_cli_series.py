@@ -11,7 +11,8 @@ from support.series import make_ct_series
 from typer.testing import CliRunner
 
 from dicomnode.cli import app
-from dicomnode.cli.common import CommandFailed
+from dicomnode.cli.common import CommandFailed, actor
+from dicomnode.db.repositories import audit as audit_rows
 
 pytestmark = pytest.mark.torch
 
@@ -54,6 +55,29 @@ def test_the_list_and_the_document_name_what_they_always_named(bench: FlowBench,
         document
     )
     assert run("show", "1.2.3") == "no instance of series 1.2.3 has arrived"
+
+
+def test_who_types_has_looked_once(bench: FlowBench, run: Callable[..., Any]) -> None:
+    uid = bench.series()[0].uid
+    for _ in range(2):
+        assert len(run("list")) == 1
+        assert "patient.viewed" not in [row["kind"] for row in run("show", uid)["story"]]
+    assert run("list", "--find", "phantom^0", "--status", "complete")[0]["uid"] == uid
+    assert run("list", "--find", "nobody") == []
+    assert "there is no status 'gone'" in run("list", "--status", "gone")
+    with bench.flow.database.read() as session:
+        looks = audit_rows.listing(session, limit=9, kind="patient.viewed")
+    assert {row.actor for row in looks} == {actor()}
+    assert [(row.subject, row.series_uid) for row in looks] == [
+        ("the series list", None),
+        ("the story of a series", uid),
+        ("the series list", None),
+    ]
+    assert looks[-1].detail == {
+        "filters": {"text": "phantom^0", "status": "complete"},
+        "shown": 1,
+        "via": "command line",
+    }
 
 
 def test_a_run_by_hand_is_typed(bench: FlowBench, run: Callable[..., Any]) -> None:

@@ -1,10 +1,10 @@
 """Key Object Selection documents as manifests."""
 
 import pytest
-from pydicom import Dataset
+from pydicom import DataElement, Dataset, config
 from pydicom.uid import CTImageStorage, KeyObjectSelectionDocumentStorage
 
-from dicomnode.complete.manifest import manifest_of
+from dicomnode.complete.manifest import listed_in, manifest_of
 
 
 def item(**elements: object) -> Dataset:
@@ -51,3 +51,18 @@ def test_other_objects_and_broken_documents_prove_nothing():
     partly = key_objects()
     del partly.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0].SeriesInstanceUID
     assert manifest_of(partly) == {"1.2": {"1.2.3"}, "1.3": {"1.3.1"}}
+
+
+@pytest.mark.parametrize("named", ["1.2\0003", "not a uid", "1." + "2" * 98, "1..2", "1.2\ud800"])
+def test_what_is_no_uid_is_not_listed(named: str) -> None:
+    """No instance and no series is stored under such a name (PS3.5 9.1), and not every database holds it."""
+    document = key_objects()
+    first, second = document.CurrentRequestedProcedureEvidenceSequence
+    put(first.ReferencedSeriesSequence[0].ReferencedSOPSequence[0], "ReferencedSOPInstanceUID", named)
+    put(second.ReferencedSeriesSequence[0], "SeriesInstanceUID", named)
+    assert listed_in(document) == {"1.2": {"1.2.2", "1.2.3"}}
+
+
+def put(dataset: Dataset, keyword: str, value: str) -> None:
+    """As it comes out of a file, where nobody has looked at it."""
+    dataset[keyword] = DataElement(keyword, "UI", value, validation_mode=config.IGNORE)

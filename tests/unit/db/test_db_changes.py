@@ -10,7 +10,7 @@ import pytest
 from dicomnode.db.changes import Changes
 from dicomnode.db.database import Database
 
-LONG = 20.0
+LONG = 120.0
 NEVER = threading.Event()
 
 

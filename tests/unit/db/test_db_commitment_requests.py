@@ -57,11 +57,11 @@ def test_a_request_is_due_at_once_and_one_nodes_for_a_while(database: Database) 
     row, became = ask(database)
     assert (became, row.state, row.ordinal) == ("new", "waiting", 0)
     with database.read() as session:
-        assert requests.due(session, "n", 10) == [row.id]
+        assert requests.due(session, "n", "waiting", 10) == [("CT1", row.id)]
     assert claim(database) is not None
     assert claim(database) is None
     with database.read() as session:
-        assert requests.due(session, "n", 10) == []
+        assert requests.due(session, "n", "waiting", 10) == []
 
 
 def test_what_a_node_left_undone_it_takes_up_at_once(database: Database) -> None:
@@ -70,8 +70,8 @@ def test_what_a_node_left_undone_it_takes_up_at_once(database: Database) -> None
     first = claim(database, node="left")
     assert first is not None
     with database.read() as session:
-        assert requests.due(session, "left", 10) == [1]
-        assert requests.due(session, "right", 10) == []
+        assert requests.due(session, "left", "waiting", 10) == [("CT1", 1)]
+        assert requests.due(session, "right", "waiting", 10) == []
     again = claim(database, node="left")
     assert again is not None
     assert not move(database, first, state="judged")
@@ -152,4 +152,6 @@ def test_what_else_a_modality_is_to_be_told_waits_while_it_is_away(database: Dat
         session.execute(update(CommitmentRequest).where(CommitmentRequest.id != 2).values(state="judged"))
         requests.postpone_peer(session, "CT1", database_now(session) + timedelta(minutes=5))
     with database.read() as session:
-        assert sorted(requests.due(session, "n", 10)) == [2, 3], "what is to be judged, and another modality's, go on"
+        assert requests.due(session, "n", "waiting", 10) == [("CT1", 2)], "what is to be judged goes on"
+        assert requests.due(session, "n", "judged", 10) == [("CT2", 3)], "and what another modality is to be told"
+        assert requests.due(session, "n", "judged", 10, {"CT2"}) == []

@@ -14,7 +14,7 @@ from support.confirming import ConfirmingBench
 from dicomnode.db.database import Database, now
 from dicomnode.db.models import Delivery, DeliveryItem, Series
 from dicomnode.db.repositories import commitments, confirmations, holds, outages
-from dicomnode.flow.reports import apply_reports
+from dicomnode.flow.commitment.reports import apply_reports
 
 REST, LEASE = 5.0, 60.0
 
@@ -169,7 +169,7 @@ def test_a_transaction_moves_along_its_arrows_alone(bench: ConfirmingBench) -> N
         assert not commitments.move(session, first, "lapsed")
         assert commitments.lapse(session, delivery, "silence") == 1
         assert commitments.move(session, second, "failed", "late, and counts")
-        assert commitments.asked_since(session, delivery, None) == 2
+        assert commitments.asked_since(session, delivery, now(session) - timedelta(hours=1)) == 2
         assert commitments.asked_since(session, delivery, now(session) + timedelta(seconds=1)) == 0
     assert [(row.state, row.reason, row.due_at) for row in bench.transactions()] == [
         ("committed", "", None),

@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.exc import StatementError
+from sqlalchemy.exc import IntegrityError, StatementError
+from structlog.testing import capture_logs
 
 from dicomnode.db.clock import Clock
 from dicomnode.db.database import Database, now
-from dicomnode.db.models import Container, SiteRevision
+from dicomnode.db.models import Container, SiteRevision, Study
+from dicomnode.observe import Loop
 
 
 def test_many_writers_that_lock_what_they_read_lose_no_update(database: Database) -> None:
@@ -58,6 +60,34 @@ def test_a_failed_unit_of_work_leaves_nothing(database: Database) -> None:
         assert session.get(Container, "c") is None
 
 
+def test_what_goes_wrong_quotes_no_patient(database: Database) -> None:
+    """Neither the values of the statement (SQLAlchemy's words) nor those of the row (PostgreSQL's DETAIL)."""
+    about = dict.fromkeys(("accession_number", "study_date", "description"), "")
+    study = {"uid": "2.25.1", "first_seen_at": datetime.now(UTC), **about}
+
+    def twice() -> bool:
+        with database.write() as session:
+            session.add(Study(**study, patient_id="ID-4711", patient_name="MUSTERFRAU^ERIKA"))
+            session.flush()
+            session.expunge_all()
+            session.add(Study(**study, patient_id="ID-4711", patient_name="MUSTERFRAU^ERIKA"))
+        return False
+
+    with pytest.raises(IntegrityError) as failure:
+        twice()
+    assert "MUSTERFRAU" not in str(failure.value)
+    loop = Loop("twice", 0.0, twice)
+    with capture_logs() as said:
+        loop.start()
+        while not said:
+            time.sleep(0.01)
+        loop.stop()
+    assert said[0]["error"] == loop.trouble
+    assert loop.trouble.startswith("IntegrityError: ")
+    assert "\n" not in loop.trouble
+    assert "MUSTERFRAU" not in loop.trouble
+
+
 def test_instants_come_back_in_utc_and_naive_ones_are_refused(database: Database) -> None:
     tokyo = datetime(2026, 5, 1, 9, 0, tzinfo=timezone(timedelta(hours=9)))
     with database.write() as session:
@@ -69,8 +99,11 @@ def test_instants_come_back_in_utc_and_naive_ones_are_refused(database: Database
 
 
 def test_the_database_clock_is_utc_now(database: Database) -> None:
+    slack = timedelta(seconds=2)
+    before = datetime.now(UTC)
     with database.read() as session:
-        assert abs(now(session) - datetime.now(UTC)) < timedelta(seconds=2)
+        found = now(session)
+    assert before - slack < found < datetime.now(UTC) + slack
 
 
 def test_the_database_clock_goes_on_inside_a_unit_of_work(database: Database) -> None:

@@ -15,8 +15,8 @@ from dicomnode.db.patience import Patience
 
 pytestmark = pytest.mark.postgres
 
-PATIENCE = Patience(connect=2.0, statement=1.0, silent_transaction=1.0)
-SOON = 20.0
+PATIENCE = Patience(connect=5.0, statement=3.0, silent_transaction=3.0)
+SOON = 60.0
 """Seconds that tell a bounded wait from one without end, on any machine."""
 
 
@@ -124,6 +124,6 @@ def test_a_long_answer_is_no_hang(database: Database) -> None:
     """What counts is silence: rows that keep coming may take longer than one statement's patience in all."""
     with database.read() as session:
         rows = session.execute(
-            text("SELECT pg_sleep(0.02), n FROM generate_series(1, 100) n").execution_options(yield_per=10)
+            text("SELECT pg_sleep(0.02), n FROM generate_series(1, 200) n").execution_options(yield_per=10)
         )
-        assert [n for _, n in rows] == list(range(1, 101))
+        assert [n for _, n in rows] == list(range(1, 201))

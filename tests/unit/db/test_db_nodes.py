@@ -107,7 +107,7 @@ def test_when_many_reach_for_one_estate_one_gets_it(database: Database) -> None:
     start, won = threading.Barrier(len(heirs)), []
 
     def reach(name: str) -> None:
-        start.wait(10.0)
+        start.wait(60.0)
         if take(database, "dead", name):
             won.append(name)
 

@@ -44,7 +44,7 @@ def fits_job(row: Enhancement, wanted: JobFilter) -> bool:
         (not wanted.states or row.state in wanted.states)
         and wanted.pipeline in ("", row.pipeline)
         and wanted.series in ("", row.series_uid)
-        and (not wanted.node or (row.state == "running" and row.worker.startswith(f"{wanted.node}/")))
+        and (not wanted.node or row.worker.startswith(f"{wanted.node}/"))
         and wanted.priority in (None, row.priority)
         and (wanted.up_to is None or row.id <= wanted.up_to)
     )
@@ -78,7 +78,7 @@ def test_jobs(database: Database) -> None:
     made = []
     for number in range(90):
         state = random.choice(JOB_STATES[:5])
-        worker = random.choice(("n/cpu", "n1/cpu", "n1/gpu")) if state == "running" else ""
+        worker = "" if state == "ready" else random.choice(("n/cpu", "n1/cpu", "n1/gpu"))
         pipeline, priority = random.choice("ab"), random.choice((1, 2))
         made.append(job(number, state, worker=worker, pipeline=pipeline, priority=priority))
     fill(database, made)

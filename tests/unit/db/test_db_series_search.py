@@ -230,6 +230,78 @@ def test_a_uid_finds_the_series_that_it_is_of(database: Database, known: list[Kn
     assert paged(database, Wanted(text="1.2.3.4.5.6"), 9) == []
 
 
+def test_a_beginning_of_a_uid_finds_what_begins_so(database: Database, known: list[Known]) -> None:
+    of_study = [f"1.2.826.10.{number}" for number in (30, 31, 32)]
+    for text, expected in (
+        ("1.2.826.10.3", of_study),
+        ("1.2.826.10.", of_study),
+        ("1.2.826.10.31*", of_study[1:2]),
+        ("1.2.826.10.33", []),
+    ):
+        assert sorted(row[0] for row in paged(database, Wanted(text=text), 2)) == expected, text
+    assert len(paged(database, Wanted(text="1.2.826.1*"), 9)) == 33
+
+
+def test_digits_and_full_stops_that_are_no_uid_here_are_a_word(database: Database) -> None:
+    made = [_one(random.Random(1), 3 * place, []) for place in range(3)]
+    uids = [known.series.uid for known in made]
+    with database.write() as session:
+        for known, number in zip(made, ("2026.01.15.003", "2026.01.15.004", f"{uids[0]}.9"), strict=True):
+            known.study.search_text = search_text(number)
+            session.add(known.study)
+            session.flush()
+            session.add(known.series)
+    for text, expected in (
+        ("2026.01.15.003", uids[:1]),
+        (" 2026.01.15.003*", uids[:1]),
+        ("26.01.15.00", uids[:2]),
+        ("2026.01.15.005", []),
+        (uids[0], uids[:1]),
+    ):
+        assert sorted(row[0] for row in paged(database, Wanted(text=text, patients=True), 1)) == expected, text
+    assert paged(database, Wanted(text="2026.01.15.003"), 9) == [], "who may not see patients does not find by numbers"
+
+
+WRITTEN = {
+    "Mueller^Hans": ("Müller", "mueller", "MÜLLER^HANS", "Mu\u0308ller", "Mueller, Hans", "MUEL*"),
+    "Müller^Jörg": ("Mueller", "muller", "Joerg Mueller", "jorg", "üll"),
+    "Michal^Jan": ("michal", "Michal, Jan"),
+    "Łukasiewicz^Żaneta": ("lukasiewicz", "Łukasiewicz", "zaneta"),
+    "Sørensen^Søren": ("sorensen", "Soerensen", "SØRENSEN"),
+    "Weiß^Ægir": ("weiss", "WEISS aegir", "weiß"),
+    "Yamada^Tarou=山田^太郎=やまだ^たろう": (
+        "ヤマダ", "ﾔﾏﾀﾞ", "やまだ タロウ", "山田太郎", "山田　太郎", "田^太", "yamada^tar",
+        "Yamada, Tarou (山田 太郎, やまだ たろう)", "Yamada^Tarou=山田^太郎=やまだ^たろう",
+    ),
+    "Ёлкин^Пётр": ("елкин", "ЁЛКИН", "петр ёлк"),
+    "O'Brien^Pat": ("O’Brien", "o'brien"),
+    "Nguyễn^Đức": ("nguyen duc", "Đức"),
+}  # fmt: skip
+
+
+def test_names_are_found_as_people_write_them(database: Database) -> None:
+    with database.write() as session:
+        for number, name in enumerate(WRITTEN):
+            series = _one(random.Random(1), 3 * number, [])
+            series.study.patient_name, series.study.search_text, series.study.description = (
+                name,
+                search_text(name),
+                "AP",
+            )
+            session.add(series.study)
+            session.flush()
+            session.add(series.series)
+    for name, ways in WRITTEN.items():
+        for way in ways:
+            with database.read() as session:
+                found = [row.study.patient_name for row in search(session, Wanted(text=way, patients=True), 99)]
+                assert name in found, way
+                assert len(found) <= 2, way
+                assert search(session, Wanted(text=way), 99) == []
+    with database.read() as session:
+        assert search(session, Wanted(text="Michael", patients=True), 9) == []
+
+
 def test_the_words_of_the_filters_are_those_of_the_series_here(database: Database, known: list[Known]) -> None:
     with database.read() as session:
         assert series_search.modalities(session) == sorted({each.series.modality for each in known})

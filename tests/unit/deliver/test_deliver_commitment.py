@@ -174,6 +174,9 @@ def pdu(message_bytes: bytes, control: int) -> bytes:
     return struct.pack(">BxI", 4, len(value)) + value
 
 
+A_RELEASE_RQ = 5
+
+
 @contextmanager
 def rude(answer: Callable[[socket.socket], None]) -> Iterator[int]:
     """A peer that takes the association and then follows `answer`."""
@@ -189,13 +192,14 @@ def rude(answer: Callable[[socket.socket], None]) -> Iterator[int]:
                 peer.sendall(struct.pack(">BxI", 2, len(body)) + body)
                 peer.recv(65536)
                 answer(peer)
-                while peer.recv(65536):
-                    pass
+                while said := peer.recv(65536):
+                    if said[0] == A_RELEASE_RQ:
+                        peer.sendall(bytes((A_RELEASE_RQ + 1, 0)) + said[2:])
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
         yield server.getsockname()[1]
-        thread.join(10)
+        thread.join(60)
 
 
 def response(message_id: int) -> bytes:

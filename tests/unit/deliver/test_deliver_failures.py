@@ -68,7 +68,7 @@ def test_a_hundred_series_wait_with_one_attempt_at_a_time_and_all_go_at_once(
     for _ in range(100):
         bench.plan([FILE], copies=2)
     pacs.refusal = Refusal.CONGESTED
-    backoff = Backoff(0.1, 0.8)
+    backoff = Backoff(0.1, 1.6)
     with bench.sending(pacs.port, associations=4, backoff=backoff):
         pacs.wait_until(lambda: len(pacs.knocks) >= 7, "seven attempts")
         waits = [later - earlier for earlier, later in itertools.pairwise(pacs.knocks)]
@@ -81,7 +81,8 @@ def test_a_hundred_series_wait_with_one_attempt_at_a_time_and_all_go_at_once(
         print(f"100 series sent {time.monotonic() - back:.2f} s after the return")
     assert set(pacs.kept.values()) == {1}
     assert len(pacs.kept) == 200
-    assert pacs.asked[1].at - pacs.asked[0].at < backoff.cap / 2, "nobody waits any longer once one got through"
+    took = pacs.asked[-1].at - pacs.asked[0].at
+    assert took < 100 / 4 * backoff.cap / 2, "nobody waits any longer once one got through"
 
 
 def test_a_refusal_for_good_stops_and_tells_and_ends_by_itself(bench: SendingBench, pacs: ScriptedPacs) -> None:
@@ -90,13 +91,12 @@ def test_a_refusal_for_good_stops_and_tells_and_ends_by_itself(bench: SendingBen
     pacs.refusal = Refusal.UNKNOWN_CALLER
     with bench.sending(pacs.port, refused_seconds=3.0):
         bench.wait_until(lambda: bench.events("destination.stopped"), "the stop")
-        time.sleep(1.0)
-        assert len(pacs.knocks) == 1, "it is not asked again at the pace of a network's trouble"
         (event,) = bench.events("destination.stopped")
         assert "configuration error" in event.message
         assert "does not recognize this node's calling AE title" in event.message
         pacs.refusal = None
-        bench.wait_for("sent", seconds=10.0)
+        bench.wait_for("sent")
+    assert pacs.knocks[1] - pacs.knocks[0] > 1.0, "it is not asked again at the pace of a network's trouble"
     assert len(bench.events("destination.up")) == 1
 
 
@@ -107,7 +107,7 @@ def test_a_new_sender_asks_a_stopped_destination_at_once(bench: SendingBench, pa
         bench.wait_until(bench.outage, "the stop")
     pacs.refusal = None
     with bench.sending(pacs.port):
-        bench.wait_for("sent", seconds=5.0)
+        bench.wait_for("sent")
 
 
 def test_an_abort_amid_a_series_costs_the_instance_alone(bench: SendingBench, pacs: ScriptedPacs) -> None:
@@ -124,7 +124,7 @@ def test_silence_is_the_destinations_trouble_and_ends_with_it(bench: SendingBenc
     for _ in range(4):
         bench.plan([FILE], copies=2)
     pacs.always = Act.SILENCE
-    with bench.sending(pacs.port, timeouts=Timeouts(dimse=0.5)):
+    with bench.sending(pacs.port, timeouts=Timeouts(dimse=2.5)):
         bench.wait_until(lambda: (found := bench.outage()) and found.attempts >= 2, "two attempts")
         assert len(pacs.asked) <= 3
         pacs.always = 0
@@ -133,15 +133,16 @@ def test_silence_is_the_destinations_trouble_and_ends_with_it(bench: SendingBenc
 
 
 def test_a_silent_destination_holds_up_no_other(bench: SendingBench, pacs: ScriptedPacs) -> None:
-    short = Timeouts(dimse=2.0)
+    patient = Timeouts(dimse=120.0)
     with ScriptedPacs() as silent:
         silent.always = Act.SILENCE
         for _ in range(3):
             bench.plan([FILE], copies=3)
             bench.plan([FILE], copies=3, destination="silent")
-        with bench.sending(pacs.port), bench.sending(silent.port, name="silent", timeouts=short):
-            bench.wait_until(lambda: sum(pacs.kept.values()) == 9, "the good one to have everything", 5.0)
+        with bench.sending(pacs.port), bench.sending(silent.port, name="silent", timeouts=patient):
+            bench.wait_until(lambda: sum(pacs.kept.values()) == 9, "the good one to have everything")
             assert sum(silent.kept.values()) == 0
+            silent.stop()  # else its sender would go on waiting for the instance on the wire
 
 
 class Catalogue:
@@ -211,13 +212,13 @@ def test_a_pause_ends_after_the_instance_on_the_wire_and_outlives_a_restart(
 
 def test_what_an_operator_cancels_while_it_is_sent_stays_cancelled(bench: SendingBench, pacs: ScriptedPacs) -> None:
     uids = bench.plan([FILE], copies=200)
-    pacs.slow_seconds = 0.02
+    pacs.slow_seconds = 0.05
     with bench.sending(pacs.port):
         pacs.wait_until(lambda: len(pacs.asked) > 3, "some instances")
         with bench.database.write() as session:
             (row,) = bench.deliveries()
             cancel(session, session.merge(row), "admin", "n")
-        time.sleep(1.0)
+        pacs.wait_until(lambda: pacs.open == 0, "the association to end")
         seen = len(pacs.asked)
         time.sleep(0.5)
         assert len(pacs.asked) == seen < 200
@@ -253,7 +254,8 @@ def test_what_is_urgent_goes_first_even_into_a_long_series(bench: SendingBench, 
     pacs.slow_seconds = 0.02
     with bench.sending(pacs.port):
         pacs.wait_until(lambda: len(pacs.asked) > 3, "some instances")
-        stat = bench.plan([FILE], copies=3, priority=0)
+        with pacs.holding():
+            stat = bench.plan([FILE], copies=3, priority=0)
         bench.wait_for("sent")
     order = [each.sop_uid for each in pacs.asked]
     assert max(order.index(uid) for uid in stat) < 100

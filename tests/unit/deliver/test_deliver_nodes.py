@@ -46,11 +46,15 @@ def claimed_by(bench: SendingBench, node: str, seconds: float = SHORT) -> Taken:
 
 
 def noted_by(bench: SendingBench, node: str, taken: Taken, count: int) -> None:
-    """The first answers of a claim, in the node's file and not in SQL: what a kill -9 leaves."""
+    """The first answers of a claim, in the node's file and not in SQL: what a kill -9 leaves.
+
+    Each is noted while nothing waits: none is late, and waits for the transaction that is held here.
+    """
     answers = Answers(bench.database, bench.root, node, "pacs", threading.Event())
     answers._committing.acquire()
     answers.recover()
     for item in taken.items[:count]:
+        answers._waiting.clear()
         answers.note(item, from_status(0))
 
 
@@ -66,9 +70,9 @@ def test_two_nodes_share_what_there_is(bench: SendingBench, pacs: ScriptedPacs) 
 
 def test_a_node_that_is_gone_is_followed_by_another_with_its_answers(bench: SendingBench, pacs: ScriptedPacs) -> None:
     uids = bench.plan([FILE], copies=8)
+    began = time.monotonic()
     gone = claimed_by(bench, "a")
     noted_by(bench, "a", gone, 3)
-    began = time.monotonic()
     with bench.sending(pacs.port, node="b"):
         bench.wait_for("sent")
     assert time.monotonic() - began >= SHORT / 2
@@ -121,7 +125,7 @@ def test_no_instance_goes_out_after_the_lease(
     bench: SendingBench, pacs: ScriptedPacs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As of a node that was stopped in the middle of a series, and goes on when its lease is long over."""
-    uids = bench.plan([FILE], copies=30)
+    uids = bench.plan([FILE], copies=300)
     slept = 0.0
     clock = lease_module.boot_clock
 
@@ -135,8 +139,9 @@ def test_no_instance_goes_out_after_the_lease(
     thread.start()
     pacs.wait_until(lambda: len(pacs.asked) >= 3, "some instances")
     slept = 3600.0
-    thread.join(10)
-    assert len(pacs.asked) <= 5
+    asked = len(pacs.asked)
+    thread.join(60)
+    assert len(pacs.asked) <= asked + 1, "what was under way"
     (row,) = bench.deliveries()
     assert (row.state, row.attempts) == ("pending", 0)
     assert "lease ran out" in row.reason
@@ -144,11 +149,11 @@ def test_no_instance_goes_out_after_the_lease(
 
 
 def test_leases_are_renewed_for_as_long_as_it_takes(bench: SendingBench, pacs: ScriptedPacs) -> None:
-    uids = bench.plan([FILE], copies=80)
-    pacs.slow_seconds = 0.05  # 4 s at the least: longer than the lease
+    uids = bench.plan([FILE], copies=140)
+    pacs.slow_seconds = 0.05  # 7 s at the least: longer than the lease
     with (
-        bench.sending(pacs.port, node="a", associations=1, lease_seconds=3.0),
-        bench.sending(pacs.port, node="b", associations=1, lease_seconds=3.0),
+        bench.sending(pacs.port, node="a", associations=1, lease_seconds=6.0),
+        bench.sending(pacs.port, node="b", associations=1, lease_seconds=6.0),
     ):
         bench.wait_for("sent")
     assert pacs.uids() == Counter(uids)
@@ -166,9 +171,10 @@ def test_one_node_asks_for_all_while_a_destination_is_down(bench: SendingBench, 
         bench.sending(pacs.port, node="b", backoff=backoff, associations=2),
     ):
         bench.wait_until(lambda: (found := bench.outage()) and found.attempts >= 5, "five attempts")
+        knocks = len(pacs.knocks)
         outage = bench.outage()
         assert outage is not None
-        assert len(pacs.knocks) <= outage.attempts + 2, "one for each step; two at the first, and one under way"
+        assert knocks <= outage.attempts + 2, "one for each step; two at the first, and one under way"
         pacs.refusal = None
         bench.wait_for("sent")
     assert set(pacs.kept.values()) == {1}
@@ -178,7 +184,7 @@ def test_one_node_asks_for_all_while_a_destination_is_down(bench: SendingBench, 
 def test_renewals_of_claims_that_stand(bench: SendingBench) -> None:
     bench.plan([FILE])
     bench.plan([FILE])
-    first, second = claimed_by(bench, "a"), claimed_by(bench, "b")
+    first, second = claimed_by(bench, "a", 60.0), claimed_by(bench, "b", 60.0)
     with bench.database.write() as session:
         stale = (second.claimed.id, second.claimed.number - 1)
         assert delivery_claims.renew(session, [first.claimed[:2], stale], 60.0) == {first.claimed.id}

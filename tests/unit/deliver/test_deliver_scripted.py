@@ -12,7 +12,7 @@ from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.scu import echo, open_association
 
 ONE = Outgoing.from_file(Path(str(get_testdata_file("CT_small.dcm", download=False))))
-FAST = Timeouts(connect=2.0, acse=2.0, dimse=0.5)
+NO_RESPONSE = Timeouts(connect=60.0, acse=60.0, dimse=1.0)
 
 
 def to(pacs: ScriptedPacs) -> Destination:
@@ -33,7 +33,7 @@ def test_statuses_in_order_then_always_the_same() -> None:
 def test_acts_end_the_association_without_a_response(act: Act) -> None:
     with ScriptedPacs() as pacs:
         pacs.script.append(act)
-        with open_association(to(pacs), "NODE", [ONE], timeouts=FAST) as session:
+        with open_association(to(pacs), "NODE", [ONE], timeouts=NO_RESPONSE) as session:
             lost = session.send(ONE)
             assert (lost.outcome, lost.status) == (Outcome.TRANSIENT, None)
         assert pacs.kept[ONE.sop_instance_uid] == (act is Act.KEEP_AND_ABORT)

@@ -63,14 +63,14 @@ def listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
             with contextlib.suppress(OSError):
                 peer, _ = listener.accept()
                 with peer:
-                    peer.settimeout(20.0)
+                    peer.settimeout(60.0)
                     serve(peer)
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
         yield listener.getsockname()[1]
         listener.close()
-        thread.join(20.0)
+        thread.join(60.0)
         assert not thread.is_alive()
 
 
@@ -95,7 +95,7 @@ def to(port: int, files: TlsFiles, host: str = "localhost", server_name: str = "
     return Destination("pacs", "PACS", host, port, ClientTls(files, server_name))
 
 
-def connect(destination: Destination, timeout: float = 10.0, stop: threading.Event | None = None) -> Wire:
+def connect(destination: Destination, timeout: float = 60.0, stop: threading.Event | None = None) -> Wire:
     return Wire.connect(destination, timeout, stop or threading.Event())
 
 
@@ -103,8 +103,8 @@ def exchange(destination: Destination) -> None:
     """One PDU there and one back."""
     wire = connect(destination)
     try:
-        wire.write(PDU, 10.0)
-        assert wire.read(10.0) == (4, b"abcdef")
+        wire.write(PDU, 60.0)
+        assert wire.read(60.0) == (4, b"abcdef")
     finally:
         wire.close()
 
@@ -263,8 +263,8 @@ def test_a_data_set_arrives_byte_for_byte(pki: Pki, limit: int) -> None:
 
     with listening(pacs(pki, script)) as port:
         wire = connect(to(port, pki.files()))
-        wire.write_message(1, b"command!", in_memory(data), limit, 20.0)
-        assert wire.read(20.0) == (4, b"abcdef")
+        wire.write_message(1, b"command!", in_memory(data), limit, 60.0)
+        assert wire.read(60.0) == (4, b"abcdef")
         wire.close()
     assert received.digest() == hashlib.sha256(data).digest()
 
@@ -277,7 +277,7 @@ def silent(over: threading.Event) -> Script:
     """A peer that does its handshake and then nothing."""
 
     def script(_: ssl.SSLSocket) -> None:
-        over.wait(20.0)
+        over.wait(60.0)
 
     return script
 
@@ -293,7 +293,7 @@ def test_a_peer_that_stops_reading(pki: Pki, ends: str) -> None:
         with pytest.raises(AssociationFailed) as caught:
             wire.write_message(1, b"command!", in_memory(bytes(50_000_000)), 0, 1.0 if ends == "timeout" else 60.0)
         assert caught.value.kind is (FailureKind.TIMEOUT if ends == "timeout" else FailureKind.STOPPED)
-        assert time.monotonic() - began < 10.0
+        assert time.monotonic() - began < 30.0
         wire.write_last(PDU)
         wire.close()
         over.set()
@@ -307,7 +307,7 @@ def test_a_slow_reader_is_not_silent(pki: Pki) -> None:
         received = 0
         while received < len(data):
             received += len(peer.recv(65_536))
-            time.sleep(0.03)
+            time.sleep(0.035)
         peer.sendall(PDU)
 
     def serve(peer: socket.socket) -> None:
@@ -316,8 +316,8 @@ def test_a_slow_reader_is_not_silent(pki: Pki) -> None:
 
     with listening(serve) as port:
         wire = connect(to(port, pki.files()))
-        wire.write_message(1, b"command!", in_memory(data), 0, 0.7)
-        assert wire.read(5.0) == (4, b"abcdef")
+        wire.write_message(1, b"command!", in_memory(data), 0, 3.0)
+        assert wire.read(60.0) == (4, b"abcdef")
         wire.close()
 
 
@@ -326,7 +326,7 @@ def test_a_peer_that_is_silent_in_the_handshake(pki: Pki, ends: str) -> None:
     over, stop = threading.Event(), threading.Event()
 
     def serve(_: socket.socket) -> None:
-        over.wait(20.0)
+        over.wait(60.0)
 
     with listening(serve) as port:
         if ends == "stop":
@@ -335,5 +335,5 @@ def test_a_peer_that_is_silent_in_the_handshake(pki: Pki, ends: str) -> None:
         with pytest.raises(AssociationFailed) as caught:
             connect(to(port, pki.files()), 0.6 if ends == "timeout" else 60.0, stop)
         assert caught.value.kind is (FailureKind.TIMEOUT if ends == "timeout" else FailureKind.STOPPED)
-        assert time.monotonic() - began < 10.0
+        assert time.monotonic() - began < 30.0
         over.set()

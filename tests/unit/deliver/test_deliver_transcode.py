@@ -18,7 +18,7 @@ from support.derivations import file_of
 from dicomnode.deliver.part10 import data_set_bytes
 from dicomnode.deliver.transcode import CannotTranscode, Transcoder
 from dicomnode.enhance.decode import DecodeLimits, Decoder
-from dicomnode.flow.transcoding import transcoder
+from dicomnode.flow.delivering.transcoding import transcoder
 
 COMPRESSED = {
     "JPEG-LL.dcm": "JPEG lossless, 16 bits",

@@ -1,6 +1,5 @@
 """The wire against a scripted peer: answers that no decent SCP gives, and none may hang or mislead the node."""
 
-import contextlib
 import os
 import socket
 import struct
@@ -8,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,10 @@ CT, EXPLICIT = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1"
 FILE = b"\0" * 128 + b"DICM" + b"\x02\x00\x10\x00UI\x14\x00" + EXPLICIT.encode() + b"\0" + b"data" * 2500
 ONE = Outgoing(CT, "1.2.3", EXPLICIT, lambda: FILE)
 A_ABORT = b"\x07\0\0\0\0\4\0\0\0\0"
-FAST = Timeouts(connect=1.0, acse=0.5, dimse=0.5)
+PATIENT = Timeouts(connect=60.0, acse=60.0, dimse=60.0)
+"""For peers that answer, however long that takes on this machine."""
+NO_ASSOCIATION = replace(PATIENT, acse=0.5)
+NO_RESPONSE = replace(PATIENT, dimse=0.5)
 
 Script = Callable[[socket.socket], None]
 
@@ -93,7 +96,7 @@ def scripted(script: Script) -> Iterator[Destination]:
         def run() -> None:
             connection, _ = server.accept()
             with connection:
-                connection.settimeout(10)
+                connection.settimeout(60)
                 try:
                     script(connection)
                 except OSError:
@@ -104,13 +107,13 @@ def scripted(script: Script) -> Iterator[Destination]:
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
         yield Destination("pacs", "PACS", "127.0.0.1", server.getsockname()[1])
-        thread.join(10)
+        thread.join(60)
     if failures:
         raise failures[0]
 
 
-def send_to(script: Script) -> Response:
-    with scripted(script) as pacs, open_association(pacs, "NODE", [ONE], timeouts=FAST) as session:
+def send_to(script: Script, timeouts: Timeouts = PATIENT) -> Response:
+    with scripted(script) as pacs, open_association(pacs, "NODE", [ONE], timeouts=timeouts) as session:
         answer = session.send(ONE)
         assert session.is_open == answer.stored
         return answer
@@ -169,7 +172,7 @@ def test_a_response_in_pieces_is_put_together() -> None:
     ],
 )
 def test_a_bad_answer_is_a_lost_response(answer: bytes, words: str) -> None:
-    lost = send_to(after_store(answer))
+    lost = send_to(after_store(answer), NO_RESPONSE if words == "silent" else PATIENT)
     assert (lost.outcome, lost.status) == (Outcome.TRANSIENT, None)
     assert words in lost.detail
 
@@ -181,15 +184,15 @@ def test_a_peer_that_stops_reading_is_left_after_the_time_out() -> None:
 
     def script(peer: socket.socket) -> None:
         accept(peer)
-        gone.wait(10)
+        gone.wait(60)
         while chunk := peer.recv(1 << 20):
             rest.append(chunk)
 
-    with scripted(script) as pacs, open_association(pacs, "NODE", [large], timeouts=FAST) as session:
+    with scripted(script) as pacs, open_association(pacs, "NODE", [large], timeouts=NO_RESPONSE) as session:
         started = time.monotonic()
         lost = session.send(large)
         assert lost.outcome is Outcome.TRANSIENT
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 30
         gone.set()
     assert sum(map(len, rest)) < 64 << 20, "the peer must not have been able to hold it all"
 
@@ -203,10 +206,11 @@ def test_no_abort_is_written_into_a_data_set() -> None:
         accept(peer)
         while chunk := peer.recv(1 << 17):
             rest.append(chunk)
+            if len(rest) == 20:
+                stop.set()
             time.sleep(0.01)
 
-    with scripted(script) as pacs, open_association(pacs, "NODE", [large], timeouts=FAST, stop=stop) as session:
-        threading.Timer(0.3, stop.set).start()
+    with scripted(script) as pacs, open_association(pacs, "NODE", [large], timeouts=PATIENT, stop=stop) as session:
         assert "the node stops" in session.send(large).detail
     received = b"".join(rest)
     assert 0 < len(received) < 64 << 20
@@ -214,7 +218,11 @@ def test_no_abort_is_written_into_a_data_set() -> None:
 
 
 def test_a_slow_reader_is_waited_for_as_long_as_it_reads() -> None:
-    """2 MiB lie in the kernel when the last byte is written, and the peer takes them at 1 MiB/s."""
+    """2 MiB lie in the kernel when the last byte is written, and the peer takes them at 0.5 MiB/s.
+
+    In all that is longer than the time-out, which is long enough for a peer that this machine lets wait.
+    """
+    patience = 3.0
     large = Outgoing(CT, "1.2.3", EXPLICIT, lambda: FILE + bytes(2 << 20))
 
     def script(peer: socket.socket) -> None:
@@ -222,15 +230,16 @@ def test_a_slow_reader_is_waited_for_as_long_as_it_reads() -> None:
         for _ in range(20):
             for _ in range(6):
                 read_pdu(peer)
-            time.sleep(0.1)
+            time.sleep(0.2)
         read_store(peer)
         peer.sendall(p_data(pdv(response())))
         peer.recv(100)
 
-    with scripted(script) as pacs, open_association(pacs, "NODE", [large], timeouts=FAST) as session:
+    timeouts = replace(PATIENT, dimse=patience)
+    with scripted(script) as pacs, open_association(pacs, "NODE", [large], timeouts=timeouts) as session:
         started = time.monotonic()
         assert session.send(large).stored
-        assert time.monotonic() - started > 3 * FAST.dimse
+        assert time.monotonic() - started > patience
 
 
 def resident_bytes() -> int:
@@ -251,11 +260,18 @@ def test_a_large_instance_goes_out_in_flat_memory(tmp_path: Path) -> None:
         accept(peer, 0)
         buffer = bytearray(1 << 20)
         peer.settimeout(2.0)
-        with contextlib.suppress(TimeoutError):  # the node waits for its response
-            while count := peer.recv_into(buffer):
-                received[0] += count
-                if received[0] >> 25 == len(resident):
-                    resident.append(resident_bytes())
+        while True:
+            try:
+                count = peer.recv_into(buffer)
+            except TimeoutError:
+                if received[0] > length:  # the node waits for its response
+                    break
+                continue
+            if not count:
+                break
+            received[0] += count
+            if received[0] >> 25 == len(resident):
+                resident.append(resident_bytes())
         peer.sendall(p_data(pdv(response())))
         peer.recv(100)
 
@@ -286,7 +302,7 @@ def test_a_file_that_cannot_be_read_to_its_end_ends_the_association_between_two_
             rest.append(chunk)
 
     torn = Outgoing(CT, "1.2.3", EXPLICIT, lambda: Shrinking(file))
-    with scripted(script) as pacs, open_association(pacs, "NODE", [torn], timeouts=FAST) as session:
+    with scripted(script) as pacs, open_association(pacs, "NODE", [torn], timeouts=PATIENT) as session:
         with pytest.raises(EOFError):
             session.send(torn)
         assert not session.is_open
@@ -315,7 +331,7 @@ def test_answers_to_the_association_request(answer: bytes, kind: FailureKind, tr
     with (
         scripted(script) as pacs,
         pytest.raises(AssociationFailed) as caught,
-        open_association(pacs, "NODE", [ONE], timeouts=FAST),
+        open_association(pacs, "NODE", [ONE], timeouts=NO_ASSOCIATION if kind is FailureKind.TIMEOUT else PATIENT),
     ):
         pytest.fail("there is no such association")
     assert (caught.value.kind, caught.value.transient) == (kind, transient)
@@ -325,19 +341,22 @@ def test_a_connection_that_closes_without_a_word() -> None:
     with (
         scripted(lambda peer: None) as pacs,
         pytest.raises(AssociationFailed) as caught,
-        open_association(pacs, "NODE", [ONE], timeouts=FAST),
+        open_association(pacs, "NODE", [ONE], timeouts=PATIENT),
     ):
         pytest.fail("there is no such association")
     assert (caught.value.kind, caught.value.transient) == (FailureKind.CONNECTION, True)
 
 
 def test_a_release_without_an_answer_does_not_take_long() -> None:
+    over = threading.Event()
+
     def script(peer: socket.socket) -> None:
         accept(peer)
-        time.sleep(2)
+        over.wait(60)
 
     with scripted(script) as pacs:
         started = time.monotonic()
-        with open_association(pacs, "NODE", [ONE], timeouts=FAST):
+        with open_association(pacs, "NODE", [ONE], timeouts=replace(PATIENT, acse=3.0)):
             pass
-        assert time.monotonic() - started < 1.5
+        assert time.monotonic() - started < 30
+        over.set()

@@ -84,7 +84,7 @@ def test_two_administrators_cannot_shut_each_other_out_at_the_same_moment(flow: 
     start, refused = threading.Barrier(2), []
 
     def shut(other: Account) -> None:
-        start.wait(10)
+        start.wait(60)
         try:
             accounts.disable(flow, SHELL, other.id)
         except Refused as refusal:
@@ -94,7 +94,7 @@ def test_two_administrators_cannot_shut_each_other_out_at_the_same_moment(flow: 
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert len(refused) == 1
     assert accounts.has_administrator(flow)
 

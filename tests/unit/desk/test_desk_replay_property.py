@@ -14,7 +14,7 @@ from support.flowbench import FlowBench
 from support.rulesets import FILES, real_file, rule_sets
 
 from dicomnode.db.database import now as database_now
-from dicomnode.db.models import Instance, RuleDecision, Series
+from dicomnode.db.models import Instance, InstanceVersion, RuleDecision, Series
 from dicomnode.db.repositories import outdatings, replays
 from dicomnode.desk.person import Person
 from dicomnode.desk.rules.draft import site_of
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("each_database")
 
 ANA = Person("ana", ("admin",))
 MANY, FEW = 12, 3
-BECAME = ("", "", "gone", "rejected", "derived", "purged")
+BECAME = ("", "", "gone", "rejected", "contradicted", "derived", "purged")
 """What is the matter with a series when it completes; or that retention gives it up afterwards."""
 
 _fresh = count(1)
@@ -56,6 +56,10 @@ def befall(bench: FlowBench, uid: str, fate: str) -> None:
             session.execute(update(Instance).where(first).values(fault="missing"))
         if fate == "rejected":
             outdatings.reject(session, f"{uid}.99", "113037", "PACS", {uid: [f"{uid}.1"]}, database_now(session))
+        if fate == "contradicted":
+            columns = {"kind": "correction", "sha256": "other", "association": "a-2", "differences": ["PatientName"]}
+            where = {"container": "", "offset": 0, "length": 0, "transfer_syntax_uid": "", "fault": ""}
+            session.add(InstanceVersion(sop_uid=f"{uid}.1", received_at=database_now(session), **columns, **where))
         if fate == "derived":
             session.execute(update(Series).where(Series.uid == uid).values(derived_by_node=True))
 
@@ -80,7 +84,7 @@ def replayed(bench: FlowBench, site: Site, series: list[str]) -> dict[tuple[str,
     found: dict[tuple[str, str], tuple[bool, str]] = {}
     with bench.flow.database.read() as session:
         for uid, _, facts, around in replays.stored_facts(session, (now - timedelta(days=1), ""), (now, ""), now):
-            past = Past(facts, around, bench.flow.registry)
+            past = Past.stored(facts, around, bench.flow.registry)
             for decided in (rule.decide(past) for rule in rules if uid in series):
                 found[uid, decided.rule.name] = (decided.answer.matched, decided.outcome)
     return found
@@ -125,6 +129,7 @@ def test_every_circumstance_is_told_apart(tmp_path: Path) -> None:
         "matches",
         "matches, but 1 of its instances were rejected",
         "matches, but a dicomnode made this series",
+        "matches, but the series is contradicted",
         "matches, but the series is not whole",
     ]
     nothing = run_replay(bench.flow, start_replay(bench.flow, ANA))

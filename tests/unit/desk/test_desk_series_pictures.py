@@ -8,16 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
+from pydicom.uid import UID
 from support.derivations import file_of
 from support.flowbench import FlowBench
 from support.series import make_ct_series
+from support.series import uid as uid_of
 
 from dicomnode.db.models import Instance, Output
 from dicomnode.db.repositories import audit as audit_rows
 from dicomnode.desk.person import Person
 from dicomnode.desk.refused import Refused
-from dicomnode.desk.series.pictures import LONGEST, Gallery, Pictures
+from dicomnode.desk.series.drawing import LONGEST, Pictures
+from dicomnode.desk.series.pictures import Gallery
 
 pytestmark = pytest.mark.torch
 
@@ -55,9 +58,12 @@ def pixels(png: bytes) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
     return np.asarray(Image.open(BytesIO(png)))
 
 
-def drawn(bench: FlowBench, uid: str, job: int = 1, number: int | None = None) -> Pictures:
+def drawn(bench: FlowBench, uid: str, job: int = 1, number: int | None = None, frame: int | None = None) -> Pictures:
     gallery = Gallery(bench.flow)
-    return gallery.draw(gallery.find(ADA, uid, job, number))
+    try:
+        return gallery.draw(gallery.find(ADA, uid, job, number, frame))
+    finally:
+        gallery.close()
 
 
 def test_what_changes_nothing_has_a_flat_difference(tmp_path: Path) -> None:
@@ -119,6 +125,68 @@ def test_real_files_are_drawn_compressed_ones_and_colour_too(tmp_path: Path, fil
     picture = pixels(found.png["before"])
     assert picture.std() > 1
     assert max(picture.shape) <= LONGEST
+
+
+@pytest.mark.parametrize("file", ["emri_small.dcm", "emri_small_RLE.dcm", "emri_small_big_endian.dcm", "liver.dcm"])
+def test_frames_are_drawn_one_by_one_the_middle_one_first(tmp_path: Path, file: str) -> None:
+    dataset = dcmread(file_of(file))
+    stored, count = dataset.pixel_array.astype(float), int(dataset.NumberOfFrames)
+    bench = FlowBench(tmp_path / "node")
+    bench.receive(dataset)
+    gallery, uid = Gallery(bench.flow), bench.series()[0].uid
+    for asked, shown in ((None, (count + 1) // 2), (1, 1), (count, count), (count + 7, count)):
+        found = gallery.draw(gallery.find(ADA, uid, 0, frame=asked))
+        assert (found.frame, found.frames, found.missing) == (shown, count, {})
+        frame = stored[shown - 1]
+        expected = np.clip((frame - found.low) / (found.high - found.low), 0, 1) * 255
+        assert np.abs(pixels(found.png["before"]) - expected).max() <= 1
+
+
+def test_a_frame_is_read_by_its_functional_groups(tmp_path: Path) -> None:
+    dataset = dcmread(file_of("eCT_Supplemental.dcm"))
+    for number, group in enumerate(dataset.PerFrameFunctionalGroupsSequence, 1):
+        group.FrameVOILUTSequence = [window := Dataset()]
+        window.WindowCenter, window.WindowWidth = 30 + number, 80
+    bench = FlowBench(tmp_path / "node")
+    bench.receive(dataset)
+    found = [drawn(bench, bench.series()[0].uid, job=0, frame=frame) for frame in (1, 2)]
+    assert [(each.low, each.high) for each in found] == [(-9, 71), (-8, 72)]
+
+
+def test_who_goes_through_frames_starts_one_decoding_process(tmp_path: Path) -> None:
+    bench = FlowBench(tmp_path / "node")
+    bench.receive(dcmread(file_of("emri_small_RLE.dcm")))
+    gallery = Gallery(bench.flow)
+    shown = []
+    for frame in (None, 5, 1, 2):
+        gallery.draw(gallery.find(ADA, bench.series()[0].uid, 0, frame=frame))
+        shown.append(gallery._decoder.process.pid)
+    assert shown[0]
+    assert set(shown) == {shown[0]}
+    gallery.close()
+    assert gallery._decoder.process.pid is None
+
+
+def test_frames_that_are_not_there_say_so(tmp_path: Path) -> None:
+    dataset = dcmread(file_of("emri_small.dcm"))
+    dataset.NumberOfFrames = 40
+    bench = FlowBench(tmp_path / "node")
+    bench.receive(dataset)
+    found = drawn(bench, bench.series()[0].uid, job=0)
+    assert (found.frame, found.frames) == (20, 40)
+    assert "ends before frame 20 does" in found.missing["before"]
+    assert drawn(bench, bench.series()[0].uid, job=0, frame=10).missing == {}
+
+
+def test_pixels_that_are_not_square_are_drawn_at_their_proportions(tmp_path: Path) -> None:
+    dataset = dcmread(file_of("CT_small.dcm"))
+    bench = FlowBench(tmp_path / "node")
+    for spacing, size in (([2, 1], (128, 256)), ([1, 0.1], (128, 128)), ([8, 1], (64, 512))):
+        dataset.PixelSpacing = spacing
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(uid_of("spaced", *spacing))
+        dataset.SeriesInstanceUID = uid_of("series", *spacing)
+        bench.receive(dataset)
+        assert drawn(bench, str(dataset.SeriesInstanceUID), job=0).sizes == {"before": size}
 
 
 def test_what_cannot_be_drawn_says_why(tmp_path: Path) -> None:

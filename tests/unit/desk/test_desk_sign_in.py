@@ -1,5 +1,6 @@
 """Sign-in by password: one way for every refusal, the lock, the throttle, and sessions that end when they should."""
 
+import secrets
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -168,6 +169,28 @@ def test_the_throttle_forgets_with_time_and_counts_a_network_as_one() -> None:
     for number in range(2 * PLACES):
         brake.take("10.0.0.1", str(number)), brake.take(f"host{number}", "x")
     assert len(brake._counts) <= PLACES
+
+
+def test_who_is_turned_away_cannot_push_its_own_count_out() -> None:
+    """Names are free: ten thousand of them, tried by an address that is turned away, would make room for it anew."""
+    brake = Throttle(1, 60.0, lambda: 0.0)
+    while brake.take("10.0.0.1", secrets.token_hex(4)) == 0.0:
+        pass
+    assert brake.take("10.0.0.2", "anna") == 0.0
+    assert all(brake.take("10.0.0.1", f"name {number}") for number in range(PLACES + 10))
+    assert brake.take("10.0.0.1", "one more") == 60.0
+    assert brake.take("10.0.0.2", "anna") == 60.0, "nor anybody else's"
+
+
+def test_an_address_that_is_turned_away_is_in_the_log_once(flow: Flow, anna: Account) -> None:
+    """Whoever looks there sees that the guessing goes on; who guesses cannot fill the log."""
+    brake = throttle()
+    for _ in range(FAILURES + 20):
+        fails(flow, brake, "anna", "wrong", HERE)
+    fails(flow, brake, "anna", "wrong", THERE)
+    whys = [event.detail["why"] for event in events(flow, "session.refused")]
+    assert sorted(set(whys)) == ["the account is locked", "the password is wrong", "too many attempts"]
+    assert whys.count("too many attempts") == 1
 
 
 def test_a_hash_with_other_parameters_is_renewed_at_the_sign_in(

@@ -22,7 +22,13 @@ NASTY = [
 NAMES = st.sampled_from(NASTY) | st.text(min_size=1, max_size=8)
 SCALARS = st.text(max_size=8) | st.sampled_from(NASTY) | st.integers(-5, 5) | st.floats(allow_nan=False) | st.booleans()
 VALUES = st.dictionaries(st.tuples(SCALARS), st.integers(1, 9), max_size=3)
-ATTRIBUTES = st.builds(AttributeFacts, vr=st.sampled_from(["CS", "DS", ""]), values=VALUES, absent=st.integers(0, 3))
+ATTRIBUTES = st.builds(
+    AttributeFacts,
+    vr=st.sampled_from(["CS", "DS", ""]),
+    values=VALUES,
+    absent=st.integers(0, 3),
+    left_out=st.booleans(),
+)
 FACTS = st.builds(
     SeriesFacts,
     attributes=st.dictionaries(NAMES, ATTRIBUTES, max_size=6),

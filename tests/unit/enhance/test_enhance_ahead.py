@@ -28,7 +28,7 @@ class Made:
 
     def reaches(self, made: int) -> bool:
         with self._changed:
-            return self._changed.wait_for(lambda: self.made >= made, 10.0)
+            return self._changed.wait_for(lambda: self.made >= made, 60.0)
 
 
 def test_items_come_in_their_order() -> None:

@@ -19,7 +19,7 @@ from dicomnode.enhance.runner import Engine
 
 pytestmark = pytest.mark.torch
 
-SECONDS = 10.0
+SECONDS = 60.0
 
 CALLS = """
 neighbours = 1

@@ -1,11 +1,13 @@
 """The registry: what is found, what is broken and why, what a recipe is made of."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from dicomnode.domain.facts import SeriesFacts
 from dicomnode.domain.writer_profile import WriterProfile
 from dicomnode.enhance import discovery
 from dicomnode.enhance.errors import ParamsRefused, PipelineBroken, PipelineUnknown
@@ -15,6 +17,8 @@ IDENTITY = """
 def enhance(self, slices, params):
     return slices[:, 0]
 """
+
+NOTHING = SeriesFacts({}, {})
 
 
 def site(folder: Path) -> Registry:
@@ -73,6 +77,9 @@ def test_a_variant_of_another_pipeline_is_one_and_a_record_is_none(write_pipelin
         ("from dicomnode.enhance.api import Pipeline\nclass P(Pipeline):\n    name = 'p'\n", "does not define"),
         ("class Pipeline:\n    pass\nclass P(Pipeline):\n    pass\n", "defines no pipeline"),
         ("\x00", "broken.py"),
+        ("x = " + "+".join(["1"] * 5000), "broken.py cannot be imported: RecursionError"),
+        ("class P(Pipeline" + "()" * 2000 + "): pass\n", "broken.py cannot be imported: "),
+        ("raise ValueError('one\\ntwo')\nclass P(Pipeline): pass\n", "ValueError: one two"),
     ],
 )
 def test_a_broken_file_is_an_entry_with_a_reason(write_pipeline, text: str, reason: str) -> None:
@@ -107,6 +114,12 @@ def test_two_pipelines_in_one_file_are_refused(write_pipeline) -> None:
         ("Params = dict", "PipelineParams"),
         ("weights = '../elsewhere.safetensors'", "file name"),
         ("weights = 'model.pt'", "safetensors"),
+        ("weights = 5", "file name"),
+        ("weights = ('a.safetensors',)", "file name"),
+        ("weights = b'a.safetensors'", "file name"),
+        ("weights = 'a\\0.safetensors'", "null byte"),
+        ("title = 5", "title must be a text"),
+        ("class Odd:\n    def __eq__(self, other):\n        raise KeyError('odd')\nunits = Odd()", "tiny.py cannot be"),
         ("guards = None", "GuardLimits"),
         ("units, guards = 'stored', GuardLimits(residual_sigmas=3)", "physical"),
         ("same_grid, guards = False, GuardLimits(low_frequency_sigma=9)", "unchanged grid"),
@@ -116,6 +129,12 @@ def test_class_attributes_are_checked(write_pipeline, attribute: str, reason: st
     entry = only(write_pipeline(IDENTITY + "\n" + attribute))
     assert not entry.usable
     assert reason in entry.error
+
+
+def test_a_model_card_that_is_nested_too_deeply_is_a_reason(write_pipeline) -> None:
+    folder = write_pipeline(IDENTITY + "\nweights = 'deep.safetensors'")
+    (folder / "weights" / "deep.toml").write_text("a = " + "[" * 5000, encoding="utf-8")
+    assert only(folder).error == "the model card deep.toml cannot be read: it is too deeply nested"
 
 
 def test_a_name_taken_twice_is_broken_the_second_time(write_pipeline) -> None:
@@ -183,6 +202,39 @@ def test_a_recipe_is_complete(write_pipeline) -> None:
     assert set(registry.params_models()["tiny"].model_json_schema()["properties"]) == {"strength", "kind"}
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        "__import__('typing').Callable[[int], int] = abs",
+        "float = float('nan')",
+        "bytes = b'\\xff'",
+        "str = '\\ud800'",
+        "int = Field(default_factory=lambda: 1 // 0)",
+    ],
+)
+def test_parameters_that_json_has_no_words_for_break_that_pipeline_alone(write_pipeline, field: str) -> None:
+    write_pipeline(IDENTITY, name="other")
+    params = f"\nclass Params(PipelineParams):\n    odd: {field}\n"
+    registry = site(write_pipeline(IDENTITY + params))
+    assert registry.broken()["tiny"].startswith("tiny.py: its parameters cannot be written as JSON: ")
+    assert "\n" not in registry.broken()["tiny"]
+    assert list(registry.params_models()) == ["other"]
+
+
+@pytest.mark.parametrize("field", ["float", "set[int] = {1}", "float = Field(1, le=float('inf'))"])
+def test_parameters_without_a_default_and_odd_ones_that_can_be_written_are_allowed(write_pipeline, field: str) -> None:
+    params = f"\nclass Params(PipelineParams):\n    odd: {field}\n"
+    assert only(write_pipeline(IDENTITY + params)).usable
+
+
+@pytest.mark.parametrize("value", ["nan", "-inf", float("inf")])
+def test_numbers_that_json_has_no_words_for_are_refused(write_pipeline, value: object) -> None:
+    with pytest.raises(ParamsRefused, match="pipeline tiny: strength: Input should be a finite number"):
+        site(write_pipeline(IDENTITY + "\nclass Params(PipelineParams):\n    strength: float = 1\n")).recipe(
+            "tiny", {"strength": value}
+        )
+
+
 @pytest.mark.parametrize("params", [{"strength": 2}, {"strenght": 0.5}, {"strength": "much"}])
 def test_params_are_refused_in_one_sentence(write_pipeline, params: dict[str, object]) -> None:
     body = IDENTITY + "\nclass Params(PipelineParams):\n    strength: float = Field(0.6, ge=0, le=1)\n"
@@ -197,10 +249,19 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
 
 
 def test_a_pipeline_that_fails_to_judge_does_not_accept(write_pipeline, facts_of, make_sources, ct_volume) -> None:
-    body = IDENTITY + "\ndef accepts(self, series):\n    return series.attributes['NoSuchElement']\n"
-    acceptance = only(write_pipeline(body)).accepts(facts_of(make_sources(ct_volume)))
+    """Of what it fails by the type and the place are told: the words quote what the header holds."""
+    body = IDENTITY + "\ndef accepts(self, series):\n    float(series.only('PatientName'))\n"
+    facts = facts_of(make_sources(ct_volume, PatientName="DOE^JOHN"))
+    acceptance = only(write_pipeline(body)).accepts(facts)
     assert not acceptance.accepted
-    assert "failed to judge the series: KeyError" in acceptance.reason
+    assert re.fullmatch(r"pipeline tiny failed to judge the series: ValueError at tiny.py:\d+", acceptance.reason)
+
+
+@pytest.mark.parametrize(("line", "reason"), [("pass", "NoneType is no Acceptance"), ("exit()", "SystemExit at ")])
+def test_a_pipeline_that_does_not_answer_does_not_accept(write_pipeline, line: str, reason: str) -> None:
+    acceptance = only(write_pipeline(f"{IDENTITY}\ndef accepts(self, series):\n    {line}\n")).accepts(NOTHING)
+    assert not acceptance.accepted
+    assert f"failed to judge the series: {reason}" in acceptance.reason
 
 
 def test_installed_pipelines_go_before_a_source_folder(write_pipeline, tmp_path: Path) -> None:

@@ -170,6 +170,13 @@ def test_what_is_known_is_not_computed_and_comes_in_its_turn(run, write_pipeline
     assert (result.verdict, figure.details["slices"]) == (Verdict.FLAG, 2)
 
 
+def test_what_skips_fails_by_is_told_without_its_words(run, write_pipeline, make_sources) -> None:
+    """They quote what the header holds."""
+    body = NEIGHBOURS + "\ndef skips(self, instance):\n    float(instance.only('PatientName'))\n"
+    with pytest.raises(PipelineFault, match=r"judge an instance: ValueError at tiny.py:\d+$"):
+        run(write_pipeline(body), make_sources(numbered(2), PatientName="DOE^JOHN"))
+
+
 def test_what_is_not_for_the_network_is_skipped_with_the_reason(run, write_pipeline, make_sources) -> None:
     body = NEIGHBOURS + (
         "\ndef skips(self, instance):\n"

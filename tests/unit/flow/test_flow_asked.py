@@ -12,7 +12,7 @@ from support.series import make_ct_series
 from dicomnode.db.repositories import audit as audit_rows
 from dicomnode.db.repositories import enhancements
 from dicomnode.db.repositories import series as series_rows
-from dicomnode.flow.asked import Asked, NotNow, ask
+from dicomnode.flow.enhancing.asked import Asked, NotNow, ask
 from dicomnode.jobs.operators import operator_moves
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("each_database")]

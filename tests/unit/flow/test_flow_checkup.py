@@ -15,7 +15,7 @@ from support.series import make_ct_series
 from dicomnode.db.models import AuditEvent, Container, Delivery, DeliveryItem, Enhancement, Instance, Output, Series
 from dicomnode.db.repositories.instances import location
 from dicomnode.domain.finding import Finding, Severity
-from dicomnode.flow.checkup import Wanted, check_up
+from dicomnode.flow.upkeep.checkup import Wanted, check_up
 from dicomnode.store import tar
 
 pytestmark = pytest.mark.torch

@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sqlalchemy import select
+from support.databases import sqlite
 from support.flowbench import FlowBench
 from support.series import make_ct_series
 
-from dicomnode.db import migrate
 from dicomnode.db.database import Database
 from dicomnode.db.models import AuditEvent, DriftState, Enhancement, InputStatistic, Series, Study
 from dicomnode.db.repositories import drift as drift_rows
 from dicomnode.domain.ewma import LEARNING, SIGMAS, Chart
 from dicomnode.domain.facts import AttributeFacts, SeriesFacts
 from dicomnode.domain.verdict import GuardFigure, Verdict
-from dicomnode.flow.drift import group_of, note_input, summary
+from dicomnode.flow.enhancing.drift import group_of, note_input, summary
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SPREAD = 0.15
@@ -89,8 +89,7 @@ def test_a_group_names_the_scanner_but_not_its_serial_number() -> None:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Database:
-    database = Database(f"sqlite:///{tmp_path}/node.db")
-    migrate.upgrade(database)
+    database = sqlite(tmp_path / "node.db")
     with database.write() as session:
         session.add(
             Study(

@@ -14,8 +14,8 @@ from dicomnode.db.database import Database
 from dicomnode.db.models import Association, NodeRow
 from dicomnode.enhance.registry import Registry
 from dicomnode.flow import Flow
-from dicomnode.flow.estates import Estates, Opened
-from dicomnode.flow.membership import Membership
+from dicomnode.flow.upkeep.estates import Estates, Opened
+from dicomnode.flow.upkeep.membership import Membership
 from dicomnode.receive.supervisor import Death
 from dicomnode.settings import NodeSettings, Settings, StoreSettings
 from dicomnode.store.index import Indexer

@@ -10,7 +10,7 @@ from support.retaining import FORWARD, PASSTHROUGH, RetentionBench
 from support.series import make_ct_series
 
 from dicomnode.db.models import AuditEvent
-from dicomnode.flow.export import CannotExport, export
+from dicomnode.flow.delivering.export import CannotExport, export
 
 pytestmark = pytest.mark.torch
 

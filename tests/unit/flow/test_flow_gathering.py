@@ -12,8 +12,15 @@ from support.flowbench import FlowBench
 
 from dicomnode.db.models import Series, SeriesFactsRow
 from dicomnode.flow import complete_due
+from dicomnode.flow.completing import gathering
+from dicomnode.flow.completing.gathering import Gathered
 from dicomnode.flow.context import facts_of_all
-from dicomnode.flow.gathering import Gathered
+
+
+@pytest.fixture(autouse=True)
+def _soon_is_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What falls due soon must not have fallen due when a busy machine comes to look."""
+    monkeypatch.setattr(gathering, "SOON", timedelta(minutes=1))
 
 
 @pytest.fixture
@@ -47,7 +54,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(series.uid)
         return facts_of_all(flow, rows, series)
 
-    monkeypatch.setattr("dicomnode.flow.gathering.facts_of_all", counted)
+    monkeypatch.setattr("dicomnode.flow.completing.gathering.facts_of_all", counted)
     return found
 
 
@@ -55,7 +62,7 @@ def test_what_is_gathered_before_is_not_read_again(bench: FlowBench, monkeypatch
     read, gathered = counting(monkeypatch), Gathered(bench.flow)
     for number in (1, 2):
         bench.receive(ct(number))
-    fall_due(bench, 1.0)
+    fall_due(bench, 40.0)
     gathered.gather()
     gathered.gather()
     assert len(read) == 1
@@ -69,7 +76,7 @@ def test_what_is_gathered_before_is_not_read_again(bench: FlowBench, monkeypatch
 def test_nothing_is_gathered_of_what_is_far_from_due(bench: FlowBench, monkeypatch: pytest.MonkeyPatch) -> None:
     read, gathered = counting(monkeypatch), Gathered(bench.flow)
     bench.receive(ct())
-    fall_due(bench, 60.0)
+    fall_due(bench, 600.0)
     gathered.gather()
     assert read == []
 
@@ -77,7 +84,7 @@ def test_nothing_is_gathered_of_what_is_far_from_due(bench: FlowBench, monkeypat
 def test_facts_of_fewer_instances_are_not_believed(bench: FlowBench) -> None:
     gathered = Gathered(bench.flow)
     bench.receive(ct(1))
-    fall_due(bench, 1.0)
+    fall_due(bench, 40.0)
     gathered.gather()
     bench.receive(ct(2))
     fall_due(bench, -1.0)

@@ -13,8 +13,8 @@ from support.series import make_ct_series
 
 from dicomnode.db.models import Enhancement, HeadStart, Instance
 from dicomnode.db.repositories import head_starts, holds
-from dicomnode.flow import made_ahead
-from dicomnode.flow.staging import STAGING, sweep_staging
+from dicomnode.flow.enhancing.staging import STAGING, sweep_staging
+from dicomnode.flow.head_start import made_ahead
 from dicomnode.settings import EngineSettings
 from dicomnode.store.errors import StoreFull
 
@@ -66,9 +66,9 @@ def files(tmp_path: Path) -> list[Path]:
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     """A node whose rule runs this pipeline; `body` is what `mean` says of its guards."""
-    for module in ("job", "ahead"):
+    for module in ("enhancing.job", "head_start.ahead"):
         monkeypatch.setattr(f"dicomnode.flow.{module}.datetime", _Noon)
-    monkeypatch.setattr("dicomnode.flow.arriving._QUIET_SECONDS", 3600.0)
+    monkeypatch.setattr("dicomnode.flow.head_start.arriving._QUIET_SECONDS", 3600.0)
 
     def make(pipeline: str = "passthrough", body: str = "pass", rule: str = RULE, **engine: Any) -> FlowBench:
         number = len(list(tmp_path.glob("node*")))
@@ -302,7 +302,7 @@ def test_a_series_that_ends_its_workers_is_left_alone(make: Make, files: list[Pa
 
 def test_a_worker_that_is_wanted_leaves_it(make: Make, files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """After one slice it is wanted: what is made by then is kept, and the rest is the job's."""
-    monkeypatch.setattr("dicomnode.flow.head_start._ASK_SECONDS", 0.0)
+    monkeypatch.setattr("dicomnode.flow.head_start.pastime._ASK_SECONDS", 0.0)
     bench = make()
     bench.receive_files(files)
     assert bench.head_starts["n/cpu/0"].turn(iter([False, True]).__next__) is True
@@ -315,7 +315,7 @@ def test_rules_are_asked_seldom(make: Make, files: list[Path], monkeypatch: pyte
     """Where none matches, headers are read when there are twice as many instances as at the last look."""
     bench = make(rule=RULE.replace("{all: []}", "{attribute: Modality, equals: MR}"))
     asked: list[int] = []
-    monkeypatch.setattr("dicomnode.flow.arriving.decide", lambda site, facts: asked.append(1) or [])
+    monkeypatch.setattr("dicomnode.flow.head_start.arriving.decide", lambda site, facts: asked.append(1) or [])
     for file in files:
         bench.receive_files([file])
         bench.ahead()

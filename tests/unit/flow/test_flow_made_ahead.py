@@ -12,10 +12,10 @@ from dicomnode.domain.recipe import Recipe
 from dicomnode.domain.verdict import GuardFigure, Verdict
 from dicomnode.enhance.api import Code
 from dicomnode.enhance.note import Note
-from dicomnode.flow import made_ahead
-from dicomnode.flow.grounds import Grounds
-from dicomnode.flow.made_ahead import Fresh, MadeAhead, all_caches, size_of_all
-from dicomnode.flow.written import Written
+from dicomnode.flow.enhancing.grounds import Grounds
+from dicomnode.flow.enhancing.written import Written
+from dicomnode.flow.head_start import made_ahead
+from dicomnode.flow.head_start.made_ahead import Fresh, MadeAhead, all_caches, size_of_all
 from dicomnode.store.reading import read_bytes
 
 WORK = "a" * 64

@@ -15,7 +15,7 @@ from support.postgres import PostgreSQL
 from dicomnode.db.clock import Clock
 from dicomnode.db.database import Database
 from dicomnode.db.models import AuditEvent, NodeRow
-from dicomnode.flow.membership import CannotEnter, Membership, Superseded
+from dicomnode.flow.upkeep.membership import CannotEnter, Membership, Superseded
 
 LEASE = 30.0
 

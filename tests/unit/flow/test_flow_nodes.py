@@ -23,7 +23,7 @@ from dicomnode.db.database import Database
 from dicomnode.db.models import AuditChain, AuditEvent, Container, Series
 from dicomnode.enhance.registry import Registry
 from dicomnode.flow import Flow, complete_due
-from dicomnode.flow.retention import retain
+from dicomnode.flow.upkeep.retention import retain
 from dicomnode.settings import NodeSettings, Settings, StoreSettings
 
 pytestmark = pytest.mark.postgres

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 from sqlalchemy import select, update
+from support.contradictions import contradict, correct
 from support.flowbench import FlowBench
 from support.rejections import SAFETY, rejection_of
 from support.series import make_ct_series
@@ -37,18 +38,6 @@ def bench(tmp_path: Path, files: list[Path]) -> FlowBench:
     bench.receive_files(files)
     bench.complete()
     return bench
-
-
-def correct(bench: FlowBench, file: Path) -> None:
-    again = dcmread(file)
-    again.PatientName = "Right^Patient"
-    bench.receive(again)
-
-
-def contradict(bench: FlowBench, file: Path) -> None:
-    again = dcmread(file)
-    again.PixelData = bytes(len(again.PixelData))
-    bench.receive(again)
 
 
 def notify(bench: FlowBench, series: Mapping[str, Sequence[str]], gone: Sequence[str], calling: str) -> None:

@@ -6,19 +6,22 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 from support.flowbench import FlowBench
+from support.ledger import NOW, SERIES, with_series
 from support.series import make_ct_series
 
+from dicomnode.db.database import Database
 from dicomnode.db.models import Enhancement
 from dicomnode.db.repositories import enhancements, nodes
+from dicomnode.domain.priority import SHADOW_PRIORITY
 from dicomnode.domain.recipe import Recipe
-from dicomnode.jobs import ledger
-from dicomnode.jobs.ledger import Work
+from dicomnode.jobs import switches
+from dicomnode.jobs.work import Work, enter
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("each_database")]
 
 RULE = """
   - name: {name}
-    state: live
+    state: {state}
     when: {{all: []}}
     enhance: {{pipeline: passthrough}}
     deliver_to: [pacs]
@@ -26,8 +29,11 @@ RULE = """
 """
 
 
-def rule(more: str = "priority: normal", name: str = "every image") -> str:
-    return RULE.format(name=name, more=more)
+def rule(more: str = "priority: normal", name: str = "every image", state: str = "live") -> str:
+    return RULE.format(name=name, more=more, state=state)
+
+
+SHADOW = rule("priority: stat", "trial", "shadow")
 
 
 @pytest.fixture
@@ -46,7 +52,7 @@ def busy(bench: FlowBench, series: Path, waiting: int) -> None:
         session.execute(update(Enhancement).values(started_at=now - timedelta(minutes=1), finished_at=now))
         for number in range(waiting):
             recipe = Recipe("passthrough", "1", params={"n": number})
-            ledger.enter(session, Work(done.series_uid, 1, recipe, 1), "n", now)
+            enter(session, Work(done.series_uid, 1, recipe, 1), "n", now)
 
 
 def outcome_of(bench: FlowBench, files: list[Path]) -> str:
@@ -81,6 +87,31 @@ def test_equal_work_of_a_rule_without_a_deadline_has_none(tmp_path: Path, files:
     bench.receive_files(files)
     bench.complete()
     assert bench.enhancements()[0].deadline_at is None
+
+
+def test_a_shadow_has_no_say_in_the_deadline_of_others(tmp_path: Path, files: list[Path]) -> None:
+    bench = FlowBench(tmp_path / "node", SHADOW + rule("deadline_minutes: 5"))
+    bench.receive_files(files)
+    bench.complete()
+    (row,), (series,) = bench.enhancements(), bench.series()
+    assert row.deadline_at is not None
+    assert series.completed_at is not None
+    assert row.deadline_at - series.completed_at == timedelta(minutes=5)
+    assert [decision.rule for decision in bench.decisions()] == ["every image", "trial"], "shadows are asked last"
+
+
+def test_what_a_shadow_alone_asks_for_has_its_deadline_until_another_asks(tmp_path: Path, files: list[Path]) -> None:
+    bench = FlowBench(tmp_path / "node", rule("deadline_minutes: 90", "trial", "shadow"))
+    bench.receive_files(files[:1])
+    bench.complete()
+    assert bench.enhancements()[0].deadline_at is not None
+    bench.import_site(SHADOW + rule("deadline_minutes: 5"))
+    bench.receive_files(files[1:])
+    bench.complete()
+    (row,), (series,) = bench.enhancements(), bench.series()
+    assert row.deadline_at is not None
+    assert series.completed_at is not None
+    assert row.deadline_at - series.completed_at == timedelta(minutes=5)
 
 
 def test_a_rule_that_would_rather_have_the_originals_gets_them_when_too_much_waits(
@@ -137,13 +168,64 @@ def test_a_deadline_that_would_be_missed_by_what_such_jobs_took(
     assert outcome_of(bench, files) == ("matches: passthrough" if enters else refused)
 
 
+def crowd(bench: FlowBench, priority: int = 1) -> None:
+    """A hundred jobs of another pipeline wait."""
+    with bench.flow.database.write() as session:
+        for number in range(100):
+            work = Work(bench.series()[0].uid, 1, Recipe("other", "1", params={"n": number}), priority)
+            enter(session, work, "n", datetime.now(UTC))
+
+
 def test_work_that_is_known_is_not_turned_away(tmp_path: Path, files: list[Path]) -> None:
     bench = FlowBench(tmp_path / "node", rule("on_overload: originals"))
     bench.receive_files(files[:1])
     bench.complete()
     bench.work()
-    with bench.flow.database.write() as session:
-        for number in range(100):
-            work = Work(bench.series()[0].uid, 1, Recipe("other", "1", params={"n": number}), 1)
-            ledger.enter(session, work, "n", datetime.now(UTC))
+    crowd(bench)
     assert outcome_of(bench, files[1:]) == "matches: passthrough"
+
+
+def test_work_that_only_a_shadow_asked_for_is_not_known(tmp_path: Path, files: list[Path]) -> None:
+    """Nor does the same shadow's asking for it now make it so."""
+    bench = FlowBench(tmp_path / "node", SHADOW)
+    bench.receive_files(files[:1])
+    bench.complete()
+    bench.import_site(SHADOW + rule("on_overload: originals"))
+    crowd(bench)
+    bench.receive_files(files[1:])
+    bench.complete()
+    live, shadow = bench.decisions()[-2:]
+    assert live.outcome.startswith("matches, but overloaded: originals only")
+    assert shadow.outcome.startswith("matches as a shadow")
+    assert (live.enhancement_id, shadow.enhancement_id) == (None, 1)
+    assert bench.enhancements()[0].priority == SHADOW_PRIORITY
+
+
+def test_jobs_that_are_paused_are_in_nobody_elses_way(tmp_path: Path, files: list[Path]) -> None:
+    bench = FlowBench(tmp_path / "node", rule("on_overload: originals"))
+    bench.receive_files(make_ct_series(tmp_path / "other", 1, rows=32, seed=7, study="other"))
+    bench.complete()
+    crowd(bench)
+    with bench.flow.database.write() as session:
+        switches.pause(session, "other", "anna", "a bad model", "n")
+    assert outcome_of(bench, files) == "matches: passthrough"
+
+
+def test_ahead_is_what_would_start_before(database: Database) -> None:
+    """What is paused or has to wait for its hours is ahead of its like alone; under a pause of all, everything is."""
+    with_series(database)
+    with database.write() as session:
+        for number, (pipeline, priority) in enumerate([("p", 1), ("p", 2), ("paused", 1), ("paused", 0)]):
+            recipe = Recipe(pipeline, "1", params={"n": number})
+            enter(session, Work(SERIES, 1, recipe, priority), "n", NOW)
+        switches.pause(session, "paused", "anna", "", "n")
+        session.flush()
+        shut, shadow = 2, SHADOW_PRIORITY
+        assert enhancements.ahead(session, 1, "p", shut) == [("ready", "p", 1)]
+        assert sorted(enhancements.ahead(session, 1, "paused", shut)) == [("ready", "p", 1), ("ready", "paused", 2)]
+        assert enhancements.ahead(session, shadow, "p") == [("ready", "p", 2)]
+        assert enhancements.ahead(session, shadow, "p", shut) == [("ready", "p", 1)]
+        assert enhancements.ahead(session, 2, "p", shut) == [("ready", "p", 2)]
+        switches.pause(session, "", "anna", "", "n")
+        session.flush()
+        assert enhancements.ahead(session, 1, "p", shut) == [("ready", "p", 1)]

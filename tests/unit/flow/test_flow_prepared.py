@@ -18,9 +18,9 @@ from dicomnode.derive import DerivedInstance
 from dicomnode.derive.errors import BrokenInstance, CannotDerive
 from dicomnode.domain.verdict import GuardFigure, Verdict
 from dicomnode.enhance.images import EnhancedSlice
-from dicomnode.flow import job
-from dicomnode.flow.prepared import Prepared
-from dicomnode.flow.written import Written
+from dicomnode.flow.enhancing import job
+from dicomnode.flow.enhancing.prepared import Prepared
+from dicomnode.flow.enhancing.written import Written
 from dicomnode.jobs.ledger import RetryPolicy
 from dicomnode.jobs.worker import Held, Worker, WorkerLimits
 
@@ -142,11 +142,11 @@ def test_instances_are_written_while_the_network_still_runs(node, monkeypatch: p
 
     def seen(count: int) -> None:
         slices.append(count)
-        if len(slices) == COUNT and not first.wait(10):
+        if len(slices) == COUNT and not first.wait(60):
             raise RuntimeError("nothing was written while the network ran")
 
     watch(bench, seen)
-    monkeypatch.setattr("dicomnode.flow.job.derive_slice", partial(_after, first.set, job.derive_slice))
+    monkeypatch.setattr("dicomnode.flow.enhancing.job.derive_slice", partial(_after, first.set, job.derive_slice))
     bench.work()
     assert [row.state for row in bench.enhancements()] == ["done"]
     assert len(bench.outputs()) == COUNT
@@ -194,7 +194,7 @@ def test_a_lost_lease_ends_the_work_between_two_slices(node) -> None:
             with bench.flow.database.write() as session:
                 session.execute(update(Enhancement).values(attempt=Enhancement.attempt + 1))
         if len(networks) >= 3:
-            until = time.monotonic() + 10
+            until = time.monotonic() + 60
             while not held[0].is_interrupted and time.monotonic() < until:
                 time.sleep(0.01)
 

@@ -1,5 +1,7 @@
 """A modality is told what became of its request: where it listens, until it has heard it, always in the same words."""
 
+import socket
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +17,7 @@ from dicomnode.db.database import now as database_now
 from dicomnode.db.models import CommitmentRequest
 from dicomnode.db.repositories import commitment_requests
 from dicomnode.db.repositories import site as site_rows
-from dicomnode.flow.vouching import vouch_due
+from dicomnode.flow.commitment.telling import Voucher, vouch_due
 from dicomnode.settings import DicomSettings, PeerSettings
 
 pytestmark = pytest.mark.torch
@@ -172,6 +174,28 @@ def test_other_instances_under_the_same_transaction_uid(
     reasons = sorted((told.reasons for told in modality.told), key=len)
     assert {UNKNOWN: 0x0112} in reasons
     assert {str(datasets[0].SOPInstanceUID): 0x0131} in reasons
+
+
+def test_one_that_takes_the_connection_and_is_silent_holds_up_no_other(bench: VouchingBench) -> None:
+    with AskingModality("CT2") as other, socket.create_server(("127.0.0.1", 0)) as silent:
+        peers = {
+            "CT1": PeerSettings(report_to=f"127.0.0.1:{silent.getsockname()[1]}"),
+            "CT2": PeerSettings(report_to=f"127.0.0.1:{other.port}"),
+        }
+        bench.flow.settings = bench.flow.settings.model_copy(update={"dicom": DicomSettings(peers=peers)})
+        voucher = Voucher(bench.flow)
+        voucher.start()
+        called, _ = silent.accept()
+        bench.ask(UNKNOWN, transaction_uid="1.2.10", calling_aet="CT2")
+        (told,) = other.wait_for(1)
+        assert told.reasons == {UNKNOWN: 0x0112}
+        assert [thread.name for thread in threading.enumerate() if thread.name.startswith("tell-CT1")]
+        with bench.flow.database.read() as session:
+            assert [row.attempts for row in commitment_requests.find(session, "1.2.9")] == [0], "it still has time"
+        called.close()
+    voucher.stop()
+    with bench.flow.database.read() as session:
+        assert [row.attempts for row in commitment_requests.find(session, "1.2.9")] == [1]
 
 
 def test_while_one_modality_is_away_another_is_told(bench: VouchingBench, modality: AskingModality) -> None:

@@ -13,7 +13,7 @@ from support.databases import new_database
 
 from dicomnode.db.database import now
 from dicomnode.db.models import AuditEvent, Commitment, CommitmentReport, Delivery, DeliveryItem
-from dicomnode.flow.reports import apply_reports
+from dicomnode.flow.commitment.reports import apply_reports
 
 ITEMS = ("1.1", "1.2", "1.3")
 STRANGE = ("9.1",)

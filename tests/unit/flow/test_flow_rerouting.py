@@ -12,7 +12,7 @@ from support.series import make_ct_series
 from dicomnode.db.models import Enhancement
 from dicomnode.db.repositories import audit as audit_rows
 from dicomnode.db.repositories import enhancements
-from dicomnode.flow.rerouting import reroute
+from dicomnode.flow.enhancing.rerouting import reroute
 from dicomnode.jobs.operators import operator_moves
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("each_database")]

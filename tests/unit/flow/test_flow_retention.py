@@ -14,7 +14,7 @@ from support.series import make_ct_series
 
 from dicomnode.db.models import Delivery, Enhancement, InstanceVersion, Series
 from dicomnode.db.repositories.instances import location
-from dicomnode.flow.retention import Retained
+from dicomnode.flow.upkeep.retention import Retained
 from dicomnode.store.reading import read_bytes
 
 pytestmark = pytest.mark.torch
@@ -130,7 +130,7 @@ def test_for_room_the_oldest_goes_first_and_no_more_than_is_needed(
     bench.close_containers()
     for uid, days in zip(uids, (2.0, 3.0, 0.01), strict=True):
         bench.let_days_pass(days, uid)
-    monkeypatch.setattr("dicomnode.flow.retention.free_bytes", lambda root: (1 << 30) - 100)
+    monkeypatch.setattr("dicomnode.flow.upkeep.retention.free_bytes", lambda root: (1 << 30) - 100)
     assert bench.retain().series == 1
     assert [event.series_uid for event in bench.purge_events()] == [uids[1]]
     assert bench.retain().series == 1
@@ -203,7 +203,7 @@ def test_killed_between_rows_and_files_it_ends_what_it_began(tmp_path: Path, fil
     script = (
         "import sys; from pathlib import Path; "
         "from dicomnode.db.database import Database; from dicomnode.enhance.registry import Registry;"
-        "from dicomnode.flow import Flow; from dicomnode.flow.retention import retain;"
+        "from dicomnode.flow import Flow; from dicomnode.flow.upkeep.retention import retain;"
         "from dicomnode.settings import NodeSettings, Settings, StoreSettings; root = Path(sys.argv[1]);"
         "store = StoreSettings(root=root / 'store', min_free_gb=0, retention_days=30);"
         "settings = Settings(node=NodeSettings(name='n'), store=store);"

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, update
+from support.databases import sqlite
 from support.rawfiles import sample
 
-from dicomnode.db import migrate
-from dicomnode.db.database import Database
 from dicomnode.db.models import Instance, Series
 from dicomnode.domain.finding import Severity
 from dicomnode.domain.instance import Location
 from dicomnode.enhance.registry import Registry
-from dicomnode.flow import Flow, retention
+from dicomnode.flow import Flow
+from dicomnode.flow.upkeep import retention
 from dicomnode.settings import NodeSettings, Settings, StoreSettings
 from dicomnode.store.doctor import Doctor
 from dicomnode.store.fingerprints import fingerprint_at
@@ -54,8 +54,7 @@ SERIES = st.builds(
 
 def store_of(root: Path, found: list[Kept]) -> Flow:
     store = StoreSettings(root=root, min_free_gb=0, retention_days=30)
-    flow = Flow(Database(f"sqlite:///{root}/node.db"), Settings(node=NodeSettings(name="n"), store=store), REGISTRY)
-    migrate.upgrade(flow.database)
+    flow = Flow(sqlite(root / "node.db"), Settings(node=NodeSettings(name="n"), store=store), REGISTRY)
     for turn in range(2):
         journal = Journal(root, "n", f"p{turn}", min_free_gb=0)
         for number, series in enumerate(found):

@@ -15,7 +15,7 @@ from dicomnode.domain.finding import Finding, Severity
 from dicomnode.enhance.api import PipelineParams
 from dicomnode.enhance.registry import Registry
 from dicomnode.flow import Flow
-from dicomnode.flow.surroundings import folder, surroundings
+from dicomnode.flow.upkeep.surroundings import folder, surroundings
 from dicomnode.route.site_document import read_site
 from dicomnode.settings import DicomSettings, EngineSettings, Settings, StoreSettings
 from dicomnode.store import disk_check

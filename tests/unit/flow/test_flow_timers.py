@@ -13,7 +13,7 @@ from dicomnode.db.database import now as database_now
 from dicomnode.db.models import AuditEvent, Delivery, Enhancement, NodeRow, Outage, Series
 from dicomnode.db.repositories import nodes
 from dicomnode.db.repositories.timers import TIMERS
-from dicomnode.flow.timers import _bounds, mend_timers
+from dicomnode.flow.upkeep.timers import _bounds, mend_timers
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("each_database")]
 

@@ -16,7 +16,10 @@ from support.peers import free_port
 from dicomnode.db.database import Database
 from dicomnode.db.models import Delivery, DeliveryItem
 from dicomnode.db.repositories import commitments
-from dicomnode.flow.confirming import Confirmer
+from dicomnode.db.repositories.delivery_list import DeliveryFilter
+from dicomnode.desk import deliveries as desk
+from dicomnode.desk.person import Person
+from dicomnode.flow.commitment.confirming import Confirmer, confirm_due
 
 
 @pytest.fixture
@@ -49,6 +52,39 @@ def test_a_query_that_fails_is_tried_a_few_times(status: int, turns: int, tmp_pa
     assert bench.kinds() == ["sent", "unconfirmed"]
 
 
+def test_a_query_that_is_answered_without_end_is_tried_a_few_times(
+    tmp_path: Path, lite: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicomnode.deliver.find.MOST_RESPONSES", 2)
+    with Archive(commits=False) as archive:
+        bench, names = sent(archive, tmp_path, lite, requests=2)
+        assert len(names) == 3
+        while bench.confirm():
+            assert len(archive.queries) <= 2
+    assert len(archive.queries) == 2
+    assert "answered one C-FIND with more than 2 responses" in bench.delivery().confirmation
+    assert (bench.state(), bench.kinds()) == ("sent", ["sent", "unconfirmed"])
+
+
+def test_a_series_whose_query_takes_too_long_costs_the_others_no_attempt(
+    tmp_path: Path, lite: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicomnode.deliver.find.MOST_RESPONSES", 2)
+    with Archive(commits=False) as archive:
+        bench = ConfirmingBench(tmp_path / "node", lite, archive, requests=2)
+        for number, count in enumerate((3, 1, 1)):
+            bench.series(tmp_path / str(number), count, seed=number)
+        bench.send()
+        assert bench.confirm()
+        assert [row.confirm_attempts for row in bench.deliveries()] == [1, 0, 0]
+        while bench.confirm():
+            pass
+    long, *others = bench.deliveries()
+    assert (long.state, long.confirm_at) == ("sent", None)
+    assert "more than 2 responses" in long.confirmation
+    assert [row.state for row in others] == ["verified", "verified"]
+
+
 def test_one_that_is_away_is_tried_a_few_times(tmp_path: Path, database: Database) -> None:
     with Archive() as archive:
         bench, _ = sent(archive, tmp_path, database, attempts=3)
@@ -59,6 +95,52 @@ def test_one_that_is_away_is_tried_a_few_times(tmp_path: Path, database: Databas
     assert "refused" in bench.delivery().confirmation
     assert (bench.state(), bench.kinds()) == ("sent", ["sent", "unconfirmed"])
     assert bench.transactions() == [], "nothing was asked"
+
+
+def test_who_is_asked_again_by_a_person_is_asked_as_at_the_beginning(tmp_path: Path, database: Database) -> None:
+    anna = Person("anna", (), "command line")
+    with Archive(aborts=True) as archive:
+        bench, _ = sent(archive, tmp_path, database)
+        assert desk.confirm(bench.flow, anna, DeliveryFilter()).done == {}, "it is still being asked"
+        while bench.confirm():
+            pass
+        archive.aborts = False
+        assert not bench.confirm()
+        assert desk.confirm(bench.flow, anna, DeliveryFilter(destination="pacs")).done == {1: 3}
+        bench.confirm()
+    assert len(archive.asked) == 4
+    assert (bench.state(), bench.kinds()) == ("committed", ["sent", "unconfirmed", "asked_again", "committed"])
+    refused = desk.confirm(bench.flow, anna, [1]).refused
+    assert refused == {1: "delivery 1 is committed: only of a sent one is it not known whether it is kept"}
+
+
+def test_who_is_never_asked_is_not_asked_by_a_person_either(tmp_path: Path, lite: Database) -> None:
+    with Archive() as archive:
+        bench, _ = sent(archive, tmp_path, lite, confirm="none")
+    assert "never asked" in desk.confirm(bench.flow, Person("anna", ()), [1]).refused[1]
+    bench.set_site(name="another")
+    assert "do not have any more" in desk.confirm(bench.flow, Person("anna", ()), [1]).refused[1]
+    bench.set_site()
+    bench.become_derived("outdated", "enhancement:1")
+    assert "outdated" in desk.confirm(bench.flow, Person("anna", ()), [1]).refused[1]
+
+
+def test_what_a_node_was_asking_when_it_was_stopped_the_next_may_ask_at_once(tmp_path: Path, lite: Database) -> None:
+    with Archive() as archive:
+        bench, _ = sent(archive, tmp_path, lite)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            archive.port, port = silent.getsockname()[1], archive.port
+            bench.set_site()
+            confirmer = Confirmer(bench.flow)
+            confirmer.start()
+            called, _ = silent.accept()
+            confirmer.stop()
+            called.close()
+        assert bench.delivery().confirm_attempts == 0
+        archive.port = port
+        bench.set_site()
+        assert confirm_due(bench.flow)
+    assert bench.state() == "committed"
 
 
 def test_who_insists_on_commitment_gets_no_query_and_is_never_given_up(tmp_path: Path, lite: Database) -> None:
@@ -140,12 +222,12 @@ def test_a_destination_that_does_not_answer_holds_up_no_other(tmp_path: Path, li
         loop = Confirmer(bench.flow)
         loop.start()
         try:
-            bench.wait_until(lambda: bench.deliveries()[1].state == "committed", "the one that answers", 15.0)
+            bench.wait_until(lambda: bench.deliveries()[1].state == "committed", "the one that answers")
             assert next(iter(bench.deliveries())).confirmation == "", "the other one is still waited for"
         finally:
             began = time.monotonic()
             loop.stop()
-        assert time.monotonic() - began < 10.0, "what is waited for ends with the node"
+        assert time.monotonic() - began < 60.0, "what is waited for ends with the node"
 
 
 def test_a_node_that_died_while_it_asked_is_replaced(tmp_path: Path, lite: Database) -> None:

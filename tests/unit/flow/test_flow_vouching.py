@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 from pydicom import Dataset, dcmread
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 from support.retaining import FORWARD
 from support.series import make_ct_series
 from support.vouching import VouchingBench
 
 from dicomnode.db.database import now as database_now
-from dicomnode.db.models import CommitmentRequest, Delivery, Instance, Series
-from dicomnode.flow.retention import keep, release
-from dicomnode.flow.vouching import vouch_due
+from dicomnode.db.models import CommitmentRequest, Container, Delivery, DeliveryItem, Instance, Series
+from dicomnode.deliver import orders
+from dicomnode.flow.commitment.telling import vouch_due
+from dicomnode.flow.upkeep.retention import keep, release
 
 pytestmark = pytest.mark.torch
 
@@ -105,7 +106,7 @@ def test_retention_that_was_faster_is_noticed(
         if stage == "weighed":
             assert bench.retain().series == 1
 
-    monkeypatch.setattr("dicomnode.flow.vouching.checkpoint", strike)
+    monkeypatch.setattr("dicomnode.flow.commitment.vouching.checkpoint", strike)
     assert bench.judged() == {uids_of(datasets)[0]: 0x0112}
     assert bench.the_series().kept_for == ""
 
@@ -169,6 +170,22 @@ def test_a_delivery_that_was_set_aside(tmp_path: Path, datasets: list[Dataset], 
     assert "the disk is full" in bench.request().reason
 
 
+def test_of_a_delivery_that_was_sent_elsewhere_the_other_destination_counts(
+    tmp_path: Path, datasets: list[Dataset]
+) -> None:
+    bench = bench_with(tmp_path / "node", datasets, FORWARD)
+    with bench.flow.database.write() as session:
+        (row,) = session.scalars(select(Delivery))
+        orders.reroute(session, row, "pacs", "anna", "n")
+    bench.ask(*uids_of(datasets))
+    assert bench.judged() is None
+    assert "pacs: it is on its way" in bench.request().reason
+    with bench.flow.database.write() as session:
+        there = DeliveryItem.delivery_id.in_(select(Delivery.id).where(Delivery.destination == "pacs"))
+        session.execute(update(DeliveryItem).where(there).values(state="sent", confirmed_at=database_now(session)))
+    assert bench.judged() == {}
+
+
 def test_a_destination_that_gave_no_word_within_its_time(tmp_path: Path, datasets: list[Dataset]) -> None:
     bench = bench_with(tmp_path / "node", datasets, FORWARD)
     bench.delivered()
@@ -207,6 +224,35 @@ def test_what_is_not_indexed_yet_is_waited_for(tmp_path: Path, datasets: list[Da
     assert "not indexed yet" in bench.request().reason
     run()
     assert bench.judged() == {}
+
+
+@pytest.mark.usefixtures("each_database")
+def test_of_all_containers_that_ever_were_only_those_on_disk_are_asked_for(
+    tmp_path: Path, datasets: list[Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And these only where an instance is not known. The table keeps a row of each that retention has removed."""
+    monkeypatch.setattr("dicomnode.db.repositories.containers._CHUNK", 1)
+    bench = bench_with(tmp_path / "node", datasets[:2])
+    bench.close_containers()
+    datasets[2].SeriesInstanceUID += ".2"
+    bench.again(datasets[2:])
+    with bench.flow.database.write() as session:
+        session.add_all(Container(name=f"containers/{n}.tar", node="n", indexed_to=1) for n in range(10))
+    asked: list[str] = []
+
+    def note(_: object, __: object, statement: str, parameters: object, *___: object) -> None:
+        if "FROM container" in statement:
+            asked.append(str(parameters))
+
+    event.listen(bench.flow.database.engine, "before_cursor_execute", note)
+    bench.ask(*uids_of(datasets))
+    assert bench.judged() == {}
+    assert asked == []
+    bench.ask(NOBODY, transaction_uid="1.2.10", calling_aet="CT2")
+    bench.hurry()
+    vouch_due(bench.flow)
+    assert len(asked) == len(bench.containers) == 2
+    assert all(any(name in parameters for parameters in asked) for name in bench.containers)
 
 
 def test_a_container_that_never_was_indexed_counts(tmp_path: Path, datasets: list[Dataset]) -> None:

@@ -17,7 +17,7 @@ from dicomnode.db.database import now as database_now
 from dicomnode.db.models import AuditEvent, CommitmentRequest
 from dicomnode.db.repositories import commitment_requests
 from dicomnode.flow import Flow
-from dicomnode.flow.vouching import vouch_due
+from dicomnode.flow.commitment.telling import vouch_due
 from dicomnode.settings import DicomSettings, NodeSettings, PeerSettings
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("each_database")]

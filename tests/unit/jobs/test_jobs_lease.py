@@ -1,5 +1,7 @@
 """The lease of the job in hand: renewed in time, not for ever, and never after the attempt counts no more."""
 
+import time
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -10,6 +12,7 @@ from dicomnode.db.repositories import enhancements
 from dicomnode.jobs import ledger
 from dicomnode.jobs.lease import LeaseKeeper, Tenure
 from dicomnode.jobs.ledger import StaleAttempt
+from dicomnode.jobs.work import enter
 
 LEASE, LONGEST = 60.0, 600.0
 
@@ -17,7 +20,7 @@ LEASE, LONGEST = 60.0, 600.0
 @pytest.fixture
 def tenure(database: Database) -> Tenure:
     with with_series(database).write() as session:
-        ledger.enter(session, work(1), "n", NOW)
+        enter(session, work(1), "n", NOW)
         claim = ledger.claim(session, "w", "n", LEASE)
     assert claim is not None
     return Tenure(claim)
@@ -44,6 +47,29 @@ def test_it_is_renewed_when_a_third_of_it_is_over(database: Database, tenure: Te
     assert look_after(database, tenure, LEASE / 3 + 5, 25)
     with database.read() as session:
         assert [row.stage for row in enhancements.listing(session, 2)] == ["inferred"]
+
+
+def test_the_ledger_hears_at_the_first_look_that_work_taken_with_the_end_of_other_work_began(
+    database: Database, tenure: Tenure
+) -> None:
+    following = Tenure(replace(tenure.claim, is_next=True))
+    assert look_after(database, following, 1, 1)
+    assert not look_after(database, following, 1, 2)
+
+
+def test_its_thread_tells_the_ledger_without_being_asked(database: Database, tenure: Tenure) -> None:
+    with database.write() as session:
+        enhancements.locked(session, tenure.claim.enhancement_id).stage = enhancements.NEXT
+    keeper = LeaseKeeper(database, LEASE, LONGEST)
+    keeper.keep(Tenure(replace(tenure.claim, is_next=True)))
+    deadline = time.monotonic() + 60.0
+    stage = enhancements.NEXT
+    while stage == enhancements.NEXT and time.monotonic() < deadline:
+        time.sleep(0.05)
+        with database.read() as session:
+            stage = enhancements.listing(session, 1)[0].stage
+    keeper.let_go()
+    assert stage == "claimed"
 
 
 def test_it_is_not_renewed_beyond_the_longest_that_a_job_may_take(database: Database, tenure: Tenure) -> None:

@@ -15,14 +15,15 @@ from dicomnode.db.repositories import enhancements
 from dicomnode.jobs import ledger
 from dicomnode.jobs.ledger import Claim, RetryPolicy, StaleAttempt
 from dicomnode.jobs.operators import operator_moves
+from dicomnode.jobs.work import enter
 
 PATIENT = RetryPolicy(max_attempts=1000, retry_seconds=0)
 
 
-def enter(database: Database, count: int) -> None:
+def fill(database: Database, count: int) -> None:
     with with_series(database).write() as session:
         for number in range(count):
-            ledger.enter(session, work(number, priority=number % 4), "a", NOW)
+            enter(session, work(number, priority=number % 4), "a", NOW)
 
 
 def together(count: int, act: Callable[[int], None]) -> None:
@@ -50,7 +51,7 @@ def claim(database: Database, worker: str) -> Claim | None:
 
 
 def test_no_piece_of_work_is_claimed_twice(database: Database) -> None:
-    enter(database, 60)
+    fill(database, 60)
     claims: list[Claim] = []
 
     def act(number: int) -> None:
@@ -64,7 +65,7 @@ def test_no_piece_of_work_is_claimed_twice(database: Database) -> None:
 
 
 def test_work_is_done_once_while_leases_run_out_and_several_nodes_reap(database: Database) -> None:
-    enter(database, 40)
+    fill(database, 40)
     done: list[int] = []
     stale: list[Claim] = []
     over = threading.Event()
@@ -115,7 +116,7 @@ def test_work_is_done_once_while_leases_run_out_and_several_nodes_reap(database:
 
 
 def test_two_nodes_that_reap_at_once_count_one_failure(database: Database) -> None:
-    enter(database, 20)
+    fill(database, 20)
     for _ in range(20):
         assert claim(database, "b/cpu/0") is not None
     with database.write() as session:
@@ -135,19 +136,19 @@ def test_two_nodes_that_reap_at_once_count_one_failure(database: Database) -> No
 
 
 def test_equal_work_entered_at_once_is_one_row(database: Database) -> None:
-    enter(database, 0)
+    fill(database, 0)
     ids: list[int] = []
 
     def act(number: int) -> None:
         with database.write() as session:
-            ids.append(ledger.enter(session, work(7), f"n{number}", NOW).id)
+            ids.append(enter(session, work(7), f"n{number}", NOW).id)
 
     together(4, act)
     assert len(set(ids)) == 1
 
 
 def test_of_a_cancel_and_a_commit_at_once_one_counts(database: Database) -> None:
-    enter(database, 12)
+    fill(database, 12)
     held = [claim(database, "a/cpu/0") for _ in range(12)]
     outcomes: Counter[str] = Counter()
 
@@ -174,7 +175,7 @@ def test_of_a_cancel_and_a_commit_at_once_one_counts(database: Database) -> None
 
 @pytest.mark.postgres
 def test_a_claimer_does_not_wait_for_another_one_s_transaction(database_on_postgresql: Database) -> None:
-    enter(database_on_postgresql, 2)
+    fill(database_on_postgresql, 2)
     with database_on_postgresql.write() as session:
         first = ledger.claim(session, "a", "a", 60)
         second = claim(database_on_postgresql, "b")

@@ -18,13 +18,14 @@ from dicomnode.db.repositories.job_list import JobFilter
 from dicomnode.jobs import ledger, switches
 from dicomnode.jobs.ledger import Claim, EnhancingStopped, RetryPolicy, StaleAttempt
 from dicomnode.jobs.operators import operator_moves
+from dicomnode.jobs.work import enter
 
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
 RETRY = RetryPolicy(max_attempts=3, retry_seconds=3600)
 WORKERS = ("a/cpu/0", "a/cpu/1", "b/cpu/0")
 RETRIABLE = {"failed", "withheld", "cancelled", "expired"}
 CANCELLABLE = {"ready", "running"}
-OFF_PEAK, NOTHING_SHUT = 2, -1
+OFF_PEAK, SHADOW, NOTHING_SHUT = 2, 3, -1
 index = integers(0, 50)
 
 
@@ -44,14 +45,31 @@ class Job:
     """Waits after a failed attempt."""
     lapsed: bool = False
     """Its lease has run out, and nobody has noticed yet."""
+    is_next: bool = False
+    """It was taken with the end of another, and nothing was heard of it since."""
+    outrun: bool = False
+    """A newer generation was asked for while it ran."""
+    came_back: bool = False
+    """The last who had it died before it began."""
 
     def ends(self, state: str) -> None:
-        self.state, self.worker, self.lapsed = state, "", False
+        """What is over says who had it; what waits is nobody's."""
+        self.state, self.lapsed = state, False
+        self.worker = "" if state == "ready" else self.worker
 
     def fails(self) -> None:
-        self.failures += 1
+        self.failures = 0 if self.outrun else self.failures + 1
         self.pauses = self.failures < RETRY.max_attempts
         self.ends("ready" if self.pauses else "failed")
+
+    def is_lost(self) -> bool:
+        """Its worker is gone. Whether that is a failed attempt."""
+        if self.is_next:
+            self.came_back = True
+            self.ends("ready")
+            return False
+        self.fails()
+        return True
 
     def begins_anew(self) -> None:
         self.ends("ready")
@@ -77,16 +95,22 @@ class LedgerAgainstModel(RuleBasedStateMachine):
     def enter(self, number: int, generation: int, priority: int, in_time: bool) -> None:
         asked = work(number, generation=generation, priority=priority, deadline_at=FAR if in_time else None)
         with self.database.write() as session:
-            id = ledger.enter(session, asked, "a", NOW).id
+            id = enter(session, asked, "a", NOW).id
         deadline = "ahead" if in_time else "none"
         job = self.jobs.setdefault(id, Job(priority, generation, deadline))
-        job.priority = min(job.priority, priority)
-        if job.generation < generation:
-            job.generation, job.deadline = generation, deadline
-            if job.state in ("done", "withheld", "failed", "expired"):
-                job.begins_anew()
+        begins_anew = job.generation < generation and job.state in ("done", "withheld", "failed", "expired")
+        if job.priority < SHADOW <= priority and not begins_anew:
+            pass  # a shadow has no say in what others wait for
+        elif job.generation < generation or priority < SHADOW <= job.priority:
+            job.deadline = deadline
         else:
             job.deadline = "none" if "none" in (job.deadline, deadline) else deadline
+        job.priority = min(job.priority, priority)
+        if job.generation < generation:
+            job.generation, job.failures = generation, 0
+            job.outrun = job.state == "running"
+            if begins_anew:
+                job.begins_anew()
 
     @rule(worker=sampled_from(WORKERS), shut=sampled_from([OFF_PEAK, NOTHING_SHUT]))
     def claim(self, worker: str, shut: int) -> None:
@@ -103,7 +127,7 @@ class LedgerAgainstModel(RuleBasedStateMachine):
         ready = {id: job.priority for id, job in self.jobs.items() if job.state == "ready" and not job.pauses}
         return {id: priority for id, priority in ready.items() if priority != shut}
 
-    def is_claimed(self, claim: Claim | None, worker: str, shut: int) -> None:
+    def is_claimed(self, claim: Claim | None, worker: str, shut: int, with_end: bool = False) -> None:
         may = self.claimable(shut)
         if claim is None:
             assert not may
@@ -111,6 +135,7 @@ class LedgerAgainstModel(RuleBasedStateMachine):
         assert may[claim.enhancement_id] == min(may.values())
         job = self.jobs[claim.enhancement_id]
         job.state, job.worker, job.attempt = "running", worker, job.attempt + 1
+        job.is_next, job.came_back, job.outrun = with_end and not job.came_back, False, False
         assert claim == Claim(claim.enhancement_id, job.attempt, job.generation, worker)
         self.claims.append(claim)
 
@@ -151,7 +176,8 @@ class LedgerAgainstModel(RuleBasedStateMachine):
         with self.database.write() as session:
             assert ledger.renew(session, claim, 60, "inferred") == self.counts(claim)
         if self.counts(claim):
-            self.jobs[claim.enhancement_id].lapsed = False
+            job = self.jobs[claim.enhancement_id]
+            job.lapsed = job.is_next = False
 
     @precondition(lambda self: self.claims)
     @rule(index=index)
@@ -177,7 +203,8 @@ class LedgerAgainstModel(RuleBasedStateMachine):
         if end == "fail":
             job.fails()
             return
-        job.ends("ready" if end == "give back" else end)
+        goes_back = end == "give back" or (job.outrun and end != "expired")
+        job.ends("ready" if goes_back else end)
         job.failures = 0 if end == "done" else job.failures
 
     def end(self, claim: Claim, end: str) -> None:
@@ -187,12 +214,18 @@ class LedgerAgainstModel(RuleBasedStateMachine):
             elif end == "give back":
                 ledger.give_back(session, claim, "stopped", "a")
             else:
-                ledger.finish(session, ledger.fenced(session, claim), end, "", "a")
+                row = ledger.fenced(session, claim)
+                if end == "expired" or not ledger.gives_way(session, row, claim, "", "a"):
+                    ledger.finish(session, row, end, "", "a")
 
-    @precondition(lambda self: not self.is_stopped and any(map(self.counts, self.claims)))
+    def ends_its_work(self, claim: Claim) -> bool:
+        """Whether this claim still counts, and is of the newest generation."""
+        return self.counts(claim) and not self.jobs[claim.enhancement_id].outrun
+
+    @precondition(lambda self: not self.is_stopped and any(map(self.ends_its_work, self.claims)))
     @rule(index=index, shut=sampled_from([OFF_PEAK, NOTHING_SHUT]))
     def worker_ends_and_claims_the_next(self, index: int, shut: int) -> None:
-        standing = [claim for claim in self.claims if self.counts(claim)]
+        standing = [claim for claim in self.claims if self.ends_its_work(claim)]
         claim = standing[index % len(standing)]
         with self.database.write() as session:
             row, at = ledger.fenced_at(session, claim)
@@ -201,7 +234,7 @@ class LedgerAgainstModel(RuleBasedStateMachine):
         job = self.jobs[claim.enhancement_id]
         job.ends("done")
         job.failures = 0
-        self.is_claimed(following, claim.worker, shut)
+        self.is_claimed(following, claim.worker, shut, with_end=True)
 
     def running(self, **values: object) -> list[tuple[int, Job]]:
         wanted = {"state": "running", **values}
@@ -245,7 +278,7 @@ class LedgerAgainstModel(RuleBasedStateMachine):
             hanging = ledger.reap(session, RETRY, "a")
         assert sorted(hanging) == sorted(job.worker for job in lapsed)
         for job in lapsed:
-            job.fails()
+            job.is_lost()
         for job in late:
             if job.state == "ready":
                 job.ends("expired")
@@ -254,18 +287,14 @@ class LedgerAgainstModel(RuleBasedStateMachine):
     def worker_dies(self, worker: str) -> None:
         with self.database.write() as session:
             died = ledger.worker_died(session, worker, "killed", RETRY, worker[0])
-        self.fail_all(died, [job for _, job in self.running(worker=worker)])
+        assert died == sum([job.is_lost() for _, job in self.running(worker=worker)])
 
     @rule(node=sampled_from("ab"))
     def node_restarts(self, node: str) -> None:
         with self.database.write() as session:
             died = ledger.node_restarted(session, f"{node}/", RETRY, node)
-        self.fail_all(died, [job for _, job in self.running() if job.worker.startswith(f"{node}/")])
-
-    def fail_all(self, died: int, jobs: list[Job]) -> None:
-        assert died == len(jobs)
-        for job in jobs:
-            job.fails()
+        its = [job for _, job in self.running() if job.worker.startswith(f"{node}/")]
+        assert died == sum([job.is_lost() for job in its])
 
     @precondition(lambda self: self.jobs)
     @rule(index=index, wanted=sampled_from(["ready", "cancelled"]))

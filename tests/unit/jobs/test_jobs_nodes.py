@@ -9,6 +9,7 @@ from dicomnode.db.database import Database
 from dicomnode.db.models import Enhancement
 from dicomnode.db.repositories import enhancements
 from dicomnode.jobs import ledger
+from dicomnode.jobs.work import enter
 
 GRACE = 2.0
 
@@ -22,7 +23,7 @@ def claimed(database: Database, *workers: str) -> None:
     """Each worker has a job in hand."""
     for number, worker in enumerate(workers):
         with database.write() as session:
-            ledger.enter(session, work(number), "n", NOW)
+            enter(session, work(number), "n", NOW)
         with database.write() as session:
             assert ledger.claim(session, worker, worker.partition("/")[0], 60) is not None
 

@@ -9,6 +9,7 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 from support.rawfiles import RawFile, sample
 from support.receiving import Receiving, receiving
+from support.refusal import refusal
 
 from dicomnode.receive.admission import Admission
 from dicomnode.receive.listening import PortTaken
@@ -24,14 +25,18 @@ def ct() -> RawFile:
     return sample()
 
 
-def associate(node: Receiving, calling: str = "MODALITY", called: str = "DICOMNODE") -> Association:
+def modality(calling: str = "MODALITY") -> AE:
     entity = AE(ae_title=calling)
     entity.add_requested_context(VERIFICATION)
-    return entity.associate("127.0.0.1", node.port, ae_title=called)
+    return entity
+
+
+def associate(node: Receiving, calling: str = "MODALITY", called: str = "DICOMNODE") -> Association:
+    return modality(calling).associate("127.0.0.1", node.port, ae_title=called)
 
 
 def wait_for(node: Receiving, event: str, count: int = 1) -> list[dict[str, Any]]:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while len(found := node.events(event)) < count and time.monotonic() < deadline:
         time.sleep(0.02)
     return found
@@ -43,10 +48,7 @@ def wait_for(node: Receiving, event: str, count: int = 1) -> list[dict[str, Any]
 )
 def test_ae_titles_are_checked(tmp_path: Path, calling: str, called: str, diagnostic: int) -> None:
     with receiving(tmp_path, allowed_calling_aets=["MODALITY", "OTHER"]) as node:
-        association = associate(node, calling, called)
-        assert association.is_rejected
-        answer = association.acceptor.primitive
-        assert (answer.result, answer.result_source, answer.diagnostic) == (1, 1, diagnostic)
+        assert refusal(modality(calling), node.port, called) == (1, 1, diagnostic)
         (event,) = wait_for(node, "association-rejected")
         assert (event["calling_aet"], event["called_aet"], event["peer"]) == (calling, called, "127.0.0.1")
         assert (event["result"], event["source"], event["diagnostic"]) == (1, 1, diagnostic)
@@ -67,9 +69,7 @@ def test_the_called_ae_title_may_be_anything_where_it_is_not_checked(tmp_path: P
 def test_one_too_many_is_told_to_come_back(tmp_path: Path) -> None:
     with receiving(tmp_path, max_associations=2) as node:
         held = [associate(node), associate(node)]
-        refused = associate(node)
-        answer = refused.acceptor.primitive
-        assert (answer.result, answer.result_source, answer.diagnostic) == (2, 3, 2)
+        assert refusal(modality(), node.port) == (2, 3, 2)
         for association in held:
             association.release()
         assert wait_for(node, "association-rejected")[0]["diagnostic"] == 2
@@ -134,19 +134,19 @@ def test_stop_lets_the_open_ones_finish(tmp_path: Path, ct: RawFile) -> None:
         sender = node.sender()
         assert sender.store(ct.sop_class, ct.sop_uid, ct.transfer_syntax, ct.data_set) == 0
         port = node.port
-        stopping = threading.Thread(target=node.receiver.stop, args=(10.0,))
+        stopping = threading.Thread(target=node.receiver.stop, args=(120.0,))
         stopping.start()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                socket.create_connection(("127.0.0.1", port), timeout=60).close()
             except ConnectionError:
                 break
             time.sleep(0.02)
         assert sender.store(ct.sop_class, ct.sop_uid, ct.transfer_syntax, ct.data_set) == 0
         assert stopping.is_alive()
         sender.close()
-        stopping.join(timeout=5)
+        stopping.join(timeout=60)
         assert not stopping.is_alive()
         assert wait_for(node, "association-closed")[0]["received"] == 2
 
@@ -157,8 +157,8 @@ def test_stop_aborts_what_does_not_finish(tmp_path: Path) -> None:
         silent = socket.create_connection(("127.0.0.1", node.port))
         began = time.monotonic()
         node.receiver.stop(drain_seconds=0.2)
-        assert time.monotonic() - began < 5
-        association.join(timeout=5)
+        assert time.monotonic() - began < 60
+        association.join(timeout=60)
         assert association.is_aborted
         silent.close()
         assert wait_for(node, "association-closed")[0]["outcome"] == "aborted"
@@ -171,7 +171,7 @@ def test_stop_does_not_wait_for_a_peer_inside_a_pdu(tmp_path: Path) -> None:
         time.sleep(0.1)
         began = time.monotonic()
         node.receiver.stop(drain_seconds=0.1)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 60
         assert wait_for(node, "association-closed")[0]["outcome"] == "aborted"
 
 
@@ -185,7 +185,7 @@ def test_what_is_measured(tmp_path: Path, ct: RawFile) -> None:
             self.associations.append(outcome)
 
         def answered(self, status: Status, data_set_bytes: int, seconds: float) -> None:
-            assert 0 < seconds < 5
+            assert 0 < seconds < 60
             self.answers.append((status, data_set_bytes))
 
     meter = Counting()
@@ -197,7 +197,7 @@ def test_what_is_measured(tmp_path: Path, ct: RawFile) -> None:
     with node.sender() as sender:
         sender.store(ct.sop_class, ct.sop_uid, ct.transfer_syntax, ct.data_set)
         sender.store(ct.sop_class, "x", ct.transfer_syntax, ct.data_set)
-    assert associate(node, called="WRONG").is_rejected
+    assert refusal(modality(), node.port, "WRONG") == (1, 1, 7)
     receiver.stop(2.0)
     journal.close()
     size = len(ct.data_set)

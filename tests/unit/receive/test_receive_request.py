@@ -124,3 +124,28 @@ def test_titles_reach_logs_without_control_characters() -> None:
     content = bytearray(wire.associate_rq()[PDU_HEADER:])
     content[20:36] = b"A\x1b[31m\x00\xffB\n      "
     assert AssociationRequest.decode(content).calling_aet == "A?[31m??B?"
+
+
+JUNK = ["1.2.840.10008.1.2.1\0junk", "1.2.840.10008.1.2.1 x", "1..2", "1" * 65, "\xff"]
+
+
+@pytest.mark.parametrize("junk", JUNK)
+def test_what_is_no_uid_is_not_negotiated(junk: str) -> None:
+    """Results of PS3.8 9.3.3.2: 3, abstract syntax not supported; 4, transfer syntaxes not supported."""
+    proposed = [
+        wire.Context(1, CT, (junk,)),
+        wire.Context(3, CT, (junk, "1.2.840.10008.1.2")),
+        wire.Context(5, CT, (junk, "1.2.3.4")),
+        wire.Context(7, junk, ("1.2.840.10008.1.2",)),
+        wire.Context(9, "1.2.840.10008.1.1", (junk,)),
+        wire.Context(11, "1.2.840.10008.1.20.1", (junk,)),
+    ]
+    request = AssociationRequest.decode(wire.associate_rq(proposed)[PDU_HEADER:])
+    accepted = negotiate(request)
+    assert {number: context.transfer_syntax for number, context in accepted.items()} == {
+        3: "1.2.840.10008.1.2",
+        5: "1.2.3.4",
+    }
+    answer = associate_ac(request, accepted, 131072)[PDU_HEADER:]
+    results = {item[0]: item[2] for kind, item in wire.items(answer, 68) if kind == 0x21}
+    assert results == {1: 4, 3: 0, 5: 0, 7: 3, 9: 4, 11: 4}

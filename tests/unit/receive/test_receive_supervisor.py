@@ -10,7 +10,7 @@ import pytest
 from support.peers import free_port
 from support.rawfiles import RawFile, sample
 from support.rawsend import NoAnswer
-from support.receivers import Processes, launch_for, receiving_processes, send
+from support.receivers import launch_for, receiving_processes, send
 
 from dicomnode.receive.board import Board
 from dicomnode.receive.ports import Addresses, Ports
@@ -87,30 +87,22 @@ def test_one_that_ends_in_order_is_replaced_and_stays_trusted(tmp_path: Path) ->
         assert running.supervisor.trusted(container)
 
 
-def reject_code(running: Processes) -> tuple[int, int, int]:
-    """Result, source and reason of the A-ASSOCIATE-RJ that the next association gets."""
-    association = running.associate()
-    assert association.is_rejected
-    answer = association.acceptor.primitive
-    return answer.result, answer.result_source, answer.diagnostic
-
-
 def test_the_limit_of_associations_holds_over_all_processes(tmp_path: Path) -> None:
-    with receiving_processes(tmp_path, max_associations=64) as running:
-        opened = [running.associate() for _ in range(64)]
+    with receiving_processes(tmp_path, max_associations=16) as running:
+        opened = [running.associate() for _ in range(16)]
         assert all(association.is_established for association in opened)
         assert all(running.open()), "both processes have some"
-        assert sum(running.open()) == 64
-        assert reject_code(running) == (2, 3, 2)
+        assert sum(running.open()) == 16
+        assert running.refusal() == (2, 3, 2)
         assert running.tally.associations("rejected") == 1
         opened.pop().release()
-        running.wait_until(lambda: running.board.slots_taken() == 63, "the slot to be given back")
+        running.wait_until(lambda: running.board.slots_taken() == 15, "the slot to be given back")
         opened.append(running.associate())
         assert opened[-1].is_established
-        assert reject_code(running) == (2, 3, 2)
+        assert running.refusal() == (2, 3, 2)
         held = running.open()[0]
         os.kill(running.pids[0], signal.SIGKILL)
-        running.wait_until(lambda: running.board.slots_taken() == 64 - held, "the dead process's slots")
+        running.wait_until(lambda: running.board.slots_taken() == 16 - held, "the dead process's slots")
         running.wait_until(lambda: running.supervisor.serving, "its replacement")
         opened.append(running.associate())
         assert opened[-1].is_established
@@ -120,7 +112,7 @@ def test_the_limit_of_associations_holds_over_all_processes(tmp_path: Path) -> N
 
 def test_stop_lets_open_associations_finish(tmp_path: Path) -> None:
     statuses: list[int] = []
-    with receiving_processes(tmp_path, drain_seconds=20.0) as running:
+    with receiving_processes(tmp_path, drain_seconds=60.0) as running:
         sender = running.sender()
         assert send(sender, CT) == 0x0000
         pids = running.pids
@@ -131,7 +123,7 @@ def test_stop_lets_open_associations_finish(tmp_path: Path) -> None:
             statuses.append(send(sender, another(CT, number)))
         assert not running.associate().is_established
         sender.close()
-        stopping.join(30.0)
+        stopping.join(60.0)
         assert not stopping.is_alive()
         assert not any(map(alive, pids))
         assert statuses == [0x0000] * 5
@@ -146,13 +138,13 @@ def test_one_that_dies_at_once_is_started_ever_more_slowly(tmp_path: Path, monke
     with receiving_processes(tmp_path / "store", 1) as running:
         path = os.environ.get("PYTHONPATH", "")
         monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'plant'}:{path}")
+        begin = time.monotonic()
         os.kill(running.pids[0], signal.SIGKILL)
         running.wait_until(lambda: len(running.deaths) >= 3, "the third death")
-        begin = time.monotonic()
         assert [death.reason for death in running.deaths[1:3]] == ["ended with exit code 7"] * 2
         assert not running.supervisor.serving
         running.wait_until(lambda: len(running.deaths) >= 4, "the fourth death")
-        assert time.monotonic() - begin > 1.0, "it pauses: half a second, one, two"
+        assert time.monotonic() - begin > 1.4, "it pauses: half a second, one, two"
         monkeypatch.setenv("PYTHONPATH", path)
         running.wait_until(lambda: running.supervisor.serving, "one that can live")
         with running.sender() as sender:
@@ -172,9 +164,16 @@ def test_a_node_does_not_start_with_processes_that_cannot(tmp_path: Path) -> Non
     ports.close()
 
 
-def test_associations_spread_over_the_processes(tmp_path: Path) -> None:
-    """Four scanners at once have all cores, not what chance gives them."""
-    with receiving_processes(tmp_path) as running:
+def test_associations_spread_over_the_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four scanners at once have all cores, not what chance gives them.
+
+    The busier one waits longer here than it does elsewhere: until this machine, too, has let the other one run.
+    """
+    (tmp_path / "plant").mkdir()
+    wait = "from dicomnode.receive import lobby\nlobby._AFTER_YOU_SECONDS = 0.25\n"
+    (tmp_path / "plant/sitecustomize.py").write_text(wait)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'plant'}:{os.environ.get('PYTHONPATH', '')}")
+    with receiving_processes(tmp_path / "store") as running:
         held = [running.associate() for _ in range(16)]
         assert all(association.is_established for association in held)
         assert min(running.open()) >= 7, running.open()

@@ -59,7 +59,7 @@ class Met:
 
 def serve_one(listener: socket.socket, context: ssl.SSLContext, met: Met) -> None:
     plain, _ = listener.accept()
-    plain.settimeout(10.0)
+    plain.settimeout(60.0)
     with plain:
         try:
             with context.wrap_socket(plain, server_side=True) as tls:
@@ -79,7 +79,7 @@ def meeting(tls: ServerTls) -> Iterator[tuple[int, Met]]:
         thread = threading.Thread(target=serve_one, args=(listener, server_context(tls), met), daemon=True)
         thread.start()
         yield listener.getsockname()[1], met
-        thread.join(15.0)
+        thread.join(60.0)
         assert not thread.is_alive()
 
 
@@ -87,7 +87,7 @@ def meet(tls: ServerTls, context: ssl.SSLContext) -> tuple[Met, str]:
     """One connection: what the server saw, and why the client was not welcome."""
     with meeting(tls) as (port, met):
         why = ""
-        with socket.create_connection(("127.0.0.1", port), 10.0) as plain:
+        with socket.create_connection(("127.0.0.1", port), 60.0) as plain:
             try:
                 with context.wrap_socket(plain, server_hostname="localhost") as secured:
                     secured.sendall(b"hello")
@@ -158,7 +158,7 @@ def test_an_expired_certificate_is_refused(pki: Pki, wanted: str) -> None:
 
 
 def test_plain_text_is_refused(pki: Pki) -> None:
-    with meeting(pki.tls) as (port, met), socket.create_connection(("127.0.0.1", port), 10.0) as plain:
+    with meeting(pki.tls) as (port, met), socket.create_connection(("127.0.0.1", port), 60.0) as plain:
         plain.sendall(bytes.fromhex("0100 0000 00cd 0001 0000") + b"DICOMNODE       MODALITY        ")
         with contextlib.suppress(ConnectionError):
             assert plain.recv(64)[:1] in (b"", b"\x15")  # nothing, or a TLS alert
@@ -182,7 +182,7 @@ def test_no_ticket_is_given(pki: Pki) -> None:
     context = client(pki, pki.scanner)
     with (
         meeting(pki.tls) as (port, _),
-        socket.create_connection(("127.0.0.1", port), 10.0) as plain,
+        socket.create_connection(("127.0.0.1", port), 60.0) as plain,
         context.wrap_socket(plain, server_hostname="localhost") as secured,
     ):
         secured.sendall(b"hello")

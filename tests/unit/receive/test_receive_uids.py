@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dicomnode.domain.usable_uid import is_usable_uid
 from dicomnode.receive.storage_classes import NOT_STORAGE, is_storage_class
 from dicomnode.receive.transfer_syntaxes import RANKS, Rank, by_preference
-from dicomnode.receive.uids import is_usable_uid
 
 
 @pytest.mark.parametrize("uid", ["1.2.3", "1.2.840.10008.1.1", "2.25." + "9" * 59, "0", "1.2.03", "7.1", "123"])

@@ -9,7 +9,7 @@ from pydicom._uid_dict import UID_dictionary
 from support.rawfiles import RawFile, raw_file, sample
 from support.receiving import Receiving, receiving
 
-from dicomnode.receive.uids import is_usable_uid
+from dicomnode.domain.usable_uid import is_usable_uid
 from dicomnode.store.members import EventMember, InstanceMember
 from dicomnode.store.reading import read_bytes, read_header
 

@@ -192,3 +192,13 @@ def test_conditions_know_their_kind():
     assert isinstance(attribute, AttributeCondition)
     assert (attribute.operator, attribute.expected) == ("in", ("CT",))
     assert isinstance(parse_condition({"fact": "instance_count", "lt": 3}), FactCondition)
+
+
+def test_what_was_too_large_to_be_kept_is_there_but_says_nothing() -> None:
+    facts = SeriesFacts({"ImageComments": AttributeFacts("LT", {}, absent=1, left_out=True)}, {"instance_count": 3})
+    contains = {"attribute": "ImageComments", "contains": "a"}
+    explanation = evaluate(parse_condition(contains), facts)
+    assert (explanation.result, explanation.sentence.rpartition(": ")[2]) == (False, "too large to be kept")
+    assert result({"attribute": "ImageComments", "exists": True}, facts)
+    assert not result({"attribute": "ImageComments", "exists": True, "every": True}, facts)
+    assert not result({"attribute": "ImageComments", "exists": False}, facts)

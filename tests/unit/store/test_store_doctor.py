@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
+from support.databases import sqlite
 from support.rawfiles import RawFile, sample
 
-from dicomnode.db import migrate
-from dicomnode.db.database import Database
 from dicomnode.db.models import Container, Instance, Series
 from dicomnode.domain.finding import Severity
 from dicomnode.domain.instance import Location
@@ -30,8 +29,7 @@ class Store:
 
     def __init__(self, root: Path, counts: list[int]) -> None:
         self.root = root
-        self.database = Database(f"sqlite:///{root}/node.db")
-        migrate.upgrade(self.database)
+        self.database = sqlite(root / "node.db")
         self.files: dict[str, tuple[RawFile, Location]] = {}
         for number, count in enumerate(counts):
             self.receive(number, count)

@@ -13,12 +13,14 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 from support.databases import new_database
 
+from dicomnode.audit.events import record
 from dicomnode.db.models import Association, AuditEvent, Container, Instance, InstanceVersion, Series
 from dicomnode.domain.instance import Receipt
 from dicomnode.store.index import Applied, Indexer
 from dicomnode.store.index_arrivals import Arrivals
 from dicomnode.store.journal import Journal
 from dicomnode.store.part10 import fingerprint
+from dicomnode.store.versions import differences
 
 pytestmark = pytest.mark.usefixtures("each_database")
 
@@ -35,11 +37,13 @@ class Bench:
         self.arrivals: list[Arrivals] = []
         self.compared = 0
         self.same = True
+        self.while_compared: Callable[[], None] = lambda: None
         self.indexer = self.new_indexer()
 
     def new_indexer(self) -> Indexer:
         def same_pixels(first: object, second: object) -> bool:
             self.compared += 1
+            self.while_compared()
             return self.same
 
         return Indexer(
@@ -165,6 +169,34 @@ def test_other_content_is_a_conflict_and_the_first_is_kept(bench: Bench, same_pi
     assert version.kind == "conflict"
     assert row.sha256 != version.sha256
     assert "instance.conflict" in bench.events()
+
+
+@pytest.mark.parametrize("in_one_batch", [True, False])
+def test_others_can_write_while_two_instances_are_compared(
+    bench: Bench, in_one_batch: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write() -> None:
+        with bench.database.write() as session:
+            record(session, "series.kept", "while two instances are compared", node="n")
+
+    def differing(first: Dataset, second: Dataset) -> list[str]:
+        write()
+        return differences(first, second)
+
+    bench.while_compared = write
+    monkeypatch.setattr("dicomnode.store.index_comparison.differences", differing)
+    bench.receive(ct())
+    if not in_one_batch:
+        bench.indexer.run()
+    other = ct()
+    other.PixelData = bytes(len(other.PixelData))
+    for _ in range(2):
+        bench.receive(other)
+    bench.indexer.run()
+    bench.receive(other)
+    bench.indexer.run()
+    assert (bench.compared, len(bench.rows(InstanceVersion))) == (1, 1)
+    assert bench.events().count("series.kept") == 2, "headers and pixels, once each"
 
 
 def test_a_late_instance_reopens_its_series_and_says_so(bench: Bench) -> None:

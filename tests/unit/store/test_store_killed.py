@@ -40,8 +40,9 @@ def test_every_acknowledged_instance_outlives_kill_9(tmp_path: Path) -> None:
             [sys.executable, "-c", WRITER, tmp_path, str(turn)], stdout=subprocess.PIPE, env=environment
         )
         assert writer.stdout is not None
-        acknowledged.add(writer.stdout.readline().decode().strip())
-        time.sleep(chance.uniform(0.0, 0.15))
+        for _ in range(chance.randrange(6, 20)):
+            acknowledged.add(writer.stdout.readline().decode().strip())
+        time.sleep(chance.uniform(0.0, 0.02))
         writer.send_signal(signal.SIGKILL)
         lines = writer.stdout.read().decode().split("\n")
         writer.wait()

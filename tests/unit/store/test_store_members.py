@@ -1,5 +1,6 @@
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,23 @@ def test_files_without_receipts_are_told_apart(tmp_path: Path) -> None:
 def test_a_missing_container_says_so(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read(tmp_path)
+
+
+def test_text_that_no_database_holds_is_replaced(tmp_path: Path) -> None:
+    """Containers keep what receivers noted, and have been written by earlier versions."""
+    body = b'{"event":"odd \\u0000","a\\ud800":["\\udfff","\xed\xa0\x80",{"b":"\\ud83d\\ude00"}],"n":1}'
+    (tmp_path / NAME).write_bytes(tar.pack("0.event", len(body)) + body + tar.padding(len(body)))
+    (member,) = read(tmp_path)
+    assert isinstance(member, EventMember)
+    assert member.event == {"event": "odd \ufffd", "a\ufffd": ["\ufffd", "\ufffd", {"b": "\U0001f600"}], "n": 1}
+
+
+def test_a_receipt_is_held_against_its_bytes_as_it_came(tmp_path: Path) -> None:
+    """Its sha256 covers the transfer syntax UID, NUL and all; what is read of it any database holds."""
+    file = replace(small(), transfer_syntax="1.2.3\0004")
+    container = Container(tmp_path, NAME)
+    container.append(replace(file.receipt(), calling_aet="CT\0001"), file.data_set)
+    container.close()
+    (member,) = read(tmp_path)
+    assert isinstance(member, InstanceMember)
+    assert (member.receipt.transfer_syntax_uid, member.receipt.calling_aet) == ("1.2.3\ufffd4", "CT\ufffd1")

@@ -48,12 +48,14 @@ def test_pages_work_without_javascript(browser: Any, served: Any) -> None:
     with visiting(browser, served.url, secret=served.secret, java_script_enabled=False) as visit:
         page = visit.open("/system")
         page.get_by_label("Why").fill("no script here")
-        page.get_by_role("button", name="Stop enhancing").click()
+        with page.expect_navigation():
+            page.get_by_role("button", name="Stop enhancing").click()
         assert switch.stopped(served.node.flow) is not None
         switch.start(served.node.flow, ROOT)
         page = visit.open("/destinations/pacs")
         page.get_by_text("Pause…").click()
-        page.get_by_role("button", name="Pause", exact=True).click()
+        with page.expect_navigation():
+            page.get_by_role("button", name="Pause", exact=True).click()
         assert "paused" in page.locator("main").inner_text()
 
 

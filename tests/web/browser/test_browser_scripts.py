@@ -16,7 +16,7 @@ from dicomnode.desk.person import Person
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytestmark = [pytest.mark.browser, pytest.mark.peers]
+pytestmark = [pytest.mark.browser, pytest.mark.peers, pytest.mark.timeout(600)]
 
 INJECTED = (
     "script:not([src]), img[src='x'], [onclick], [onerror], dd b, td b, th b, a[href^='javascript:'], main i[onclick]"

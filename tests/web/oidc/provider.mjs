@@ -2,10 +2,11 @@
 // Anybody signs in, by any password; CONFIG says which name and groups each login has.
 import { Provider } from 'oidc-provider';
 
-const { port, redirectUri, people, everythingInTheIdToken } = JSON.parse(process.argv[2]);
+const { port, redirectUri, leftUri, people, everythingInTheIdToken } = JSON.parse(process.argv[2]);
 
 const provider = new Provider(`http://127.0.0.1:${port}`, {
-  clients: [{ client_id: 'dicomnode', client_secret: 'a secret of the tests', redirect_uris: [redirectUri] }],
+  clients: [{ client_id: 'dicomnode', client_secret: 'a secret of the tests', redirect_uris: [redirectUri],
+    post_logout_redirect_uris: [leftUri] }],
   scopes: ['openid', 'profile', 'groups'],
   claims: { openid: ['sub'], profile: ['preferred_username', 'name'], groups: ['groups'] },
   conformIdTokenClaims: !everythingInTheIdToken,

@@ -14,20 +14,29 @@ from dicomnode.desk.rules.replaying.comparing import Comparison
 from dicomnode.desk.rules.replaying.part import Part, look_at
 from dicomnode.domain.site import Site
 from dicomnode.enhance.registry import Registry
+from dicomnode.observe import guarded
 
 _NICER = 5
+OTHER_PIPELINES = (
+    "pipeline files have changed since the node read them: replay again; if this comes once more, restart the node"
+)
 
 
 def serve(requests: TextIO, answers: TextIO) -> None:
-    """The first line says what is compared; each further one is a part. Ends when the parent's pipe does."""
+    """The first line says what is compared; each further one is a part. Ends when the parent's pipe does.
+
+    It reads the pipelines' files itself, later than the node did: where they are others by now it answers that alone.
+    """
     first = json.loads(requests.readline())
     database = Database(first["url"])
     registry = Registry.load([Path(folder) for folder in first["pipelines"]])
     before, after = (Site.model_validate(first[name]) for name in ("before", "after"))
     comparison = Comparison(before, after, registry)
+    agrees = registry.agrees(first["loaded"])
     for line in requests:
         request = json.loads(line)
-        answers.write(json.dumps(_answer(database, comparison, registry, request)) + "\n")
+        answer = _answer(database, comparison, registry, request) if agrees else {"error": OTHER_PIPELINES}
+        answers.write(json.dumps(answer) + "\n")
         answers.flush()
     database.close()
 
@@ -36,7 +45,7 @@ def _answer(database: Database, comparison: Comparison, registry: Registry, requ
     try:
         return look_at(database, comparison, registry, Part.from_json(request["part"]), request["wanted"]).to_json()
     except Exception as error:  # the parent says it to whoever asked for the replay
-        return {"error": f"{type(error).__name__}: {error}"}
+        return {"error": guarded(error)}
 
 
 if __name__ == "__main__":

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dicomnode.desk.rules.diff import renamed
+from dicomnode.desk.rules.replaying.forwarding import Forwarding, ForwardingChange, Sides, Verdict
 from dicomnode.desk.rules.replaying.past import Past, ReadyRule, ready_rules
 from dicomnode.desk.rules.replaying.tally import Tally, count_reason
 from dicomnode.domain.recipe import canonical_json
 from dicomnode.domain.site import Rule, Site
 from dicomnode.enhance.errors import EnhanceError
 from dicomnode.enhance.registry import Registry
-from dicomnode.flow.deciding import Decided
+from dicomnode.flow.completing.deciding import Decided
 
 Kind = Literal["", "gains", "loses", "other", "shadow"]
 """What a rule's change is to a series: an enhancement more or less, another one or elsewhere, or measured alone."""
@@ -19,12 +20,15 @@ Kind = Literal["", "gains", "loses", "other", "shadow"]
 
 @dataclass(frozen=True)
 class Change:
-    """One rule treats one series otherwise: what it said before, and by the document."""
+    """One rule treats one series otherwise: what it said before, and by the document.
+
+    `kind` is that of an enhancement, or of what is forwarded (`forwarding.Verdict`).
+    """
 
     series_uid: str
     generation: int
     rule: str
-    kind: Kind
+    kind: Kind | Verdict
     before: Mapping[str, Any]
     after: Mapping[str, Any]
 
@@ -43,6 +47,22 @@ class _Pair:
     same_work: bool
 
 
+@dataclass(frozen=True)
+class EnhancingChange:
+    """One rule enhances a series otherwise. `said` puts both sides in words."""
+
+    rule: str
+    kind: Kind
+    before: Decided | None
+    after: Decided | None
+
+    def said(self) -> Sides:
+        return _said(self.before), _said(self.after)
+
+
+Difference = EnhancingChange | ForwardingChange
+
+
 class Comparison:
     """The rules of two sites in pairs, by name; one that merely has another name is the same rule."""
 
@@ -54,10 +74,26 @@ class Comparison:
         kept = {names.get(name, name) for name in new}
         gone = [(name, rule, None) for name, rule in old.items() if name not in kept]
         self._pairs = [self._pair(name, was, now) for name, was, now in (*paired, *gone)]
+        self._forwarding = Forwarding(before, after)
 
-    def look(self, past: Past, into: Tally) -> list[tuple[_Pair, Kind, Decided | None, Decided | None]]:
+    def look(self, past: Past, into: Tally) -> list[Difference]:
         """Decide on a series by both, and count. Returns what differs."""
-        found: list[tuple[_Pair, Kind, Decided | None, Decided | None]] = []
+        enhanced, before, after = self._enhanced(past, into)
+        forwarded = self._forwarding.look(past, into)
+        into["series"] += 1
+        into["circumstances_unknown"] += not past.circumstances_known
+        into["changed"] += bool(enhanced or forwarded)
+        if enhanced:
+            _count_change(into, {each.kind for each in enhanced}, before, after)
+        return [*enhanced, *forwarded]
+
+    def change(self, series_uid: str, generation: int, found: Difference) -> Change:
+        """A difference that `look` found, with the words of both sides."""
+        return Change(series_uid, generation, found.rule, found.kind, *found.said())
+
+    def _enhanced(self, past: Past, into: Tally) -> tuple[list[EnhancingChange], set[str], set[str]]:
+        """What differs, and the pipelines that live rules have do their work: before, and by the document."""
+        found: list[EnhancingChange] = []
         live_before: set[str] = set()
         live_after: set[str] = set()
         chosen: set[str] = set()
@@ -72,17 +108,9 @@ class Comparison:
                 if decided is not None and decided.acts and not decided.shadow:
                     live.add(decided.pipeline)
             if kind:
-                found.append((pair, kind, before, after))
-        self._count_series(past, into, chosen)
-        _count_change(into, {kind for _, kind, _, _ in found}, live_before, live_after)
-        return found
-
-    def change(
-        self, series_uid: str, generation: int, found: tuple[_Pair, Kind, Decided | None, Decided | None]
-    ) -> Change:
-        """A difference that `look` found, with the words of both sides."""
-        pair, kind, before, after = found
-        return Change(series_uid, generation, pair.name, kind, _said(before), _said(after))
+                found.append(EnhancingChange(pair.name, kind, before, after))
+        _count_chosen(past, into, chosen)
+        return found, live_before, live_after
 
     def _pair(self, name: str, before: ReadyRule | None, after: ReadyRule | None) -> _Pair:
         if before is None or after is None:
@@ -100,15 +128,14 @@ class Comparison:
         how = [sorted(rule.deliver_to), rule.priority, rule.deadline_minutes, rule.on_overload]
         return canonical_json([recipe, how])
 
-    def _count_series(self, past: Past, into: Tally, chosen: set[str]) -> None:
-        into["series"] += 1
-        into["circumstances_unknown"] += not past.circumstances_known
-        for pipeline in chosen:
-            figures, why = into["pipelines"][pipeline], past.deciding.why_not(pipeline)
-            figures["matched"] += 1
-            figures["accepted"] += not why
-            if why:
-                count_reason(figures["reasons"], why)
+
+def _count_chosen(past: Past, into: Tally, chosen: set[str]) -> None:
+    for pipeline in chosen:
+        figures, why = into["pipelines"][pipeline], past.deciding.why_not(pipeline)
+        figures["matched"] += 1
+        figures["accepted"] += not why
+        if why:
+            count_reason(figures["reasons"], why)
 
 
 def _kind(before: Decided | None, after: Decided | None, same_work: bool) -> Kind:
@@ -133,9 +160,6 @@ def _count(figures: Tally, before: Decided | None, after: Decided | None, kind: 
 
 def _count_change(into: Tally, kinds: set[Kind], before: set[str], after: set[str]) -> None:
     """A series counts once for each pipeline that it gains or loses, whichever rules ask for it; else by its kind."""
-    if not kinds:
-        return
-    into["changed"] += 1
     for pipeline in after - before:
         into["gains"][pipeline] += 1
     for pipeline in before - after:
@@ -155,4 +179,7 @@ def _said(decided: Decided | None) -> dict[str, Any]:
         "params": dict(decided.params),
         "deliver_to": list(decided.deliver_to),
         "priority": decided.rule.priority,
+        "deadline_minutes": decided.rule.deadline_minutes,
+        "on_overload": decided.rule.on_overload,
+        "writer": decided.rule.writer.model_dump(mode="json", exclude_defaults=True),
     }

@@ -18,6 +18,8 @@ from dicomnode.flow import Flow
 
 _MODULE = "dicomnode.desk.rules.replaying.child"
 
+IF_ONE_DIES = "replay again; if this comes once more, replay a shorter period, and see the node's log and its memory"
+
 Wanted = Callable[[], int]
 """How many changes are still wanted in words."""
 
@@ -28,21 +30,28 @@ class CrewFailed(Exception):
 
 def alone(flow: Flow, before: Site, after: Site, parts: Iterable[Part], wanted: Wanted) -> Iterator[Found]:
     """One part after the other, in this process."""
-    comparison = Comparison(before, after, flow.registry)
-    return (look_at(flow.database, comparison, flow.registry, part, wanted()) for part in parts)
+    registry = flow.registry  # the node may read its pipelines again meanwhile
+    comparison = Comparison(before, after, registry)
+    return (look_at(flow.database, comparison, registry, part, wanted()) for part in parts)
+
+
+def about(flow: Flow, before: Site, after: Site) -> dict[str, Any]:
+    """What a child is told first: where the series are, by what is decided, and which pipelines the node has read."""
+    return {
+        "url": flow.database.url,
+        "pipelines": [str(flow.settings.pipelines.path)],
+        "loaded": flow.registry.fingerprint(),
+        "before": before.to_document(),
+        "after": after.to_document(),
+    }
 
 
 class Crew:
     """Child processes that share the parts out among them. Use it in a `with`, which ends them."""
 
     def __init__(self, flow: Flow, before: Site, after: Site, count: int) -> None:
-        about = {
-            "url": flow.database.url,
-            "pipelines": [str(flow.settings.pipelines.path)],
-            "before": before.to_document(),
-            "after": after.to_document(),
-        }
-        self._children = [_start(about) for _ in range(count)]
+        first = about(flow, before, after)
+        self._children = [_start(first) for _ in range(count)]
         self._free: queue.SimpleQueue[subprocess.Popen[str]] = queue.SimpleQueue()
         for child in self._children:
             self._free.put(child)
@@ -67,8 +76,10 @@ class Crew:
 
     def _ask(self, part: Part, wanted: int) -> Found:
         child = self._free.get()
-        answer = _exchange(child, {"part": part.to_json(), "wanted": wanted})
-        self._free.put(child)
+        try:
+            answer = _exchange(child, {"part": part.to_json(), "wanted": wanted})
+        finally:  # a dead one as well: whoever waits for a child is to hear of it, not to wait for ever
+            self._free.put(child)
         if "error" in answer:
             raise CrewFailed(answer["error"])
         return Found(**answer)
@@ -80,10 +91,15 @@ def _exchange(child: "subprocess.Popen[str]", request: dict[str, Any]) -> dict[s
         line = cast(TextIO, child.stdout).readline()
     except (OSError, ValueError):
         line = ""
-    if not line:
-        raise CrewFailed(f"a process of the replay ended with status {child.wait()}")
+    if not line.endswith("\n"):  # nothing, or the beginning of an answer
+        raise CrewFailed(_death(child.wait()))
     answer: dict[str, Any] = json.loads(line)
     return answer
+
+
+def _death(code: int) -> str:
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
+    return f"a process of the replay {how}: {IF_ONE_DIES}"
 
 
 def _send(child: "subprocess.Popen[str]", document: dict[str, Any]) -> None:
@@ -92,7 +108,7 @@ def _send(child: "subprocess.Popen[str]", document: dict[str, Any]) -> None:
     pipe.flush()
 
 
-def _start(about: dict[str, Any]) -> "subprocess.Popen[str]":
+def _start(first: dict[str, Any]) -> "subprocess.Popen[str]":
     """Exec (never fork: there are threads). The database's address goes through the pipe, not the command line."""
     packages = str(Path(__file__).resolve().parents[4])
     child = subprocess.Popen(
@@ -104,5 +120,5 @@ def _start(about: dict[str, Any]) -> "subprocess.Popen[str]":
         env={**os.environ, "PYTHONPATH": packages, "OPENBLAS_NUM_THREADS": "1"},
     )
     with contextlib.suppress(OSError):  # one that ends at once is noticed at its first part
-        _send(child, about)
+        _send(child, first)
     return child

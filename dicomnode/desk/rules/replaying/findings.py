@@ -2,9 +2,13 @@
 
 {"summary": "214 series, 9 change: 7 gain ct-denoise, 2 lose", "series": 214, "changed": 9,
  "gains": {"ct-denoise": 7}, "loses": {"ct-denoise": 2}, "other": 0, "shadow": 0,
+ "unreadable": 0, "unreadable_series": [],
  "rules": [{"rule": "chest", "was": "chest", "state_before": "shadow", "state": "live", "pipeline": "ct-denoise",
             "matched": 20, "accepted": 18, "matched_before": 13, "accepted_before": 11,
             "gains": 7, "loses": 2, "other": 0, "shadow": 0}],
+ "forwarding": [{"destination": "archive", "more": 3, "fewer": 0, "unclear": 1}],
+ "forwarding_rules": [{"rule": "to the archive", "state": "live", "series_before": 5, "series": 8, "more": 3,
+                       "fewer": 0, "elsewhere": 0, "unclear": 1}],
  "pipelines": [{"pipeline": "ct-denoise", "matched": 20, "accepted": 18, "declined": 2, "reasons": {"...": 2}}],
  "warnings": [{"kind": "no_match", "rule": "chest", "message": "..."}],
  "changes_kept": 9, "changes_left_out": 0, "seconds": 1.2, "per_second": 178.3}
@@ -27,6 +31,7 @@ def summary(counts: Tally) -> str:
         parts.append(f"{counts['other']} otherwise (parameters, destinations, priority)")
     if counts["shadow"]:
         parts.append(f"{counts['shadow']} as a shadow only")
+    parts += _originals(counts)
     total = f"{counts['series']} series"
     if not counts["changed"]:
         return f"{total}, none changes"
@@ -42,6 +47,30 @@ def _pipelines(counts: Tally) -> Iterator[str]:
             yield f"{gained} {'gains' if gained == 1 else 'gain'} {pipeline}"
         if lost:
             yield f"{lost} {'loses' if lost == 1 else 'lose'}{'' if gained else f' {pipeline}'}"
+
+
+def _originals(counts: Tally) -> Iterator[str]:
+    words = {
+        "more": "{} more originals to {}",
+        "fewer": "{} fewer originals to {}",
+        "unclear": "{} perhaps others to {}",
+    }
+    for destination, figures in sorted(counts["forwarding"].items()):
+        for verdict, sentence in words.items():
+            if many := figures[verdict]:
+                yield sentence.format(f"{many} {'sends' if many == 1 else 'send'}", destination)
+
+
+def forwarding_of(counts: Tally) -> list[dict[str, Any]]:
+    """By destination: series of which more or fewer originals go there, or perhaps others."""
+    return [{"destination": name, **figures} for name, figures in sorted(counts["forwarding"].items())]
+
+
+def forwarding_rules_of(after: Site, counts: Tally) -> list[dict[str, Any]]:
+    """Figures of every rule that forwards otherwise; state empty: the document has it no more."""
+    states = {rule.name: rule.state for rule in after.rules}
+    told = counts["forwarding_rules"]
+    return [{"rule": name, "state": states.get(name, ""), **figures} for name, figures in told.items()]
 
 
 def rules_of(before: Site, after: Site, counts: Tally) -> list[dict[str, Any]]:

@@ -9,15 +9,17 @@ from typing import Any
 from dicomnode.db.database import now as database_now
 from dicomnode.db.models import Replay
 from dicomnode.db.repositories import replays
+from dicomnode.desk.rules.broken import broken_rules
 from dicomnode.desk.rules.draft import site_of
 from dicomnode.desk.rules.replay import note_end
 from dicomnode.desk.rules.replaying import findings
-from dicomnode.desk.rules.replaying.crew import Crew, alone
+from dicomnode.desk.rules.replaying.crew import Crew, CrewFailed, alone
 from dicomnode.desk.rules.replaying.part import SIZE, Found, Part
 from dicomnode.desk.rules.replaying.tally import Tally, add, tally
-from dicomnode.desk.rules.replaying.warnings import warnings
+from dicomnode.desk.rules.replaying.warnings import broken, unreadable, warnings
 from dicomnode.domain.site import Site
 from dicomnode.flow import Flow
+from dicomnode.observe import guarded
 
 MOST_CHANGES = 20_000
 """Changes that a replay keeps one by one; all are counted."""
@@ -25,6 +27,8 @@ PROCESSES = 2
 SHORT = 2_000
 """Series below which processes of its own would take longer to start than the replay takes."""
 TELL_SECONDS = 1.0
+MOST_UNREADABLE = 5
+"""Series that are named of those that cannot be read; all are counted."""
 
 Progress = Callable[[int, int], None]
 """Told how many series have been looked at, and how many there are."""
@@ -52,8 +56,10 @@ def run_replay(
         _Run(flow, row, progress, halt or threading.Event()).run(processes)
     except Interrupted:
         _fail(flow, replay_id, "the node was stopped; ask again")
+    except CrewFailed as error:
+        _fail(flow, replay_id, str(error))
     except Exception as error:
-        _fail(flow, replay_id, f"{type(error).__name__}: {error}")
+        _fail(flow, replay_id, guarded(error))
     with flow.database.read() as session:
         return session.get_one(Replay, replay_id)
 
@@ -68,6 +74,7 @@ class _Run:
         self._after = Site.model_validate(row.document)
         self._counts: Tally = tally()
         self._waiting: list[dict[str, Any]] = []
+        self._unreadable: list[str] = []
         self._kept = self._left_out = self._done = 0
 
     def run(self, processes: int) -> None:
@@ -109,6 +116,7 @@ class _Run:
         self._kept += len(kept)
         self._left_out += found.left_out + len(found.changes) - len(kept)
         self._done += found.count
+        self._unreadable += found.unreadable[: MOST_UNREADABLE - len(self._unreadable)]
 
     def _tell(self, total: int) -> bool:
         """False: somebody ended it."""
@@ -133,12 +141,20 @@ class _Run:
         counts = self._counts
         rules = findings.rules_of(self._before, self._after, counts)
         pipelines = findings.pipelines_of(counts)
-        warned = warnings(self._before, self._after, counts, rules, pipelines)
+        forwarding = findings.forwarding_rules_of(self._after, counts)
+        warned = [
+            *unreadable(counts["unreadable"], self._unreadable),
+            *broken(broken_rules(self._flow, self._after)),
+            *warnings(self._before, self._after, counts, rules, pipelines, forwarding),
+        ]
         return {
             "summary": findings.summary(counts),
-            **{name: counts[name] for name in ("series", "changed", "gains", "loses", "other", "shadow")},
+            **{name: counts[name] for name in ("series", "changed", "gains", "loses", "other", "shadow", "unreadable")},
+            "unreadable_series": self._unreadable,
             "rules": rules,
             "pipelines": pipelines,
+            "forwarding": findings.forwarding_of(counts),
+            "forwarding_rules": forwarding,
             "warnings": [each.to_json() for each in warned],
             "changes_kept": self._kept,
             "changes_left_out": self._left_out,

@@ -13,6 +13,13 @@ FIGURES = ("matched", "accepted", "matched_before", "accepted_before", "gains", 
 """Of each rule, in series: its condition fits, and its pipeline takes the series too, by the document and before; and
 in how many it gains or loses an enhancement, has another one done, or differs as a shadow alone."""
 
+FORWARDING = ("more", "fewer", "unclear")
+"""Of each destination, in series: more or fewer of their originals go there; or facts of a series cannot tell."""
+
+FORWARDED = ("series_before", "series", "more", "fewer", "elsewhere", "unclear")
+"""Of each rule that forwards otherwise, in series: some of their originals it forwards, before and by the document; and
+what becomes of them by it (`forwarding.Verdict`)."""
+
 
 def tally() -> Tally:
     """All that is counted, at nothing."""
@@ -22,6 +29,9 @@ def tally() -> Tally:
         "other": 0,
         "shadow": 0,
         "circumstances_unknown": 0,
+        "unreadable": 0,
+        "forwarding": defaultdict(lambda: dict.fromkeys(FORWARDING, 0)),
+        "forwarding_rules": defaultdict(lambda: dict.fromkeys(FORWARDED, 0)),
         "gains": defaultdict(int),
         "loses": defaultdict(int),
         "rules": defaultdict(lambda: dict.fromkeys(FIGURES, 0)),

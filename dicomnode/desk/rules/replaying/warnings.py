@@ -1,6 +1,6 @@
 """What somebody should look at before the document goes live."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,33 +25,55 @@ class Warn:
 
 
 def warnings(
-    before: Site, after: Site, counts: Figures, rules: Sequence[Figures], pipelines: Sequence[Figures]
+    before: Site,
+    after: Site,
+    counts: Figures,
+    rules: Sequence[Figures],
+    pipelines: Sequence[Figures],
+    forwarding: Sequence[Figures],
 ) -> list[Warn]:
-    """All of them, the worst first. `rules` and `pipelines` are the rows of `findings`."""
+    """Those of the figures and of both documents, the worst first.
+
+    `rules`, `pipelines` and `forwarding` are the rows of `findings`.
+    """
+    impossible = {rule.name: why for rule in after.rules if (why := contradiction(rule.when))}
     return [
-        *_never(after),
+        *_never(impossible),
         *_nothing(counts),
-        *_unmatched(after, counts, rules),
-        *_declined(pipelines),
+        *_unmatched(impossible, counts, rules),
+        *_forwards_nothing(impossible, forwarding),
+        *_declined(rules, pipelines),
         *_not_shadowed(before, after),
-        *_forwarding(before, after),
+        *_unclear(forwarding),
         *_unknown(counts),
     ]
 
 
-def _never(after: Site) -> Iterator[Warn]:
-    for rule in after.rules:
-        if why := contradiction(rule.when):
-            yield Warn("contradiction", f"rule {rule.name} can never match, whatever comes: {why}", rule.name)
+def unreadable(count: int, named: Sequence[str]) -> Iterator[Warn]:
+    """What is kept of some series is damaged: who looks after the database should know which, as far as named."""
+    if count:
+        listed = ", ".join(named) + (" and others" if count > len(named) else "")
+        words = f"what is kept of {count} series cannot be read, and no figure here tells of them: {listed}"
+        yield Warn("unreadable", words)
+
+
+def broken(rules: Mapping[str, str]) -> Iterator[Warn]:
+    """Rules of the document whose pipeline cannot be used, with the words of `broken_rules`."""
+    for rule, why in rules.items():
+        yield Warn("broken", f"{why}; its series get originals alone", rule)
+
+
+def _never(impossible: Mapping[str, str]) -> Iterator[Warn]:
+    for rule, why in impossible.items():
+        yield Warn("contradiction", f"rule {rule} can never match, whatever comes: {why}", rule)
 
 
 def _nothing(counts: Figures) -> Iterator[Warn]:
-    if not counts["series"]:
+    if not counts["series"] and not counts["unreadable"]:
         yield Warn("empty", "no series was completed in this period: the replay says nothing; take a longer one")
 
 
-def _unmatched(after: Site, counts: Figures, rules: Sequence[Figures]) -> Iterator[Warn]:
-    impossible = {rule.name for rule in after.rules if contradiction(rule.when)}
+def _unmatched(impossible: Collection[str], counts: Figures, rules: Sequence[Figures]) -> Iterator[Warn]:
     for row in rules:
         if counts["series"] and row["state"] and not row["matched"] and row["rule"] not in impossible:
             name, many = row["rule"], counts["series"]
@@ -59,14 +81,21 @@ def _unmatched(after: Site, counts: Figures, rules: Sequence[Figures]) -> Iterat
             yield Warn("no_match", words, name)
 
 
-def _declined(pipelines: Sequence[Figures]) -> Iterator[Warn]:
+def _declined(rules: Sequence[Figures], pipelines: Sequence[Figures]) -> Iterator[Warn]:
+    told = set()
     for row in pipelines:
         if row["declined"] and row["declined"] == row["matched"]:
             name, (why, count) = row["pipeline"], next(iter(row["reasons"].items()))
+            told.add(name)
             words = (
                 f"{name} does nothing for any of the {row['matched']} series that rules choose for it: {why} ({count})"
             )
             yield Warn("declined", words, pipeline=name)
+    for row in rules:
+        name, pipeline, many = row["rule"], row["pipeline"], row["matched"]
+        if row["state"] and many and not row["accepted"] and pipeline not in told:
+            words = f"rule {name} leads to nothing: {pipeline} takes none of the {many} series that fit it"
+            yield Warn("declined", words, name, pipeline)
 
 
 def _not_shadowed(before: Site, after: Site) -> Iterator[Warn]:
@@ -88,26 +117,23 @@ def _ran(rule: Rule) -> tuple[Any, ...]:
     return rule.when, rule.enhance, rule.writer
 
 
-def _forwarding(before: Site, after: Site) -> Iterator[Warn]:
-    old = {rule.name: rule for rule in before.rules}
-    for rule in after.rules:
-        was = old.pop(rule.name, None)
-        if _forwards(rule) != (_forwards(was) if was else None):
-            yield _not_replayed(rule.name)
-    for was in old.values():
-        if _forwards(was):
-            yield _not_replayed(was.name)
+def _forwards_nothing(impossible: Collection[str], forwarding: Sequence[Figures]) -> Iterator[Warn]:
+    for row in forwarding:
+        if row["state"] == "live" and not (row["series"] or row["unclear"]) and row["rule"] not in impossible:
+            words = (
+                f"rule {row['rule']} forwards no original of any series of this period; others may come that it does"
+            )
+            yield Warn("no_match", words, row["rule"])
 
 
-def _forwards(rule: Rule) -> tuple[Any, ...] | None:
-    return (rule.when, sorted(rule.forward_original_to)) if rule.forward_original_to and rule.state == "live" else None
-
-
-def _not_replayed(rule: str) -> Warn:
-    words = (
-        f"which originals rule {rule} forwards changes; that is decided on each instance as it comes, and not replayed"
-    )
-    return Warn("forwarding", words, rule)
+def _unclear(forwarding: Sequence[Figures]) -> Iterator[Warn]:
+    for row in forwarding:
+        if many := row["unclear"]:
+            words = (
+                f"of {many} series it cannot be told which originals rule {row['rule']} forwards otherwise: their "
+                "instances differ in what it asks, and facts are kept of a series as a whole"
+            )
+            yield Warn("forwarding", words, row["rule"])
 
 
 def _unknown(counts: Figures) -> Iterator[Warn]:

@@ -1,4 +1,4 @@
-"""Retry, cancel, re-route: what was chosen in a list, or all that fit a filter, after a look at how many those are."""
+"""Retry, cancel, re-route, ask again: what was chosen in a list, or all that fit, once seen how many that is."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -22,8 +22,8 @@ from dicomnode.web.running import TheFlow
 
 router = APIRouter(prefix="/queue", include_in_schema=False)
 Operates = Annotated[Person, allow(Permission.QUEUE_OPERATE)]
-VerbName = Literal["retry", "cancel", "reroute"]
-AskedVerb = Annotated[VerbName, Query()]
+JobVerb = Literal["retry", "cancel", "reroute"]
+DeliveryVerb = Literal["retry", "cancel", "reroute", "confirm"]
 Text = Annotated[str, Field(max_length=200)]
 
 
@@ -33,7 +33,7 @@ class _Asked(BaseModel):
     `one`: it was asked on the page of that row. `to`: for a re-route.
     """
 
-    verb: VerbName
+    verb: str
     id: list[Number] = Field([], max_length=10_000)
     fitting: bool = False
     up_to: Number | None = None
@@ -53,6 +53,7 @@ class _Asked(BaseModel):
 class JobsAsked(_Asked):
     """To jobs."""
 
+    verb: JobVerb
     pipeline: Text = ""
     node: Text = ""
     priority: Text = ""
@@ -61,12 +62,15 @@ class JobsAsked(_Asked):
 class DeliveriesAsked(_Asked):
     """To deliveries."""
 
+    verb: DeliveryVerb
     destination: Text = ""
     rule: Text = ""
 
 
 @router.get("/confirm")
-def ask_jobs(request: Request, flow: TheFlow, person: Operates, wanted: Jobs, verb: AskedVerb) -> Response:
+def ask_jobs(
+    request: Request, flow: TheFlow, person: Operates, wanted: Jobs, verb: Annotated[JobVerb, Query()]
+) -> Response:
     """How many jobs that is about."""
     ids = jobs.numbers(flow, wanted, jobs.VERBS[verb])
     usable = queue.choices(flow).usable if verb == "reroute" else []
@@ -75,7 +79,9 @@ def ask_jobs(request: Request, flow: TheFlow, person: Operates, wanted: Jobs, ve
 
 
 @router.get("/deliveries/confirm")
-def ask_deliveries(request: Request, flow: TheFlow, person: Operates, wanted: Deliveries, verb: AskedVerb) -> Response:
+def ask_deliveries(
+    request: Request, flow: TheFlow, person: Operates, wanted: Deliveries, verb: Annotated[DeliveryVerb, Query()]
+) -> Response:
     """How many deliveries that is about."""
     ids = deliveries.numbers(flow, wanted, deliveries.VERBS[verb])
     names = queue.choices(flow).destinations if verb == "reroute" else []
@@ -116,7 +122,8 @@ def _to_jobs(flow: Flow, person: Person, asked: JobsAsked, which: jobs.Which) ->
 def _to_deliveries(flow: Flow, person: Person, asked: DeliveriesAsked, which: deliveries.Which) -> Result:
     if asked.verb == "reroute":
         return deliveries.reroute(flow, person, which, asked.to, BULK_SECONDS)
-    return (deliveries.retry if asked.verb == "retry" else deliveries.cancel)(flow, person, which, BULK_SECONDS)
+    acts = {"retry": deliveries.retry, "cancel": deliveries.cancel, "confirm": deliveries.confirm}
+    return acts[asked.verb](flow, person, which, BULK_SECONDS)
 
 
 def _again(asked: _Asked, query: dict[str, str]) -> dict[str, str | int] | None:

@@ -16,7 +16,7 @@ Done = Annotated[int, Query(ge=0, le=10**9)]
 
 WORDS: Mapping[str, Mapping[str, str]] = {
     "job": {"retry": "ready again", "cancel": "cancelled", "reroute": "done by another pipeline"},
-    "delivery": {"retry": "sent again", "cancel": "cancelled", "reroute": "sent elsewhere"},
+    "delivery": {"retry": "sent again", "cancel": "cancelled", "reroute": "sent elsewhere", "confirm": "asked about"},
 }
 """What becomes of it, by noun and verb."""
 

@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 from dicomnode.desk.person import Person
 from dicomnode.desk.refused import Refused
 from dicomnode.desk.rules.draft import Draft, discard_draft, read_draft
-from dicomnode.desk.rules.editing import move_rule, put_rule, remove_rule
+from dicomnode.desk.rules.editing import move_rule, put_rule, remove_rule, restore_rule
 from dicomnode.desk.rules.in_force import effect_of, problem_of
 from dicomnode.desk.rules.merge import Prefer, rebase
 from dicomnode.desk.rules.publish import publish
@@ -49,6 +49,12 @@ def draft(
 def remove(request: Request, flow: TheFlow, person: Writer, version: Version, name: Name) -> Response:
     """Take a rule out."""
     return _change(request, flow, person, version, lambda: remove_rule(flow, person, name, version))
+
+
+@router.post("/restore")
+def restore(request: Request, flow: TheFlow, person: Writer, version: Version, name: Name) -> Response:
+    """Have a rule again as it was before the draft."""
+    return _change(request, flow, person, version, lambda: restore_rule(flow, person, name, version))
 
 
 @router.post("/move")
@@ -188,6 +194,7 @@ def show(
         person,
         status,
         rules=[_row(flow, draft, place) for place in range(len(draft.site.rules))],
+        removed=[entry.name for entry in draft.diff.rules if entry.kind == "removed"],
         **about_trial(flow, draft) | context,
     )
 

@@ -1,5 +1,6 @@
 """The editor of one rule: opened from the draft, saved into the draft. Every button is a round trip of the form."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -8,8 +9,9 @@ from fastapi.responses import RedirectResponse
 
 from dicomnode.desk.person import Person
 from dicomnode.desk.refused import Refused
+from dicomnode.desk.rules.diff import SiteDiff
 from dicomnode.desk.rules.draft import read_draft
-from dicomnode.desk.rules.editing import put_rule
+from dicomnode.desk.rules.editing import preview_rule, put_rule
 from dicomnode.domain.roles import Permission
 from dicomnode.web.access.gate import allow
 from dicomnode.web.pages.rules.form.fields import Errors, Sent, one
@@ -62,20 +64,32 @@ def _act(request: Request, flow: TheFlow, person: Person, name: str, fields: Sen
     try:
         put_rule(flow, person, document, sheet.version, name=name)
     except Refused as refused:
-        return _again(request, person, sheet, refused)
+        return _again(request, person, sheet, document, refused)
     return RedirectResponse(f"/rules/draft?{urlencode({'saved': str(document['name'])})}", 303)
 
 
-def _again(request: Request, person: Person, sheet: Sheet, refused: Refused) -> Response:
+def _again(request: Request, person: Person, sheet: Sheet, document: Mapping[str, Any], refused: Refused) -> Response:
     """What was written stays; after a conflict the next save is meant for the draft as it is now."""
     if refused.kind == "conflict":
+        conflict = f"{str(refused).rpartition(';')[0] or refused}."
         sheet.version = sheet.draft.version
-        return _page(request, person, sheet, 409, conflict=f"{str(refused).rpartition(';')[0] or refused}.")
+        if sheet.name and sheet.name not in {rule.name for rule in sheet.draft.site.rules}:
+            conflict += f" The draft has no rule {sheet.name} any more: yours is added as a new one."
+            sheet.name = ""
+        return _page(request, person, sheet, 409, conflict=conflict, changes=_preview(sheet, document))
     sheet.refuse(refused)
     return _page(request, person, sheet, 422)
 
 
-def _page(request: Request, person: Person, sheet: Sheet, status: int = 200, conflict: str = "") -> Response:
+def _preview(sheet: Sheet, document: Mapping[str, Any]) -> SiteDiff | None:
+    """What the next save would change; None where it would be refused, which it says itself."""
+    try:
+        return preview_rule(sheet.flow, document, name=sheet.name)
+    except Refused:
+        return None
+
+
+def _page(request: Request, person: Person, sheet: Sheet, status: int = 200, **more: Any) -> Response:
     form = sheet.form
     pipeline = form.text(PIPELINE)
     shown = widgets_of(pipeline, schemas(sheet.flow)) if pipeline else []
@@ -85,7 +99,8 @@ def _page(request: Request, person: Person, sheet: Sheet, status: int = 200, con
         "form": form,
         "address": f"/rules/edit?{urlencode({'name': sheet.name})}" if sheet.name else "/rules/new",
         "errors": Errors(errors),
-        "conflict": conflict,
+        "conflict": "",
+        "changes": None,
         "words": Words(sheet.flow),
         "known": search(sheet.flow, ""),
         "pipelines": list(sheet.flow.registry),
@@ -96,6 +111,7 @@ def _page(request: Request, person: Person, sheet: Sheet, status: int = 200, con
         "opened": lambda inner: any(form.text(each.name(PARAMS)) or each.name(PARAMS) in errors for each in inner),
         "writer_open": _any_said(form, WRITER_WIDGETS) or any(name.startswith(WRITER) for name in errors),
         **_places(errors, shown),
+        **more,
     }
     return page(request, "rules/editor.html", person, status, **context)
 

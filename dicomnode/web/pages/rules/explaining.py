@@ -1,16 +1,16 @@
 """Why a series was enhanced or not: each rule, each condition, the values that were seen."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from dicomnode.desk import patients
 from dicomnode.desk.person import Person
 from dicomnode.desk.refused import Refused
 from dicomnode.desk.rules.draft import read_draft
 from dicomnode.desk.rules.explain import Explained, Said, explain_series
-from dicomnode.desk.rules.hiding import asks_of_patient, shown_to
+from dicomnode.desk.rules.telling import shown_explanation
 from dicomnode.domain.roles import Permission
 from dicomnode.route.evaluate import Explanation
 from dicomnode.web.access.gate import allow
@@ -25,7 +25,7 @@ Reader = Annotated[Person, allow(Permission.RULES)]
 
 @dataclass(frozen=True)
 class Shown:
-    """One rule's answer, as this person may read it."""
+    """One rule's answer."""
 
     name: str
     state: str
@@ -50,9 +50,7 @@ def explain(
                 found.append(explain_series(flow, uid, draft=True))
         except Refused as refused:
             problem = str(refused)
-    if patients.sees(person) and any(asks_of_patient(said.answer.rule.when) for each in found for said in each.rules):
-        patients.viewed(flow, person, "the explanation of a series", series_uid=uid)
-    answers = [(each.revision, [_shown(person, said) for said in each.rules]) for each in found]
+    found = [shown_explanation(flow, person, each) for each in found]
     return page(
         request,
         "rules/explain.html",
@@ -60,15 +58,26 @@ def explain(
         404 if problem else 200,
         series=uid,
         problem=problem,
-        answers=answers,
+        answers=_answers(found),
         generation=found[0].generation if found else 0,
     )
 
 
-def _shown(person: Person, said: Said) -> Shown:
-    answer = shown_to(person, said.answer)
-    rule = answer.rule
-    sentence = said.decided if answer.matched and said.decided else _sentence(answer.outcome, answer.reason)
+def _answers(found: Sequence[Explained]) -> list[tuple[int | None, list[Shown], int]]:
+    """Of each side its revision and rules; of the draft those alone that say something else, and how many do not."""
+    sides = [(each.revision, [_shown(said) for said in each.rules]) for each in found]
+    known = [shown for _, rules in sides[:1] for shown in rules]
+    return [
+        (revision, rules if not place else [each for each in rules if each not in known],
+         sum(each in known for each in rules) if place else 0)
+        for place, (revision, rules) in enumerate(sides)
+    ]  # fmt: skip
+
+
+def _shown(said: Said) -> Shown:
+    answer, rule = said.answer, said.answer.rule
+    follows = "; ".join(filter(None, (said.decided, said.forwards)))
+    sentence = follows if answer.matched and follows else _sentence(answer.outcome, answer.reason)
     return Shown(rule.name, rule.state, answer.matched, said.acts, sentence, answer.explanation)
 
 

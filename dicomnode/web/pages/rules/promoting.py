@@ -11,7 +11,7 @@ from dicomnode.desk.rules.conditions import words_of
 from dicomnode.desk.rules.draft import Draft, read_draft
 from dicomnode.desk.rules.editing import put_rule
 from dicomnode.desk.rules.evidence import Evidence, evidence_of
-from dicomnode.desk.rules.in_force import effect_of
+from dicomnode.desk.rules.in_force import effect_of, problem_of
 from dicomnode.domain.roles import Permission
 from dicomnode.domain.site import Rule
 from dicomnode.flow import Flow
@@ -58,6 +58,7 @@ def _page(request: Request, flow: Flow, person: Person, name: str, status: int =
         does=effect_of(rule),
         condition=words_of(rule.when),
         evidence=_evidence(flow, rule),
+        broken=problem_of(flow, rule),
         problem=problem,
     )
 

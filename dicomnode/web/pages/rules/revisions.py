@@ -11,9 +11,11 @@ from dicomnode.db.repositories import replays
 from dicomnode.db.repositories import site as site_rows
 from dicomnode.desk.person import Person
 from dicomnode.desk.refused import Refused
+from dicomnode.desk.rules.broken import broken_rules
 from dicomnode.desk.rules.diff import SiteDiff, diff_sites
 from dicomnode.desk.rules.draft import read_draft, site_of
 from dicomnode.desk.rules.publish import rollback
+from dicomnode.desk.rules.restored import restored
 from dicomnode.domain.roles import Permission
 from dicomnode.domain.site import Site
 from dicomnode.flow import Flow
@@ -64,6 +66,7 @@ def one(request: Request, flow: TheFlow, person: Reader, number: Number, publish
         site, before = Site.model_validate(row.document), site_of(session, _before(session, number))
         newest = site_rows.newest_number(session)
         replay = replays.find(session, row.replay_id) if row.replay_id else None
+        beside = diff_sites(site_of(session, row.restores), site).destinations if row.restores else ()
     return page(
         request,
         "rules/revision.html",
@@ -76,6 +79,8 @@ def one(request: Request, flow: TheFlow, person: Reader, number: Number, publish
         replay=replay,
         origins=ORIGINS,
         published=published,
+        beside=[entry.name for entry in beside],
+        broken=list(broken_rules(flow, site).values()) if number == newest else [],
     )
 
 
@@ -115,7 +120,8 @@ def _ask(
 ) -> Response:
     with flow.database.read() as session:
         row, (newest, now) = _row(session, number), flow.site.get(session)
-    changes: SiteDiff = diff_sites(now, Site.model_validate(row.document))
+        found = restored(session, number, now)
+    changes: SiteDiff = diff_sites(now, found.site)
     draft = read_draft(flow)
     return page(
         request,
@@ -125,6 +131,8 @@ def _ask(
         row=row,
         newest=newest,
         changes=changes,
+        note=found.note,
+        broken=list(broken_rules(flow, found.site).values()),
         problem=problem,
         comment=comment,
         draft=draft,

@@ -9,6 +9,7 @@ from dicomnode.desk.rules.draft import Draft
 from dicomnode.desk.rules.validation import UNKEPT, can_be_kept, validated
 from dicomnode.flow import Flow
 from dicomnode.route import yaml_text
+from dicomnode.route.contradiction import contradiction
 from dicomnode.web.pages.rules.form.edits import edit
 from dicomnode.web.pages.rules.form.fields import Fields, one
 from dicomnode.web.pages.rules.form.rule import RuleForm
@@ -44,6 +45,8 @@ class Sheet:
     focus: str = ""
     checked: bool = False
     """Whether somebody asked if it is right."""
+    never: str = ""
+    """Why no series can match it, where that was found: it may be saved all the same."""
 
     @classmethod
     def opened(cls, flow: Flow, draft: Draft, name: str) -> "Sheet":
@@ -81,10 +84,11 @@ class Sheet:
             return None
         site = {"destinations": self.draft.document()["destinations"], "rules": [document]}
         try:
-            validated(self.flow, site, "rules[0]")
+            (rule,) = validated(self.flow, site, "rules[0]", self.draft.known).rules
         except Refused as refused:
             self.refuse(refused)
             return None
+        self.never = contradiction(rule.when)
         return document
 
     def refuse(self, refused: Refused) -> None:
@@ -148,7 +152,9 @@ class Sheet:
     def _canonical(self, document: Mapping[str, Any]) -> RuleForm:
         """Of a valid rule that was written otherwise than the node writes it, with defaults or true for 1."""
         site = {"destinations": self.draft.document()["destinations"], "rules": [dict(document)]}
-        return RuleForm.of(validated(self.flow, site).rules[0].to_document(), schemas(self.flow))
+        return RuleForm.of(
+            validated(self.flow, site, known=self.draft.known).rules[0].to_document(), schemas(self.flow)
+        )
 
 
 def schemas(flow: Flow) -> dict[str, Schema]:

@@ -1,6 +1,6 @@
 """Trying the draft on the past: asking for a replay, watching it, and every series that it found to change."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -8,17 +8,15 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from dicomnode.db.models import Replay, ReplayChange
+from dicomnode.db.models import Replay
 from dicomnode.db.repositories import replays
-from dicomnode.desk import patients
 from dicomnode.desk.person import Person
 from dicomnode.desk.refused import Refused
-from dicomnode.desk.rules.draft import Draft, read_draft, site_of
-from dicomnode.desk.rules.hiding import asks_of_patient
+from dicomnode.desk.rules.draft import Draft, read_draft
 from dicomnode.desk.rules.publish import why_not_yet
 from dicomnode.desk.rules.replay import DAYS, MOST_DAYS, read_replay, replay_changes, stop_replay
+from dicomnode.desk.rules.telling import told_changes
 from dicomnode.domain.roles import Permission
-from dicomnode.domain.site import Site
 from dicomnode.flow import Flow
 from dicomnode.web.access.gate import allow
 from dicomnode.web.paging import LIMIT, Cursor, decode, page_of
@@ -37,6 +35,10 @@ KINDS = {
     "loses": "loses an enhancement",
     "other": "is treated otherwise",
     "shadow": "as a shadow only",
+    "more": "more originals are forwarded",
+    "fewer": "fewer originals are forwarded",
+    "elsewhere": "originals are forwarded elsewhere",
+    "unclear": "perhaps other originals are forwarded",
 }
 
 
@@ -87,6 +89,10 @@ def about_trial(flow: Flow, draft: Draft) -> dict[str, Any]:
     }
 
 
+_BY_RULE = ("rules", "forwarding_rules")
+"""Parts of a result that tell of rules."""
+
+
 @router.get("/draft/trial")
 def trial(request: Request, flow: TheFlow, person: Reader) -> Response:
     """How far the replay is; a part of the page of the draft."""
@@ -120,17 +126,15 @@ def found(
     changes = replay_changes(flow, replay_id, rule=rule, kind=kind, after=key[0] if key else 0, limit=LIMIT + 1)
     rows, further = page_of(changes, LIMIT, lambda change: (change.id,))
     asked = {name: value for name, value in (("rule", rule), ("kind", kind)) if value}
-    personal = _personal(flow, row)
-    if patients.sees(person) and any(change.rule in personal for change in rows):
-        patients.viewed(flow, person, f"the series of replay {replay_id}", filters=asked, shown=len(rows))
+    told = told_changes(flow, person, row, rows, {**asked, "after": key[0] if key else ""})
     return page(
         request,
         "rules/replay.html",
         person,
         replay=row,
-        rows=[(change, *_sides(person, change, change.rule in personal)) for change in rows],
+        rows=[(change, *_sides(change["before"], change["after"])) for change in told],
         of_draft=row.digest == read_draft(flow).digest,
-        rules=[each["rule"] for each in row.result.get("rules", [])],
+        rules=list(dict.fromkeys(each["rule"] for part in _BY_RULE for each in row.result.get(part, []))),
         rule=rule,
         kind=kind,
         kinds=KINDS,
@@ -143,27 +147,37 @@ def _address(replay_id: int, asked: dict[str, str]) -> str:
     return f"/rules/replays/{replay_id}" + (f"?{urlencode(asked)}" if asked else "")
 
 
-def _personal(flow: Flow, row: Replay) -> set[str]:
-    """The rules of either side whose reasons may tell who a patient is."""
-    with flow.database.read() as session:
-        sites = (site_of(session, row.base), Site.model_validate(row.document))
-    return {rule.name for site in sites for rule in site.rules if asks_of_patient(rule.when)}
-
-
-def _sides(person: Person, change: ReplayChange, personal: bool) -> tuple[str, str]:
+def _sides(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, str]:
     """What the rule said of the series, and what it says by the document."""
-    hides = personal and not patients.sees(person)
-    return _said(change.before, hides), _said(change.after, hides)
+    acting = before.get("acts") and after.get("acts")
+    differing = [name for name in _HOW if acting and before.get(name) != after.get(name)]
+    return _said(before) + _how(before, differing), _said(after) + _how(after, differing)
 
 
-def _said(side: Mapping[str, Any], hides: bool) -> str:
-    """What a rule says of a series: "matches: ct-denoise; delivers to pacs". `hides`: without the values it saw."""
+def _said(side: Mapping[str, Any]) -> str:
+    """What a rule says of a series: "matches: ct-denoise; delivers to pacs"."""
     outcome = str(side.get("outcome", "there is no such rule"))
-    if hides and outcome.startswith(_NO_MATCH):
-        outcome = f"{_NO_MATCH} {patients.HIDDEN}"
     to = ", ".join(side.get("deliver_to", ()))
     return f"{outcome}; delivers to {to}" if to and side.get("acts") else outcome
 
 
-_NO_MATCH = "does not match:"
-"""How `flow.deciding` begins the outcome that goes on with the values of the series."""
+def _how(side: Mapping[str, Any], names: Iterable[str]) -> str:
+    """What differs of how it is done: "; priority stat; strength 0.6"."""
+    words = []
+    for name in names:
+        value = side.get(name)
+        if isinstance(value, Mapping):
+            words += [f"{each} {part}" for each, part in value.items()] or [f"{_HOW[name]} by default"]
+        else:
+            words.append(f"{_HOW[name]} {'none' if value is None else value}")
+    return "".join(f"; {each}" for each in words)
+
+
+_HOW = {
+    "params": "parameters",
+    "priority": "priority",
+    "deadline_minutes": "deadline in minutes:",
+    "on_overload": "with more work than time:",
+    "writer": "written",
+}
+"""What a side tells of how the work is done, and how a page says it."""

@@ -8,7 +8,7 @@ from dicomnode.flow import Flow
 from dicomnode.web.pages.rules.form import nodes, subjects
 
 WAYS: Mapping[str, str] = {
-    "auto": "usual",
+    "auto": "automatic",
     "text": "text",
     "number": "number",
     "truth value": "true/false",

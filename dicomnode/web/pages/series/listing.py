@@ -13,11 +13,12 @@ from dicomnode.desk.refused import Refused
 from dicomnode.desk.series import finding
 from dicomnode.web.pages.series.shared import Looks, names
 from dicomnode.web.paging import LIMIT, Cursor, decode, page_of
+from dicomnode.web.queue_fields import NO_NUL
 from dicomnode.web.rendering import is_part, page
 from dicomnode.web.running import TheFlow
 
 router = APIRouter(include_in_schema=False)
-Word = Annotated[str, Query(max_length=200)]
+Word = Annotated[str, Query(max_length=200, pattern=NO_NUL)]
 Day = Annotated[str, Query(max_length=10)]
 
 
@@ -47,7 +48,7 @@ def listed(
         since=_midnight(since),
         until=_midnight(until, 1),
     )
-    found = finding.listed(flow, person, wanted, LIMIT + 1, decode(cursor, str, str))
+    found = finding.listed(flow, person, wanted, LIMIT, decode(cursor, str, str), ahead=True)
     rows, onward = page_of(found, LIMIT, lambda row: row.key)
     fields = {"q": q, "modality": modality, "sender": sender, "status": status, "made": made}
     fields |= {"from": since, "to": until, "study": study}

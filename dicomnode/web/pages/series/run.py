@@ -10,9 +10,9 @@ from dicomnode.desk.person import Person
 from dicomnode.desk.refused import Refused
 from dicomnode.desk.series import acting
 from dicomnode.desk.series.choices import choices
+from dicomnode.domain.priority import PRIORITIES
 from dicomnode.flow import Flow
-from dicomnode.flow.asked import Asked
-from dicomnode.jobs.ledger import PRIORITIES
+from dicomnode.flow.enhancing.asked import Asked
 from dicomnode.web.pages.rules.form.fields import Fields, Sent, one
 from dicomnode.web.pages.rules.form.schema import Widget, params_of, widgets
 from dicomnode.web.pages.series.shared import Runs, Uid, url_of

@@ -9,11 +9,12 @@ from dicomnode.desk import patients
 from dicomnode.desk.person import Person
 from dicomnode.domain.roles import Permission
 from dicomnode.web.access.gate import allow
+from dicomnode.web.queue_fields import NO_NUL
 
 Looks = Annotated[Person, allow(Permission.SERIES)]
 Sees = Annotated[Person, allow(Permission.PATIENTS)]
 Runs = Annotated[Person, allow(Permission.SERIES_RUN)]
-Uid = Annotated[str, Path(max_length=128)]
+Uid = Annotated[str, Path(max_length=128, pattern=NO_NUL)]
 
 
 def url_of(uid: str, *more: object) -> str:

@@ -11,6 +11,7 @@ from dicomnode.desk.person import Person
 from dicomnode.desk.refused import Refused
 from dicomnode.desk.rules.draft import Draft, read_draft
 from dicomnode.desk.rules.editing import put_destination, remove_destination
+from dicomnode.desk.rules.preview import preview_destination
 from dicomnode.desk.rules.replay import start_replay
 from dicomnode.domain.roles import Permission
 from dicomnode.domain.site import Destination
@@ -28,6 +29,7 @@ Version = Annotated[int, Form(ge=0)]
 _TEXTS = ("name", "ae_title", "host", "description", "confirm", "tls", "server_name")
 _NUMBERS = ("port", "associations")
 _TICKS = ("enabled", "rejection_notes")
+_KNOWN = (*_TEXTS, *_NUMBERS, *_TICKS)
 _NEW = {"kind": "dimse", "port": 104, "enabled": True, "confirm": "auto"}
 
 
@@ -78,15 +80,46 @@ def remove(request: Request, flow: TheFlow, person: Writer, name: str, version: 
 def _save(request: Request, flow: Flow, person: Person, name: str, fields: Fields) -> Response:
     values = _read(fields)
     version = one(fields, "version")
+    document = {key: value for key, value in values.items() if value not in ("", None)}
     try:
-        document = {key: value for key, value in values.items() if value not in ("", None)}
         draft = put_destination(flow, person, document, int(version) if version.isdecimal() else -1, name=name)
     except Refused as refused:
-        status = {"missing": 404, "conflict": 409, "invalid": 422}[refused.kind]
-        return _page(request, flow, person, read_draft(flow), name, values, status, refused)
+        return _again(request, flow, person, name, values, document, refused)
     if draft.touched and not draft.diff.rules and not draft.stale:
         start_replay(flow, person, draft.site)  # no rule changes: nobody has to think of how many days
     return RedirectResponse(f"/rules/draft?{urlencode({'saved': values['name']})}", 303)
+
+
+def _again(
+    request: Request,
+    flow: Flow,
+    person: Person,
+    name: str,
+    values: Mapping[str, Any],
+    document: Mapping[str, Any],
+    refused: Refused,
+) -> Response:
+    """What was written stays; after a conflict the next save is meant for the draft as it is now."""
+    draft = read_draft(flow)
+    if refused.kind != "conflict":
+        status = {"missing": 404, "invalid": 422}[refused.kind]
+        return _page(request, flow, person, draft, name, values, status, **_wrong(refused))
+    conflict = str(refused).rpartition(";")[0] or str(refused)
+    if name and draft.site.destination(name) is None:
+        conflict += f". The draft has no destination {name} any more: yours is added as a new one"
+        name = ""
+    changes = preview_destination(draft, document, name=name)
+    return _page(request, flow, person, draft, name, values, 409, conflict=conflict, changes=changes)
+
+
+def _wrong(refused: Refused) -> dict[str, Any]:
+    """What the desk found, each at its field where there is one."""
+    found = [(str(each["path"]), str(each["message"])) for each in refused.problems]
+    return {
+        "errors": Errors({path: message for path, message in found if path in _KNOWN}),
+        "others": [f"{path}: {message}" for path, message in found if path not in _KNOWN],
+        "problem": "" if refused.problems else str(refused).rstrip("."),
+    }
 
 
 def _read(fields: Fields) -> dict[str, Any]:
@@ -124,23 +157,20 @@ def _page(
     name: str,
     values: Mapping[str, Any],
     status: int = 200,
-    refused: Refused | None = None,
+    **more: Any,
 ) -> Response:
-    known = (*_TEXTS, *_NUMBERS, *_TICKS)
-    found = [] if refused is None else [(str(each["path"]), str(each["message"])) for each in refused.problems]
-    return page(
-        request,
-        "site/destination.html",
-        person,
-        status,
-        draft=draft,
-        name=name,
-        values={key: "" if values.get(key) is None else values[key] for key in known},
-        errors=Errors({path: message for path, message in found if path in known}),
-        others=[f"{path}: {message}" for path, message in found if path not in known],
-        problem=str(refused).rstrip(".") if refused is not None and not refused.problems else "",
-        conflict=refused is not None and refused.kind == "conflict",
-        address=f"/destinations/{quote(name)}/edit" if name else "/destinations/new",
-        identities=sorted(flow.settings.tls),
-        networks=flow.settings.web.destination_networks,
-    )
+    context: dict[str, Any] = {
+        "draft": draft,
+        "name": name,
+        "values": {key: "" if values.get(key) is None else values[key] for key in _KNOWN},
+        "errors": Errors({}),
+        "others": [],
+        "problem": "",
+        "conflict": "",
+        "changes": None,
+        "address": f"/destinations/{quote(name)}/edit" if name else "/destinations/new",
+        "identities": sorted(flow.settings.tls),
+        "networks": flow.settings.web.destination_networks,
+        **more,
+    }
+    return page(request, "site/destination.html", person, status, **context)

@@ -1,0 +1,1 @@
+"""store -> complete -> route: series grow, are complete, and what the rules decide becomes work."""

@@ -1,0 +1,1 @@
+"""derive -> deliver: where committed outputs go, what is decoded on the way, and series as files."""
