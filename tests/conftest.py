@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from support.browser import WITHOUT_BROWSER
 from support.databases import new_database, on
 from support.matrix import KEY, Form, RecordRow
@@ -14,6 +15,10 @@ from support.peers import WITHOUT_PEERS, Orthanc
 from support.postgres import WITHOUT_POSTGRES, PostgreSQL
 
 from dicomnode.db.database import Database
+
+# How long an example takes says what else the machine was doing: Hypothesis's own bounds are 0.2 s, and 1 s to draw it.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 LEAVING_OUT = {"peers": WITHOUT_PEERS, "postgres": WITHOUT_POSTGRES, "browser": WITHOUT_BROWSER}
 """The variable that somebody sets to 1 who has none of these, by the marker of the tests that need them."""
