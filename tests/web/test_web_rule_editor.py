@@ -73,7 +73,9 @@ def written(node: Headless) -> list[dict]:
 
 
 @given(rule=rules())
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_any_rule_that_is_opened_and_saved_untouched_is_the_same(node, admin, rule):
     form = opened(admin, put(node, rule))
     answer = admin.post(form.action, data=form.fields(action="save"))
@@ -83,7 +85,9 @@ def test_any_rule_that_is_opened_and_saved_untouched_is_the_same(node, admin, ru
 
 
 @given(rule=rules())
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_any_rule_survives_the_way_to_yaml_and_back(node, admin, rule):
     form = opened(admin, put(node, rule))
     form = pressed(admin, form, "yaml")

@@ -58,7 +58,9 @@ def tamper(intruder: Intruder, kind: str, n: int, m: int, column: str) -> None:
         intruder.seals_anew_from(n)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     kind=st.sampled_from(EXACT + ANCHORED),
     positions=st.lists(st.integers(1, LENGTH - 1), min_size=2, max_size=2, unique=True).map(sorted),

@@ -23,7 +23,9 @@ FREE = st.dictionaries(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 @given(limits=st.lists(TEXT, min_size=1, max_size=3), licence=TEXT, free=FREE)
 @example(limits=["none"], licence="none", free={"loss": float("inf"), "gain": [float("-inf")]})
 def test_a_card_reads_back(tmp_path: Path, limits: list[str], licence: str, free: dict[str, Any]) -> None:

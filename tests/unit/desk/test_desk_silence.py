@@ -56,7 +56,9 @@ def read_aloud(came: Came) -> dict[str, datetime]:
     }
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(arrivals=ARRIVALS)
 def test_they_are_those_that_the_definition_names(database: Database, arrivals: list[tuple[str, int]]) -> None:
     came = [(aet, NOW + timedelta(minutes=minutes)) for aet, minutes in arrivals]
