@@ -7,6 +7,8 @@ VENV   ?= .venv
 TORCH  ?= torch==2.13.0
 # Tests wait for peers more than they compute: three at a time suit two cores.
 JOBS   ?= 3
+# A failure is tried once more, and told; a broken promise never is (docs/adr/0021).
+SECOND := -raR --reruns 1 --rerun-except PromiseBroken
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
@@ -22,7 +24,7 @@ serve: $(VENV)/run.stamp frontend  ## run a node with dicomnode.toml, or with de
 	@$(BIN)/python -m dicomnode serve
 
 test: $(VENV)/dev.stamp data/.heldout.stamp  ## every test, with real peers (Orthanc and DCMTK are installed when root)
-	@. scripts/peers.sh && sh scripts/frontend.sh tests && $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@. scripts/peers.sh && sh scripts/frontend.sh tests && $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(SECOND) $(ARGS)
 
 screenshots: $(VENV)/dev.stamp  ## every page of a node with real data, light and dark, to screenshots/
 	@. scripts/peers.sh && sh scripts/frontend.sh tests && PYTHONPATH=tests $(BIN)/python -m support.screenshots screenshots $(ARGS)
