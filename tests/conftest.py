@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support import checkpoint
 from support.browser import WITHOUT_BROWSER
 from support.databases import new_database, on
 from support.matrix import KEY, Form, RecordRow
@@ -24,6 +25,8 @@ LEAVING_OUT = {"peers": WITHOUT_PEERS, "postgres": WITHOUT_POSTGRES, "browser": 
 """The variable that somebody sets to 1 who has none of these, by the marker of the tests that need them."""
 
 _left_out: list[str] = []
+
+checkpoint.mend()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

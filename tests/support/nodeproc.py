@@ -141,7 +141,8 @@ class Node:
     def kill9(self, *, workers: bool = True) -> None:
         """SIGKILL to the node and its workers at once; with `workers=False` to `serve` alone, orphaning them."""
         if workers:
-            os.killpg(self.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it was dead, and they have ended by themselves since
+                os.killpg(self.pid, signal.SIGKILL)
         else:
             os.kill(self.pid, signal.SIGKILL)
         self._reap()

@@ -125,12 +125,8 @@ class RawSender:
 
 
 def _hold_reactor(association: Association) -> None:
-    """Keep pynetdicom's reactor from taking responses from under us, for as long as the association lasts.
-
-    To hold it for each request, as pynetdicom does, is a race: right after it was let go it still looks held.
-    """
+    """Keep pynetdicom's reactor from taking responses from under us, for as long as the association lasts."""
     association._reactor_checkpoint.clear()
-    time.sleep(0.005)  # its turn takes 1 ms
     while not association._is_paused and association.is_alive():
         time.sleep(0.0005)
 
