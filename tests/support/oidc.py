@@ -1,6 +1,8 @@
 """A real OpenID Connect provider (npm's oidc-provider, run by node), and a browser's way through it."""
 
+import fcntl
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,7 +19,7 @@ from support.peers import free_port
 
 FOLDER = Path(__file__).resolve().parents[1] / "web/oidc"
 SECRET = "a secret of the tests"
-INSTALL_SECONDS = 120
+INSTALL_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def provider(
 
 def pass_through(address: str, login: str, own: str) -> str:
     """Sign in as `login` at the provider and consent, as a person would. Returns where it sends back to."""
-    with httpx.Client(trust_env=False, verify=False, timeout=30) as browser:
+    with httpx.Client(trust_env=False, verify=False, timeout=60) as browser:
         answer = browser.get(address)
         for _ in range(12):
             if answer.is_redirect:
@@ -75,7 +77,7 @@ def pass_through(address: str, login: str, own: str) -> str:
 
 def sign_out(address: str, own: str) -> str:
     """Sign out there, as a person would who has nothing but the address. Returns where it sends back to."""
-    with httpx.Client(trust_env=False, timeout=30) as browser:
+    with httpx.Client(trust_env=False, timeout=60) as browser:
         answer = browser.get(address)
         secret = re.search(r'name="xsrf" value="(\w+)"', answer.text)
         assert secret is not None, answer.text[:500]
@@ -87,9 +89,26 @@ def sign_out(address: str, own: str) -> str:
 def _install() -> None:
     if not shutil.which("node") or not shutil.which("npm"):
         pytest.fail(f"this test needs node and npm: install them, or set {WITHOUT_BROWSER}=1 to leave it out")
-    if (FOLDER / "node_modules/oidc-provider").is_dir():
-        return
-    command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
-    if done.returncode:
-        pytest.fail(f"npm cannot install the OpenID Connect provider: {done.stderr[-500:]}")
+    with _alone():
+        if _is_whole():
+            return
+        command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+        done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
+        if done.returncode:
+            pytest.fail(f"npm cannot install the OpenID Connect provider: {done.stderr[-500:]}")
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One test process at a time: two would install into the same folder, and a third start what is half there."""
+    folder = os.open(FOLDER, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _is_whole() -> bool:
+    """Whether npm came to the end of installing: it writes this list last."""
+    return (FOLDER / "node_modules/.package-lock.json").is_file()

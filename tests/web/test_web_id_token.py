@@ -101,7 +101,9 @@ def running() -> Iterator[Forger]:
 
 
 @pytest.fixture
-def forger(running: Forger) -> Forger:
+def forger(running: Forger, monkeypatch: pytest.MonkeyPatch) -> Forger:
+    monkeypatch.setattr("dicomnode.web.access.provider.SECONDS", 60.0)
+    monkeypatch.setattr("dicomnode.web.access.provider.AWAY_SECONDS", 60.0)
     running.published, running.description = [running.key], {}
     running.userinfo = {"sub": "u1", "groups": ["from userinfo"], "preferred_username": "ursula"}
     return running

@@ -3,6 +3,8 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -12,6 +14,7 @@ from joserfc.jwk import ECKey, KeySet
 from dicomnode.desk.accounts.vouched import Attempt
 from dicomnode.settings import OidcSettings
 from dicomnode.web.access import in_time as questions
+from dicomnode.web.access import provider as asking
 from dicomnode.web.access.in_time import in_time
 from dicomnode.web.access.provider import Provider, ProviderFails
 
@@ -27,7 +30,7 @@ class Behind:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.patience = threading.Event()
+        self.drawing, self.patience = threading.Event(), threading.Event()
         behind = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -38,9 +41,11 @@ class Behind:
                 answer = behind.answers[self.path]
                 if isinstance(answer, bytes):
                     self.wfile.write(answer)
-                for _ in range(200 if answer is DRAWN_OUT else 0):
-                    self.wfile.write(b" ")
-                    behind.patience.wait(0.02)
+                if answer is DRAWN_OUT:
+                    behind.drawing.set()
+                    with suppress(ConnectionError):  # whoever asked has given up
+                        while not behind.patience.wait(0.02):
+                            self.wfile.write(b" ")
 
             do_POST = do_GET
 
@@ -64,12 +69,26 @@ class Behind:
 
 
 @pytest.fixture
-def behind() -> Iterator[Behind]:
+def behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[Behind]:
+    monkeypatch.setattr(asking, "SECONDS", 60.0)
+    monkeypatch.setattr(asking, "AWAY_SECONDS", 60.0)
     found = Behind()
     yield found
     found.patience.set()
     found.server.shutdown()
     found.server.server_close()
+
+
+def impatient(behind: Behind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on who asks gives up as soon as the answer is being drawn out, instead of after `SECONDS` in all."""
+
+    class Impatient(Future[Any]):
+        def result(self, timeout: float | None = None) -> Any:
+            assert timeout == asking.SECONDS
+            assert behind.drawing.wait(60.0)
+            return super().result(0.1)
+
+    monkeypatch.setattr(questions, "Future", Impatient)
 
 
 def together(count: int, ask: Callable[[], object]) -> None:
@@ -95,7 +114,6 @@ def together(count: int, ask: Callable[[], object]) -> None:
     [(DESCRIPTION, HTML), (DESCRIPTION, b"[]"), (DESCRIPTION, b"{}"), (KEYS, HTML), (KEYS, b'{"keys": 7}')],
 )
 def test_nonsense_is_asked_for_once(behind: Behind, path: str, answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dicomnode.web.access.provider.AWAY_SECONDS", 60.0)
     behind.answers[path] = answer
     provider = behind.provider()
     together(4, lambda: provider.address(ATTEMPT))
@@ -103,7 +121,7 @@ def test_nonsense_is_asked_for_once(behind: Behind, path: str, answer: bytes, mo
     assert provider.sign_out_address() == ""
     assert behind.asked.count(path) == 1
     behind.answers = dict(behind.good)
-    monkeypatch.setattr("dicomnode.web.access.provider.AWAY_SECONDS", 0.0)
+    monkeypatch.setattr(asking, "AWAY_SECONDS", 0.0)
     assert provider.address(ATTEMPT).startswith(f"{behind.issuer}/auth")
 
 
@@ -112,8 +130,7 @@ def test_an_answer_that_never_ends_is_given_up_and_asked_for_once(
     behind: Behind, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each byte comes in time; the answer does not."""
-    monkeypatch.setattr("dicomnode.web.access.provider.AWAY_SECONDS", 60.0)
-    monkeypatch.setattr("dicomnode.web.access.provider.SECONDS", 0.3)
+    impatient(behind, monkeypatch)
     behind.answers[path] = DRAWN_OUT
     provider = behind.provider()
     for _ in range(3):
@@ -125,7 +142,7 @@ def test_an_answer_that_never_ends_is_given_up_and_asked_for_once(
 def test_who_somebody_is_must_be_said_in_time(behind: Behind, monkeypatch: pytest.MonkeyPatch) -> None:
     provider = behind.provider()
     provider.address(ATTEMPT)
-    monkeypatch.setattr("dicomnode.web.access.provider.SECONDS", 0.3)
+    impatient(behind, monkeypatch)
     behind.answers[TOKEN] = DRAWN_OUT
     with pytest.raises(ProviderFails, match="does not answer"):
         provider.vouched(ATTEMPT, "code")
