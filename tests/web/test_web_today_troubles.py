@@ -117,7 +117,7 @@ def sender(bench: FlowBench, port: int) -> Sender:
         calling_aet="NODE",
         node="n",
         backoff=Backoff(30.0, 30.0),
-        timeouts=Timeouts(connect=2.0, acse=2.0, dimse=5.0),
+        timeouts=Timeouts(connect=60.0, acse=60.0, dimse=60.0),
     )
 
 

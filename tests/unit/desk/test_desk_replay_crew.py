@@ -65,7 +65,7 @@ def test_one_that_dies_among_others_ends_the_replay(
 
     thread = threading.Thread(target=replay, daemon=True)
     thread.start()
-    thread.join(30)
+    thread.join(60)
     has_ended = not thread.is_alive()
     for child in started:  # lets a thread go that still waits for one
         two._free.put(child)
