@@ -16,7 +16,7 @@ from dicomnode.db.models import Delivery, DeliveryItem, Series
 from dicomnode.db.repositories import commitments, confirmations, holds, outages
 from dicomnode.flow.commitment.reports import apply_reports
 
-REST, LEASE = 5.0, 60.0
+REST, LEASE = 300.0, 600.0
 
 
 @pytest.fixture
@@ -33,9 +33,9 @@ def bench(tmp_path: Path, database: Database) -> ConfirmingBench:
 
 
 def add(bench: ConfirmingBench, series: str, number: int, **values: Any) -> int:
-    """A delivery that was sent a minute ago and is to be asked about since. Returns its number."""
+    """A delivery that was sent an hour ago and is to be asked about since. Returns its number."""
     with bench.database.write() as session:
-        past = now(session) - timedelta(minutes=1)
+        past = now(session) - timedelta(hours=1)
         about = {"destination": "pacs", "state": "sent", "confirm_at": past, "finished_at": past, **values}
         row = Delivery(subject=str(number), series_uid=series, rule="r", not_before=past, created_at=past, **about)
         session.add(row)
@@ -69,8 +69,8 @@ def test_what_is_due_is_taken_once_and_by_destination(bench: ConfirmingBench) ->
 def test_what_is_not_due_is_left(bench: ConfirmingBench) -> None:
     series, instant = series_of(bench), datetime.now(UTC)
     add(bench, series, 1, confirm_at=None)
-    add(bench, series, 2, confirm_at=instant + timedelta(minutes=1))
-    add(bench, series, 3, finished_at=instant + timedelta(seconds=1))
+    add(bench, series, 2, confirm_at=instant + timedelta(seconds=REST))
+    add(bench, series, 3, finished_at=instant)
     for number, state in enumerate(("pending", "sending", "verified", "committed", "failed", "cancelled"), start=4):
         add(bench, series, number, state=state)
     assert take(bench) == []

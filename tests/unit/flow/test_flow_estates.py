@@ -22,7 +22,7 @@ from dicomnode.store.index import Indexer
 from dicomnode.store.journal import Journal
 
 pytestmark = pytest.mark.postgres
-LEASE = 30.0
+LEASE = 600.0
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from dicomnode.db.database import Database
 from dicomnode.db.models import AuditEvent, NodeRow
 from dicomnode.flow.upkeep.membership import CannotEnter, Membership, Superseded
 
-LEASE = 30.0
+LEASE = 600.0
+"""Longer than any machine stands still: who did not say that it is silent lives."""
 
 
 def member(database: Database, name: str, boot: str = "b0", store: str = "s") -> Membership:
