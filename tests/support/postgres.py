@@ -92,9 +92,12 @@ class PostgreSQL:
     @contextmanager
     def hung(self) -> Iterator[None]:
         """Every process of the server is stopped meanwhile (SIGSTOP): connections stand, and nothing answers."""
-        pids = [self.pid, *self._children()]
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+        os.kill(self.pid, signal.SIGSTOP)  # first of all: from here on it starts nobody, and nobody's number is free
+        pids = [self.pid]
+        while more := [pid for pid in self._children() if pid not in pids]:  # one that it was just starting, too
+            for pid in more:
+                os.kill(pid, signal.SIGSTOP)
+            pids += more
         try:
             yield
         finally:
@@ -142,8 +145,15 @@ class PostgreSQL:
             return connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone() is not None
 
     def _execute(self, statement: str) -> None:
-        with self._connect() as connection:
-            connection.execute(statement.encode())  # its type wants literals; bytes are the other way
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                with self._connect() as connection:
+                    connection.execute(statement.encode())  # its type wants literals; bytes are the other way
+                return
+            except psycopg.errors.ObjectInUse:  # a server process that ends waits for its turn; it gives it 5 s
+                if time.monotonic() > deadline:
+                    raise
 
     def _connect(self) -> "psycopg.Connection[tuple[object, ...]]":
         return psycopg.connect(host=str(self.folder), user="postgres", dbname="postgres", autocommit=True)
