@@ -19,7 +19,7 @@ EIGHT_ADDRESSES = tuple(f"127.0.0.{number}" for number in range(2, 10))
 _DRIP_SECONDS = 0.3
 """Less than any tick at which a receiver may look at its clock: each byte finds it waiting anew."""
 _OPENED_PER_SECOND = 500
-"""Of those sent away: the same siege on a fast machine and on a busy one, and no test of this thread's own pace."""
+"""The same siege on a fast machine and on a busy one, and no test of this thread's own pace."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,13 @@ def stalls(called: str) -> dict[str, Stall]:
 
 @dataclass
 class Held:
-    """One socket, in seconds of the monotonic clock. `stalled_at` begins the peer's patience.
+    """One socket, in seconds of the monotonic clock. The peer's patience begins at `stalled_at` or after it.
 
     `told_at`: the peer's first word or its end of the connection after that; `gone_at`: the end of the connection.
     """
 
     stall: Stall
     socket: socket.socket
-    opened_at: float
     stalled_at: float | None = None
     told_at: float | None = None
     gone_at: float | None = None
@@ -83,17 +82,15 @@ class Siege:
         """How many are open and have said their half."""
         return sum(held.gone_at is None and held.stalled_at is not None for held in list(self.held))
 
-    def wait_for(self, count: int, seconds: float) -> bool:
+    def wait_for(self, count: int, seconds: float = 60.0) -> bool:
         """Whether so many stood at one time within this time."""
         deadline = time.monotonic() + seconds
-        while self.standing() < count and time.monotonic() < deadline:
+        while not (stands := self.standing() >= count) and time.monotonic() < deadline:
             time.sleep(0.02)
-        return self.standing() >= count
+        return stands
 
     def __enter__(self) -> Self:
-        for name, count in self._counts.items():
-            for _ in range(count):
-                self._open(self._stalls[name])
+        self._missing.extend(self._stalls[name] for name, count in self._counts.items() for _ in range(count))
         self._thread.start()
         return self
 
@@ -107,6 +104,7 @@ class Siege:
         self._selector.close()
 
     def _open(self, stall: Stall) -> None:
+        begun_at = time.monotonic()  # a peer may have taken the connection before this thread goes on
         try:
             peer = wire.connect(self._port, source=next(self._sources), timeout=0.25)
         except OSError:
@@ -114,15 +112,15 @@ class Siege:
             self._missing.append(stall)
             return
         peer.setblocking(False)
-        held = Held(stall, peer, time.monotonic())
+        held = Held(stall, peer)
         self.held.append(held)
         self._selector.register(peer, selectors.EVENT_READ, held)
         self._say(held, stall.request)
         if not stall.request:
-            self._stall(held)
+            self._stall(held, begun_at)
 
-    def _stall(self, held: Held) -> None:
-        held.stalled_at = held.dripped_at = time.monotonic()
+    def _stall(self, held: Held, at: float) -> None:
+        held.stalled_at = held.dripped_at = at
         self._say(held, held.stall.half)
 
     def _say(self, held: Held, words: bytes) -> None:
@@ -157,7 +155,7 @@ class Siege:
             words = held.socket.recv(65536)
         now = time.monotonic()
         if words and held.stalled_at is None and words[0] == wire.ASSOCIATE_AC:
-            self._stall(held)
+            self._stall(held, now)
             return
         held.rejected |= words[:1] == bytes([wire.ASSOCIATE_RJ])
         held.told_at = held.told_at or now
