@@ -17,6 +17,8 @@ WITHOUT_BROWSER = "DICOMNODE_TESTS_WITHOUT_BROWSER"
 COOKIE = "dicomnode_session"
 FRONTEND = Path(__file__).resolve().parents[2] / "dicomnode/web/frontend"
 NARROW, WIDE = (1280, 800), (1920, 1080)
+PATIENCE = 120_000
+"""Milliseconds that a browser and its pages are waited for: what is tested is what they do, not how fast."""
 
 Theme = Literal["light", "dark"]
 
@@ -31,7 +33,7 @@ def chromium() -> Iterator["Browser"]:
     with sync_playwright() as driver:
         # Neither a sandbox nor shared memory is to be had in a container; nothing but this machine is visited.
         arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--no-proxy-server"]
-        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=arguments)
+        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=arguments, timeout=PATIENCE)
         try:
             yield browser
         finally:
@@ -91,7 +93,7 @@ def visiting(
     context = browser.new_context(
         color_scheme=theme, viewport={"width": width, "height": height}, locale="en-GB", **options
     )
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(PATIENCE)
     if secret:
         name = urlsplit(url).hostname or ""
         context.add_cookies([{"name": COOKIE, "value": secret, "domain": name, "path": "/", "httpOnly": True}])

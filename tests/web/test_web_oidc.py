@@ -17,7 +17,7 @@ from support.webapp import HOST, Headless, account, client, headless
 from dicomnode.db.models import Account, AuditEvent, SignInAttempt
 from dicomnode.web.access import cookies, sign_ins
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]  # the first one may have to install the provider
 
 BACK = f"{HOST}/sign-in/back"
 PEOPLE = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from support.house import copy_of
 from support.peers import free_port
 from support.webapp import Headless, account, client, session_of
 
+from dicomnode.desk import day, today
 from dicomnode.web.application import create_app
 from dicomnode.web.server import WebServer
 
@@ -44,6 +46,13 @@ def browser() -> Iterator["Browser"]:
 def served(house_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A copy of the house, its pages on a port of their own, names of patients shown."""
     node = copy_of(house_folder, tmp_path_factory.mktemp("served"))
+    with pytest.MonkeyPatch.context() as patch:
+        # Its day may have ended before its pages are looked at.
+        patch.setattr(today, "midnight", lambda now: day.midnight(now - timedelta(days=1)))
+        yield from serve(node)
+
+
+def serve(node: Headless) -> Iterator[Served]:
     secret = session_of(node.flow, account(node.flow, "admin", name="night shift"), names_shown=True)
     port = free_port()
     server = WebServer(create_app(node), "127.0.0.1", port)

@@ -16,6 +16,8 @@ FILL_AND_CLICK = """button => {
     button.form?.querySelectorAll("[required]").forEach((each) => { each.value ||= "because" });
     button.click();
 }"""
+ATTEMPTS = 5
+"""A page that renews itself may take the button away in the moment in which it is pressed."""
 GRAVE = ("serious", "critical")
 THEMES: tuple[Theme, ...] = ("light", "dark")
 
@@ -50,9 +52,12 @@ def in_dialogs(page: "Page", where: str) -> list[str]:
             continue
         asked.add(words)
         opener.click(trial=True)
-        # A form that lacks something says so instead of asking; in one step, for a page that renews itself empties it.
-        opener.evaluate(FILL_AND_CLICK)
         shown = page.locator("dialog[open]")
+        for _ in range(ATTEMPTS):
+            # A form that lacks something says so instead of asking; in one step, for a renewal of the page empties it.
+            opener.evaluate(FILL_AND_CLICK)
+            if shown.count():
+                break
         assert shown.count() == 1, f"{where}: {words} opens nothing"
         found += faults(page, f"{where}, {words}", within="dialog[open]")
         page.keyboard.press("Escape")

@@ -19,7 +19,7 @@ from dicomnode.web.server import WebServer
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 GOOD = "correct horse battery"
 
