@@ -92,11 +92,12 @@ class RecordingProxy:
 
     def refuse(self) -> None:
         """Stop listening and cut what is open: the next connection is refused, as by a host without a PACS."""
-        if self._listener is not None:
+        with self._lock:
+            listener, self._listener = self._listener, None
+        if listener is not None:
             # shutdown wakes the thread that is inside accept(); close alone would not
-            self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
-            self._listener = None
+            listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
         self.cut()
 
     def cut(self) -> None:
@@ -180,6 +181,9 @@ class RecordingProxy:
             association = next(self._associations)
             with self._lock:
                 self._sockets[association] = node, pacs
+                if self._listener is not listener:  # it was accepted as the others were cut
+                    self._cut(association)
+                    return
             self._run(self._pump, association, node, pacs, _Requests(self, association))
             self._run(self._pump, association, pacs, node, _Responses(self, association))
 

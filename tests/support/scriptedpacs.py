@@ -8,6 +8,7 @@ What it holds, how often it was asked and what it said can be read at any time. 
 C-FIND) are added by `contexts` and `handlers`.
 """
 
+import itertools
 import socket
 import threading
 import time
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakKeyDictionary
 
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRImageStorage
 from pynetdicom import AE, evt
@@ -87,6 +89,9 @@ class ScriptedPacs:
         self.kept: Counter[str] = Counter()
         self.most_open = 0
         self._open: set[int] = set()
+        self._over: set[int] = set()
+        self._numbers: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+        self._count = itertools.count(1)
         self._lock = threading.Lock()
         self._going_on = threading.Event()
         self._going_on.set()
@@ -159,12 +164,18 @@ class ScriptedPacs:
 
     def _accepted(self, event: Any) -> None:
         with self._lock:
-            self._open.add(id(event.assoc))
+            self._open |= {self._number(event)} - self._over  # another thread may have told of its end already
             self.most_open = max(self.most_open, len(self._open))
 
     def _closed(self, event: Any) -> None:
         with self._lock:
-            self._open.discard(id(event.assoc))
+            self._over.add(self._number(event))
+            self._open.discard(self._number(event))
+
+    def _number(self, event: Any) -> int:
+        """Of an association: its `id` may be that of one which is gone."""
+        number: int = self._numbers.setdefault(event.assoc, next(self._count))
+        return number
 
     def _stored(self, event: Any) -> int:
         uid = str(event.request.AffectedSOPInstanceUID)
@@ -175,7 +186,7 @@ class ScriptedPacs:
             stored = said is Act.KEEP_AND_ABORT or (isinstance(said, int) and (said == 0 or said >> 12 == 0xB))
             self.kept[uid] += stored
             answer = said if isinstance(said, int) else None
-            self.asked.append(Asked(time.monotonic(), id(event.assoc), uid, answer))
+            self.asked.append(Asked(time.monotonic(), self._number(event), uid, answer))
         time.sleep(self.slow_seconds)
         self._going_on.wait()
         if said is Act.SILENCE:
