@@ -45,6 +45,7 @@ def oracle(root: Path, sop_classes: list[str], syntaxes: list[str], gate: Any = 
     _config.VALIDATORS["UI"] = lambda value: (True, "")
     scp = Oracle(root, gate)
     entity = AE(ae_title="DICOMNODE")
+    entity.maximum_associations = 1000  # it counts those that are over until their threads have ended
     entity.supported_contexts = [build_context(Verification), *(build_context(uid, syntaxes) for uid in sop_classes)]
     server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, scp.store)])
     scp.port = server.server_address[1]

@@ -1,5 +1,7 @@
 """Receiving processes under a supervisor, without the rest of a node: the real children, board, ports and store."""
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -70,24 +72,29 @@ class Processes:
         return RawSender("127.0.0.1", self.port, "DICOMNODE", "MODALITY")
 
     def senders_on_each(self, file: RawFile) -> dict[int, RawSender]:
-        """An open sender on every process, each after one instance. Which process takes one is the kernel's choice."""
+        """An open sender on every process, each after one instance."""
         found: dict[int, RawSender] = {}
-        already = sum(self.open())
-        kept: list[RawSender] = []
-        for _ in range(200):
+        for number in range(self.board.processes):
             before, sender = self.open(), self.sender()
-            assert send(sender, file) == 0x0000
-            number = next(n for n, (old, new) in enumerate(zip(before, self.open(), strict=True)) if new > old)
-            found.setdefault(number, sender)
-            kept.append(sender)
-            if len(found) == self.board.processes:
-                break
-        for sender in kept:
-            if sender not in found.values():
-                sender.close()
-        self.wait_until(lambda: sum(self.open()) == already + len(found), "the senders that are not needed to be gone")
-        assert len(found) == self.board.processes, "one process took everything"
+            with self.alone(number):
+                assert send(sender, file) == 0x0000
+            before[number] += 1
+            assert self.open() == before
+            found[number] = sender
         return found
+
+    @contextmanager
+    def alone(self, number: int) -> Iterator[None]:
+        """Meanwhile the other processes stand still: else the kernel chooses who takes a connection."""
+        others = [pid for other, pid in enumerate(self.pids) if other != number]
+        for pid in others:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            self.wait_until(lambda: all(map(_stands_still, others)), "the others to stand still")
+            yield
+        finally:
+            for pid in others:
+                os.kill(pid, signal.SIGCONT)
 
     def stored(self) -> dict[str, list[str]]:
         """The containers that hold each SOP instance, verified."""
@@ -110,6 +117,14 @@ class Processes:
 def send(sender: RawSender, file: RawFile) -> int:
     """One C-STORE; returns the status of its response. Raises NoAnswer."""
     return sender.store(file.sop_class, file.sop_uid, file.transfer_syntax, file.data_set)
+
+
+def _stands_still(pid: int) -> bool:
+    """Every thread of it."""
+    try:
+        return all("\nState:\tT" in (task / "status").read_text() for task in Path(f"/proc/{pid}/task").iterdir())
+    except FileNotFoundError:  # a thread has just ended
+        return False
 
 
 def launch_for(

@@ -26,7 +26,7 @@ CONTEXTS = (
     wire.Context(9, CT, (wire.IMPLICIT,)),
 )
 KINDS = (*["store"] * 6, "echo", "wrong instance", "wrong class", "noise", "no UID")
-SMALL = Limits(memory_bytes=6000, max_pdu=16384)
+SMALL = Limits(memory_bytes=6000, max_pdu=16384, artim_seconds=60.0)
 """Larger data sets go to disk as they come: the tests draw both kinds."""
 
 
