@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import func, select
 from support.brokenpipelines import write_broken
 from support.housefiles import ADAMS, HONG, LJUBOV, MUELLER, QABBANI, YAMADA, Patient, Sent, Worklist, contradiction
 from support.mainflow import IS_ANYTHING, IS_CT, add_pipeline, destination, send_as_is, series_uid
@@ -25,6 +26,7 @@ from support.scriptedpacs import ScriptedPacs
 from support.webapp import Headless
 
 from dicomnode.app import build_flow
+from dicomnode.db.models import Enhancement, InstanceVersion, Series
 from dicomnode.desk.accounts import accounts
 from dicomnode.desk.person import Person
 from dicomnode.desk.rules.draft import read_draft
@@ -175,11 +177,11 @@ def fill(node: Node, files: Path, more: list[Sent], *, wicked: bool) -> None:
     people(flow)
     if wicked:
         accounts.add(flow, Person("root", (), "command line"), "mallory", ["viewer"], PASSWORD, display_name=SCRIPT)
-    node.wait_until(lambda: _settled(node, len(sent)), 120.0, "the day's work to be over")
+    node.wait_until(lambda: _settled(flow, len(sent)), 240.0, "the day's work to be over")
     drifted(flow, node, sent)
     send_as_is(node, [contradiction(sent[0], files / "again")], "CT1")
     rules_change(flow, node)
-    node.wait_until(lambda: _outdated(node), 60.0, "the conflict to be known")
+    node.wait_until(lambda: _contradicted(flow), 120.0, "the conflict to be known")
     flow.database.close()
 
 
@@ -189,7 +191,7 @@ def drifted(flow: Flow, node: Node, sent: list[Sent]) -> None:
     person = Person(otto.name, tuple(otto.roles), "session", otto.id)
     (ultrasound,) = (series.uid for series in sent if series.calling == "US1")
     run(flow, person, ultrasound, Asked("drifted", {}, ("pacs",), "normal"))
-    node.wait_until(lambda: _settled(node, len(sent)), 60.0, "the golden case to fail")
+    node.wait_until(lambda: _settled(flow, len(sent)), 120.0, "the golden case to fail")
 
 
 def rules_change(flow: Flow, node: Node) -> None:
@@ -209,7 +211,7 @@ def rules_change(flow: Flow, node: Node) -> None:
 
 def _tried(flow: Flow, person: Person, node: Node) -> None:
     replay = start_replay(flow, person)
-    node.wait_until(lambda: read_replay(flow, replay).state == "done", 60.0, "the replay")
+    node.wait_until(lambda: read_replay(flow, replay).state == "done", 120.0, "the replay")
 
 
 def people(flow: Flow) -> None:
@@ -221,13 +223,18 @@ def people(flow: Flow) -> None:
     accounts.disable(flow, root, gone.id)
 
 
-def _settled(node: Node, series: int) -> bool:
-    complete = [row for row in node.cli("series", "list") if row["state"] == "complete"]
-    return len(complete) >= series and all(job["state"] in OVER for job in node.cli("jobs", "list"))
+def _settled(flow: Flow, series: int) -> bool:
+    with flow.database.read() as session:
+        complete = session.scalar(select(func.count(Series.uid)).where(Series.state == "complete")) or 0
+        return complete >= series and not session.scalar(select(Enhancement.id).where(Enhancement.state.not_in(OVER)))
 
 
-def _outdated(node: Node) -> bool:
-    return any(job["state"] == "outdated" for job in node.cli("jobs", "list"))
+def _contradicted(flow: Flow) -> bool:
+    """The conflict itself: work is outdated as well where the machine paused in the middle of a series."""
+    conflict = select(InstanceVersion.sop_uid).where(InstanceVersion.kind == "conflict")
+    with flow.database.read() as session:
+        outdated = session.scalar(select(Enhancement.id).where(Enhancement.state == "outdated"))
+        return bool(outdated and session.scalar(conflict))
 
 
 def _settings() -> dict[str, dict[str, Any]]:
@@ -242,8 +249,8 @@ def built(shared: Path) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (root / "built").exists():
             shutil.rmtree(root, ignore_errors=True)
-            with lively(root, wicked=True):
-                pass
+            with lively(root, wicked=True) as node:
+                node.terminate(120.0)  # drained: what is not noted yet is part of the day
             (root / "built").touch()
     return root / "node"
 
