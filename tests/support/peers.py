@@ -1,5 +1,6 @@
 """Real peers for tests: Orthanc as the PACS, DCMTK as modality and Storage SCP, on loopback, in temporary folders."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -93,7 +94,7 @@ def storescu(
 def echoscu(port: int, called: str, calling: str = "ECHOSCU") -> bool:
     """C-ECHO with DCMTK's echoscu: True if it succeeded."""
     command = [dcmtk("echoscu"), "-aet", calling, "-aec", called, "127.0.0.1", str(port)]
-    return subprocess.run(command, capture_output=True, timeout=30.0, check=False).returncode == 0
+    return subprocess.run(command, capture_output=True, timeout=60.0, check=False).returncode == 0
 
 
 class _Peer:
@@ -192,7 +193,7 @@ class Orthanc(_Peer):
         self.dicom_port = dicom_port or free_port()
         self.http_port = http_port or free_port()
         self.options = options
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.http_port}", timeout=30.0, trust_env=False)
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.http_port}", timeout=60.0, trust_env=False)
 
     def start(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
@@ -223,7 +224,7 @@ class Orthanc(_Peer):
 
     def get(self, path: str) -> Any:
         """JSON of a GET on the HTTP API."""
-        return self.http.get(path).raise_for_status().json()
+        return self._get(path).json()
 
     def statistics(self) -> dict[str, Any]:
         """Counts of patients, studies, series and instances, and sizes."""
@@ -256,11 +257,18 @@ class Orthanc(_Peer):
 
     def download(self, orthanc_id: str) -> bytes:
         """The Part 10 file of an instance, by Orthanc's ID."""
-        return self.http.get(f"/instances/{orthanc_id}/file").raise_for_status().content
+        return self._get(f"/instances/{orthanc_id}/file").content
 
     def download_series(self, series_uid: str) -> dict[str, bytes]:
         """The Part 10 files of a series, by SOP Instance UID."""
         return {uid: self.download(orthanc_id) for uid, orthanc_id in self.instances(series_uid).items()}
+
+    def _get(self, path: str) -> httpx.Response:
+        """Asked again if it hangs up: it ends connections that were idle, at times just as they are used again."""
+        for _ in range(3):
+            with contextlib.suppress(httpx.RemoteProtocolError, httpx.ReadError):
+                return self.http.get(path).raise_for_status()
+        return self.http.get(path).raise_for_status()
 
     def _series_rows(self, study_uid: str | None = None) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self.get("/series?expand")
