@@ -41,8 +41,8 @@ from dicomnode.receive.limits import Limits
 
 SILENT = Limits(artim_seconds=1.0)
 """For those who never ask for an association. Who does ask has more time: a handshake may take a while here."""
-IDLE = Limits(idle_seconds=3.0)
-SLOW = Limits(artim_seconds=4.0, pdu_seconds=1.0, slow_seconds=1.5)
+IDLE = Limits(artim_seconds=60.0, idle_seconds=1.0)
+SLOW = Limits(artim_seconds=2.0, pdu_seconds=1.0, slow_seconds=1.5)
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,17 @@ def ask(peer: socket.socket, calling: str = "CT1", called: str = "DICOMNODE") ->
     """Ask for an association: type and content of the answer."""
     peer.sendall(associate_rq((ECHO, Context(3, CT_IMAGE, (EXPLICIT,))), called, calling))
     return read_pdu(peer)
+
+
+def welcome(node: Receiving, hospital: Hospital, stack: contextlib.ExitStack, asks: bool = True) -> ssl.SSLSocket:
+    """ct1 with an association, or about to ask; at a second try where this machine is slower than a test's limits."""
+    for _ in range(20):
+        with contextlib.suppress(OSError, Closed), contextlib.ExitStack() as held:
+            peer = held.enter_context(secured(node, hospital, hospital.ct1))
+            assert not asks or ask(peer)[0] == ASSOCIATE_AC
+            stack.enter_context(held.pop_all())
+            return peer
+    pytest.fail("nobody is let in")
 
 
 def status(peer: socket.socket) -> int:
@@ -203,27 +214,27 @@ def drip(peer: socket.socket, piece: bytes, seconds: float) -> float:
     pytest.fail("everything was taken")
 
 
-CT = associate_rq((Context(3, CT_IMAGE, (EXPLICIT,)),), "DICOMNODE")
 STORE = p_data(3, 3, store_rq(1, CT_IMAGE, "1.2.3"))
 
 
 @pytest.mark.parametrize(
-    ("beginning", "slow"),
+    ("in_association", "beginning", "slow"),
     [
-        pytest.param(b"", associate_rq(called="DICOMNODE"), id="request"),
-        pytest.param(CT, STORE, id="command"),
-        pytest.param(CT + STORE, p_data(3, 2, bytes(60_000)), id="data-set"),
+        pytest.param(False, b"", associate_rq(called="DICOMNODE"), id="request"),
+        pytest.param(True, b"", STORE, id="command"),
+        pytest.param(True, STORE, p_data(3, 2, bytes(60_000)), id="data-set"),
     ],
 )
-def test_slow_drip_over_tls_is_cut(hospital: Hospital, tmp_path: Path, beginning: bytes, slow: bytes) -> None:
+def test_slow_drip_over_tls_is_cut(
+    hospital: Hospital, tmp_path: Path, in_association: bool, beginning: bytes, slow: bytes
+) -> None:
     with receiving(tmp_path, tls=hospital.files, limits=SLOW) as node:
-        with secured(node, hospital, hospital.ct1) as peer:
-            if beginning:
-                peer.sendall(beginning)
-                assert read_pdu(peer)[0] == ASSOCIATE_AC
+        with contextlib.ExitStack() as stack:
+            peer = welcome(node, hospital, stack, in_association)
+            peer.sendall(beginning)
             drip(peer, slow, 60.0)
-        with secured(node, hospital, hospital.ct1) as peer:
-            assert ask(peer)[0] == ASSOCIATE_AC
+        with contextlib.ExitStack() as stack:
+            welcome(node, hospital, stack)
 
 
 @pytest.mark.parametrize("said", [b"", b"\x16\x03\x01\x02\x00\x01", b"\x16"])
@@ -246,7 +257,7 @@ def test_silence_of_an_open_association_is_cut(hospital: Hospital, tmp_path: Pat
         assert ask(peer)[0] == ASSOCIATE_AC
         assert read_pdu(peer)[0] == ABORT
         (event,) = wait_for(node, "association-closed")
-    assert event["reason"] == "nothing came for 3 s"
+    assert event["reason"] == "nothing came for 1 s"
 
 
 def test_three_hundred_unfinished_handshakes_keep_nobody_waiting(hospital: Hospital, tmp_path: Path) -> None:
