@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def instances(files: Iterable[Path]) -> list[RawFile]:
     return [raw_file(file) for file in files]
 
 
-def sender_to(node: Node, calling: str = "MODALITY", timeout: float = 20.0) -> RawSender:
+def sender_to(node: Node, calling: str = "MODALITY", timeout: float = 60.0) -> RawSender:
     """A sender of exact bytes to this node."""
     return RawSender("127.0.0.1", node.dicom_port, node.ae_title, calling, timeout=timeout)
 
@@ -66,7 +66,7 @@ def send_patiently(node: Node, files: Iterable[RawFile]) -> None:
 
 def send_until_it_dies(node: Node, files: Iterable[RawFile], told: Callable[[str], None]) -> None:
     """Send one after the other; `told` gets each SOP Instance UID that was answered 0x0000. Ends without a peer."""
-    sender = sender_to(node, timeout=10.0)
+    sender = sender_to(node)
     try:
         for file in files:
             if send(sender, file) == 0x0000:
@@ -134,7 +134,7 @@ def assert_exported(node: Node, series_uid: str, acknowledged: Iterable[str], fi
 def ask(node: Node, query: str, *parameters: object) -> list[Any]:
     """Rows of a query on the node's SQLite database, read only: faster than its command line, and blind to it."""
     path = Path(str(node.settings["database"]["url"]).removeprefix("sqlite:///"))
-    connection = sqlite3.connect(f"file:{node.root / path}?mode=ro", uri=True, timeout=10.0)
+    connection = sqlite3.connect(f"file:{node.root / path}?mode=ro", uri=True, timeout=60.0)
     try:
         return connection.execute(query, parameters).fetchall()
     finally:
@@ -144,6 +144,20 @@ def ask(node: Node, query: str, *parameters: object) -> list[Any]:
 def indexed(node: Node) -> set[str]:
     """SOP Instance UIDs that the index holds."""
     return {uid for (uid,) in ask(node, "SELECT sop_uid FROM instance")}
+
+
+def wait_indexed(node: Node, files: Iterable[RawFile]) -> None:
+    """Until the index holds them: what is acknowledged is indexed a moment later."""
+    wanted = {file.sop_uid for file in files}
+    node.wait_until(lambda: wanted <= indexed(node), 60.0, "the index to hold what was sent")
+
+
+def send_whole(node: Node, files: Sequence[RawFile]) -> None:
+    """Send a series and say that it is complete. For a node whose quiet time never ends by itself: an instance that
+    this machine held up would come late, and a delivery be made in two parts."""
+    send_all(node, files)
+    wait_indexed(node, files)
+    node.cli("series", "complete", files[0].series_uid)
 
 
 def assert_indexed(node: Node, acknowledged: Iterable[str], files: Iterable[RawFile]) -> None:

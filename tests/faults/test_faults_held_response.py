@@ -1,11 +1,10 @@
 """kill -9 of the node while the PACS holds its C-STORE-RSP: all delivered, none lost, none twice in the PACS."""
 
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from faults.scenario import ask, excuse, send_all, site
+from faults.scenario import ask, send_whole, site
 from support.instances import ct_template
 from support.matrix import Form, RecordRow, forms
 from support.nodeproc import Node
@@ -21,26 +20,23 @@ def test_the_node_dies_waiting_for_a_response(
 ) -> None:
     template, count, again = ct_template(64), form["instances"], 0
     with RecordingProxy(orthanc.dicom_port) as proxy:
-        node = Node(tmp_path / "node", site_yaml=site(proxy.port, forward=True, enhance=False))
+        completion = {"quiet_seconds": 3600.0}
+        node = Node(tmp_path / "node", site_yaml=site(proxy.port, forward=True, enhance=False), completion=completion)
         try:
             node.start()
             for number in range(form["rounds"]):
                 before, at = len(proxy.stores), number % count
                 proxy.faults.drop_responses_after = proxy.responses_passed + at
-                send_all(node, template.series(number + 1, count))
-                held = wait_held(node, proxy, before)
-                node.kill9()
-                excuse(proxy, [])
-                proxy.cut()
+                send_whole(node, list(template.series(number + 1, count)))
+                lost = killed_waiting(node, proxy, before)
                 proxy.faults.drop_responses_after = None
-                assert {store.answered for store in held} == {0}, "the PACS has them"
                 node.start()
                 node.wait_until(lambda number=number: sent(node) == number + 1, 60.0, "the series to be sent")
                 sends = Counter(store.sop_instance_uid for store in proxy.stores[before:])
                 assert sends == Counter(file.sop_uid for file in template.series(number + 1, count)) + Counter(
-                    store.sop_instance_uid for store in held
+                    store.sop_instance_uid for store in lost
                 ), "those whose responses were held, and no others, are sent again"
-                again += len(held)
+                again += len(lost)
             assert orthanc.instance_count() == form["rounds"] * count
             assert proxy.violations() == []
         finally:
@@ -50,17 +46,21 @@ def test_the_node_dies_waiting_for_a_response(
     record_row(form, node=f"{total} of {total} in the PACS, each once; sent again: {what}")
 
 
-def wait_held(node: Node, proxy: RecordingProxy, first: int) -> list[Store]:
-    """The requests from `first` on whose responses are held back, once the PACS has given them: one an association."""
+def killed_waiting(node: Node, proxy: RecordingProxy, first: int) -> list[Store]:
+    """Kill the node once the PACS has answered one of the requests from `first` on, and the answer is held back.
 
-    def held() -> list[Store]:
-        return [store for store in proxy.stores[first:] if store.answered is not None and store.status is None]
+    The requests without an answer, once the proxy has read all that the dead node had said: one an association.
+    """
 
-    node.wait_until(held, 60.0, "the hold")
-    time.sleep(0.5)  # a second association may be on its way
-    over = [store.association for store in held()]
+    def unanswered() -> list[Store]:
+        return [store for store in proxy.stores[first:] if store.status is None]
+
+    node.wait_until(lambda: [store for store in unanswered() if store.answered == 0], 60.0, "the hold")
+    node.kill9()
+    node.wait_until(lambda: not proxy._sockets, 60.0, "the connections of the dead to end")
+    over = [store.association for store in unanswered()]
     assert len(set(over)) == len(over), "nothing more goes out over an association before its response"
-    return held()
+    return unanswered()
 
 
 def sent(node: Node) -> int:

@@ -4,9 +4,11 @@ import contextlib
 import os
 import signal
 import struct
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,17 +28,17 @@ pytestmark = [pytest.mark.faults, pytest.mark.peers]
 
 COUNT = 3
 ATTEMPTS = 2
+BY_COUNT = {"quiet_seconds": 60.0}
+"""A series is complete by its announced count, whatever holds up its sender."""
 HOG = """
 import time, torch
-held = []
-for _ in range(64):
-    held.append(torch.ones(1 << 27, dtype=torch.uint8))
-    time.sleep(0.02)
+held = [torch.ones(1 << 27, dtype=torch.uint8) for _ in range(10)]
+time.sleep(600)
 return slices[:, 0]
 """
-"""8 GiB, every page of it written."""
+"""1.25 GiB, every page of it written, and held until somebody ends it."""
 LIMIT = 1 << 30
-"""Here the kernel's part is played: what a machine with less memory than that would do."""
+"""Here the kernel's part is played: what a machine with no more memory than that would do."""
 
 
 def ended(node: Node, pipeline: str, state: str) -> bool:
@@ -49,6 +51,12 @@ def score(pid: int) -> int:
 
 def workers(node: Node) -> list[int]:
     return [pid for pid, command in node.children().items() if " worker " in f"{command} "]
+
+
+def the_worker(node: Node) -> int:
+    """Its one worker, which is started when it listens already."""
+    (worker,) = node.wait_until(lambda: workers(node), 60.0, "the worker")
+    return worker
 
 
 @contextmanager
@@ -81,12 +89,13 @@ def test_a_pipeline_that_takes_all_memory(tmp_path: Path, orthanc: Orthanc, reco
         tmp_path / "node",
         node={"name": "here"},
         site_yaml=rules(orthanc.dicom_port),
-        engine={"devices": ["cpu"], "max_attempts": ATTEMPTS, "retry_seconds": 0.2},
+        completion=BY_COUNT,
+        engine={"devices": ["cpu"], "max_attempts": ATTEMPTS, "retry_seconds": 0.2, "head_start": False},
     )
     for kind in ("segfault", "hang", "raise", "memory"):  # the rules name them
         write_pipeline(node, kind, HOG if kind == "memory" else "return slices[:, 0]")
     with node, out_of_memory(node) as killed:
-        (worker,) = workers(node)
+        worker = the_worker(node)
         others = max(score(pid) for pid in (node.pid, *node.receivers()))
         node.wait_until(lambda: score(worker) > others, 60.0, "the worker to offer itself to the kernel")
         send_series(node, tmp_path / "hog", 1, "poison-memory")
@@ -101,7 +110,11 @@ def test_a_pipeline_that_takes_all_memory(tmp_path: Path, orthanc: Orthanc, reco
         assert len(killed) == ATTEMPTS
         assert worker in killed
         assert peak_resident_bytes(node.pid) < LIMIT
-    record_row(18, "8 GiB", node=f"ended {ATTEMPTS} times, then set aside; the originals and the next series went on")
+    record_row(
+        18,
+        "more memory than there is",
+        node=f"ended {ATTEMPTS} times, then set aside; the originals and the next series went on",
+    )
 
 
 def compressed(files: list[Path], syntax: str) -> list[Path]:
@@ -134,6 +147,23 @@ def decoders(node: Node) -> list[int]:
     return found
 
 
+@contextmanager
+def crashing_decoders(node: Node, worker: int) -> Iterator[None]:
+    """The decoding process that this worker has dies, and each that it starts meanwhile, before it has decoded."""
+    command = ["/usr/bin/strace", "-f", "-p", str(worker), "-o", "/dev/null"]
+    command += ["-e", "trace=execve", "-e", "inject=execve:signal=SIGSEGV"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
+        assert strace.stderr is not None
+        assert "attached" in strace.stderr.readline()
+        for pid in decoders(node):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSEGV)
+        try:
+            yield
+        finally:
+            strace.send_signal(signal.SIGINT)
+
+
 def state(node: Node, uid: str) -> str:
     rows = ask(node, "SELECT state FROM enhancement WHERE series_uid = ?", uid)
     return str(rows[0][0]) if rows else ""
@@ -150,28 +180,24 @@ def test_decoders_that_crash_or_swell(tmp_path: Path, orthanc: Orthanc, record_r
     node = Node(
         tmp_path / "node",
         site_yaml=site([destination("pacs", "ORTHANC", orthanc.dicom_port)], [rule]),
+        completion=BY_COUNT,
         engine={"devices": ["cpu"], "max_attempts": ATTEMPTS, "retry_seconds": 0.2, "head_start": False},
     )
-    swollen = compressed(make_ct_series(tmp_path / "swollen", COUNT, rows=64, seed=1), JPEG2000Lossless)
+    made = partial(make_ct_series, n=COUNT, rows=64, images_in_acquisition=True)
+    swollen = compressed(made(tmp_path / "swollen", seed=1), JPEG2000Lossless)
     swell(swollen[1])
     crashing, good = (
-        compressed(make_ct_series(tmp_path / name, COUNT, rows=64, seed=seed), RLELossless)
-        for name, seed in (("crashing", 2), ("good", 3))
+        compressed(made(tmp_path / name, seed=seed), RLELossless) for name, seed in (("crashing", 2), ("good", 3))
     )
     with node:
-        (worker,) = workers(node)
+        worker = the_worker(node)
         send_as_is(node, swollen)
         node.wait_until(lambda: state(node, series_uid(swollen[0])) == "failed", 60.0, "the swollen series set aside")
         assert "cannot be decoded" in reason(node, series_uid(swollen[0]))
-        send_as_is(node, crashing)
-
-        def struck_down() -> bool:
-            for pid in decoders(node):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGSEGV)
-            return state(node, series_uid(crashing[0])) == "failed"
-
-        node.wait_until(struck_down, 60.0, "the crashing series set aside")
+        with crashing_decoders(node, worker):
+            send_as_is(node, crashing)
+            uid = series_uid(crashing[0])
+            node.wait_until(lambda: state(node, uid) == "failed", 60.0, "the crashing series set aside")
         assert "SIGSEGV" in reason(node, series_uid(crashing[0]))
         send_as_is(node, good)
         node.wait_until(lambda: state(node, series_uid(good[0])) == "done", 60.0, "the good series")
