@@ -3,7 +3,7 @@
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -36,8 +36,15 @@ def files(tmp_path: Path) -> list[Path]:
     return make_ct_series(tmp_path / "series", 6, rows=128)
 
 
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60.0
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def send(files: list[Path], proxy: RecordingProxy, *flags: str) -> int:
-    return storescu(files, proxy.port, "PACS", "MODALITY", "--timeout", "5", *flags).returncode
+    return storescu(files, proxy.port, "PACS", "MODALITY", *flags).returncode
 
 
 def test_every_store_is_recorded_with_the_hash_of_what_was_sent(
@@ -92,7 +99,15 @@ def test_a_lost_response_excuses_the_second_send(files: list[Path], proxy: Recor
 
 def test_dropped_responses_leave_the_sender_waiting(files: list[Path], proxy: RecordingProxy) -> None:
     proxy.faults.drop_responses_after = 2
-    assert send(files, proxy, "--dimse-timeout", "3") != 0
+    statuses: list[int] = []
+    sender = threading.Thread(target=lambda: statuses.append(send(files, proxy)))
+    sender.start()
+    wait_until(lambda: proxy.responses_seen == 3)
+    assert sender.is_alive()
+    proxy.cut()
+    sender.join(60.0)
+    assert statuses
+    assert statuses != [0]
     assert [store.status for store in proxy.stores] == [0, 0, None]
     assert proxy.stores[2].answered == 0
 
@@ -101,6 +116,7 @@ def test_cuts_between_and_inside_stores(files: list[Path], proxy: RecordingProxy
     proxy.faults.cut_after = 2
     assert send(files, proxy) != 0
     assert [store.status for store in proxy.stores[:2]] == [0, 0]
+    wait_until(lambda: len([thread for thread in proxy._threads if thread.is_alive()]) == 1)  # that which accepts
     before = len(proxy.stores)
     proxy.faults.cut_inside_request = before + 1
     assert send(files, proxy) != 0

@@ -1,7 +1,8 @@
 """What the end-to-end tests tell a node and ask of it: site data in, figures and series out."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from pydicom import Dataset, dcmread
+from sqlalchemy.orm import Session
 from support.nodeproc import Node
 from support.peers import Orthanc, storescu
 from support.rawfiles import raw_file
@@ -24,6 +26,12 @@ SOFTEN = Path(__file__).with_name("soften.py")
 
 IS_CT = {"attribute": "Modality", "equals": "CT"}
 IS_ANYTHING = {"attribute": "Modality", "exists": True}
+
+ANNOUNCED = {"quiet_seconds": 120.0, "grace_seconds": 0.1}
+"""Completion for series that announce their images (`images_in_acquisition`): when all are there, and no sooner.
+
+By quiet time, a sender or a machine that pauses in the middle of a series makes two generations of it.
+"""
 
 Document = Mapping[str, Any]
 
@@ -67,12 +75,12 @@ def send_as_is(node: Node, files: Iterable[Path], calling: str = "MODALITY") -> 
 
 def metric(node: Node, name: str, **labels: str) -> float:
     """Sum of a metric's samples that carry these labels, from `/metrics`."""
-    text = httpx.get(f"{node.url}/metrics", timeout=30.0, trust_env=False).raise_for_status().text
+    text = httpx.get(f"{node.url}/metrics", timeout=60.0, trust_env=False).raise_for_status().text
     samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
     return sum(one.value for one in samples if one.name == name and labels.items() <= one.labels.items())
 
 
-def wait_sent(node: Node, count: int, destination: str = "pacs", seconds: float = 60.0) -> None:
+def wait_sent(node: Node, count: int, destination: str = "pacs", seconds: float = 120.0) -> None:
     """Wait until that many deliveries to the destination are sent, confirmed or not, since the database began."""
 
     def sent() -> bool:
@@ -96,6 +104,17 @@ def progress(node: Node, uid: str) -> tuple[str, int]:
         row = series_rows.find(session, uid)
     database.close()
     return (row.state, row.generation) if row else ("", 0)
+
+
+@contextmanager
+def rewriting(node: Node) -> Iterator[Session]:
+    """A transaction on the node's database, for what only the course of time would change."""
+    database = Database(load_settings(node.config).database.url)
+    try:
+        with database.write() as session:
+            yield session
+    finally:
+        database.close()
 
 
 def series_uid(file: Path) -> str:
