@@ -25,7 +25,7 @@ from support.rawsend import NoAnswer
 from dicomnode.db.database import Database
 from dicomnode.db.models import AuditEvent, Delivery, NodeRow, Series
 
-LEASE = 4.0
+LEASE = 6.0
 """Of nodes, workers and deliveries: how long one may be silent before others go on with what it had."""
 PATIENCE = 120.0
 
