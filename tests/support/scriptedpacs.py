@@ -122,14 +122,21 @@ class ScriptedPacs:
             self._server.shutdown()
             self._server = None
 
+    def hold_back(self) -> None:
+        """From now on it keeps what comes and holds its responses back, until `let_go`."""
+        self._going_on.clear()
+
+    def let_go(self) -> None:
+        self._going_on.set()
+
     @contextmanager
     def holding(self) -> Iterator[None]:
         """Meanwhile it keeps what comes and holds its responses back."""
-        self._going_on.clear()
+        self.hold_back()
         try:
             yield
         finally:
-            self._going_on.set()
+            self.let_go()
 
     @property
     def open(self) -> int:

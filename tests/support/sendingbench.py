@@ -20,6 +20,9 @@ from dicomnode.deliver.plan import Sendable, Subject, plan_delivery
 from dicomnode.deliver.sender import Sender
 from dicomnode.domain.instance import Location
 
+PATIENT = Timeouts(connect=60.0, acse=60.0, dimse=60.0)
+"""For peers that answer, however long that takes on this machine."""
+
 
 class SendingBench:
     """`plan` makes a delivery of files, `sender` what sends it. One container holds everything.
@@ -71,7 +74,7 @@ class SendingBench:
             self.database,
             self.root,
             calling_aet="NODE",
-            **{"node": "n", "backoff": Backoff(0.1, 0.5), "timeouts": Timeouts(dimse=10.0), **options},
+            **{"node": "n", "backoff": Backoff(0.1, 0.5), "timeouts": PATIENT, **options},
         )
 
     def deliveries(self) -> list[Delivery]:

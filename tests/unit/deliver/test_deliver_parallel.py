@@ -14,13 +14,15 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.pdu import A_RELEASE_RQ
 from support.peers import free_port
-from support.sendingbench import SendingBench
+from support.sendingbench import PATIENT, SendingBench
 
 from dicomnode.db.repositories import outages
 from dicomnode.db.repositories.deliveries import OpenItem
 from dicomnode.deliver.content import OnDisk
-from dicomnode.deliver.destination import Destination, Timeouts
+from dicomnode.deliver.destination import Destination
 from dicomnode.deliver.outcome import AssociationFailed, Outcome, Response
 from dicomnode.deliver.outgoing import Outgoing
 from dicomnode.deliver.parallel import store
@@ -35,9 +37,9 @@ class Peer:
     def __init__(self, limit: int = 50) -> None:
         self.answer: Callable[[Any], int] = lambda event: 0
         self.port = free_port()
-        self.received: dict[int, list[str]] = {}
+        self.received: dict[Association, list[str]] = {}
         self.most_open = 0
-        self._open: set[int] = set()
+        self._open: set[Association] = set()
         self._lock = threading.Lock()
         self._entity = AE(ae_title="PACS")
         self._entity.maximum_associations = limit
@@ -48,7 +50,7 @@ class Peer:
         handlers = [
             (evt.EVT_ACCEPTED, self._opened),
             (evt.EVT_C_STORE, self._store),
-            (evt.EVT_RELEASED, self._closed),
+            (evt.EVT_PDU_RECV, self._heard),
             (evt.EVT_ABORTED, self._closed),
             (evt.EVT_CONN_CLOSE, self._closed),
         ]
@@ -66,17 +68,22 @@ class Peer:
 
     def _opened(self, event: Any) -> None:
         with self._lock:
-            self._open.add(id(event.assoc))
-            self.received.setdefault(id(event.assoc), [])
+            self._open.add(event.assoc)
+            self.received.setdefault(event.assoc, [])
             self.most_open = max(self.most_open, len(self._open))
+
+    def _heard(self, event: Any) -> None:
+        """Before the node is told that its association is over, and may open another."""
+        if isinstance(event.pdu, A_RELEASE_RQ):
+            self._closed(event)
 
     def _closed(self, event: Any) -> None:
         with self._lock:
-            self._open.discard(id(event.assoc))
+            self._open.discard(event.assoc)
 
     def _store(self, event: Any) -> int:
         with self._lock:
-            self.received[id(event.assoc)].append(str(event.request.AffectedSOPInstanceUID))
+            self.received[event.assoc].append(str(event.request.AffectedSOPInstanceUID))
         return self.answer(event)
 
 
@@ -121,10 +128,10 @@ def slowly(event: Any) -> int:
 
 
 def once_open(peer: Peer, count: int) -> Callable[[Any], int]:
-    """Answers slowly, and not before so many associations have been opened, however long that takes here."""
+    """Answers slowly, and not before something came over so many associations, however long that takes here."""
 
     def answer(event: Any) -> int:
-        until(lambda: len(peer.received) >= count, f"{count} associations")
+        until(lambda: sum(map(bool, tuple(peer.received.values()))) >= count, f"{count} associations")
         return slowly(event)
 
     return answer
@@ -322,7 +329,7 @@ def outgoings(count: int) -> list[Outgoing]:
 
 def test_store_without_a_ledger(peer: Peer) -> None:
     many, answers = outgoings(60), Counter[str]()
-    peer.answer = slowly
+    peer.answer = once_open(peer, 3)
 
     def answered(outgoing: Outgoing, response: Response) -> None:
         assert response.stored
@@ -346,7 +353,7 @@ def test_store_says_when_instances_are_left(peer: Peer) -> None:
             "NODE",
             outgoings(10),
             answered=lambda outgoing, response: outcomes.append(response.outcome),
-            timeouts=Timeouts(dimse=5.0),
+            timeouts=PATIENT,
         )
     assert outcomes == [Outcome.TRANSIENT] * 2
 
