@@ -8,6 +8,7 @@ from sqlalchemy.exc import OperationalError
 from support.postgres import PostgreSQL
 
 from dicomnode.db.database import REST_SECONDS, Database, now
+from dicomnode.db.patience import Patience
 
 pytestmark = pytest.mark.postgres
 
@@ -21,7 +22,7 @@ def server() -> Iterator[PostgreSQL]:
 
 @pytest.fixture
 def database(server: PostgreSQL) -> Iterator[Database]:
-    database = Database(server.create(migrated=False))
+    database = Database(server.create(migrated=False), Patience(connect=60.0))
     yield database
     database.close()
 

@@ -1,6 +1,6 @@
 """Decoding, networks and what follows them run at the same time: shown by who waits for whom, not by clocks.
 
-Each of these would stand still, and end with `broken` after ten seconds, if slices were done one after the other.
+Each of these would stand still for a minute, and fail then, if slices were done one after the other.
 """
 
 import threading
@@ -220,15 +220,16 @@ def test_the_stages_come_in_their_order(prepared, write_pipeline, make_sources) 
 
 
 def test_slices_that_do_not_fit_side_by_side_go_one_after_the_other(prepared, write_pipeline, make_sources) -> None:
-    running = threading.Semaphore(1)
+    running, two = threading.Semaphore(1), threading.Event()
 
     def seen(number: int) -> None:
+        """The first waits for a second beside it, which finds no room."""
         if not running.acquire(blocking=False):
+            two.set()
             raise torch.OutOfMemoryError("two at once")
-        both.wait(0.05)
+        assert two.wait(SECONDS)
         running.release()
 
-    both = threading.Event()
     loaded, run = prepared(write_pipeline(CALLS), 3, seen)
     result = run(make_sources(numbered(9)))
     assert [number(image) for image in result.slices] == [1, 2, 3, 4, 5, 6, 7, 8, 9]
