@@ -23,6 +23,7 @@ from dicomnode.db.models import (
     Study,
 )
 from dicomnode.db.repositories import site as site_rows
+from dicomnode.deliver.destination import Timeouts
 from dicomnode.deliver.plan import Sendable, Subject, plan_delivery
 from dicomnode.domain.instance import Location
 from dicomnode.enhance.registry import Registry
@@ -33,7 +34,7 @@ from dicomnode.settings import ConfirmationSettings, DeliverySettings, NodeSetti
 QUICK = {
     "after_seconds": 0,
     "report_seconds": 30.0,
-    "same_association_seconds": 10.0,
+    "same_association_seconds": 60.0,
     "backoff_first": 0.001,
     "backoff_cap": 0.001,
 }
@@ -52,7 +53,7 @@ class ConfirmingBench(SendingBench):
             Settings(
                 node=NodeSettings(name="n"),
                 store=StoreSettings(root=self.root, min_free_gb=0),
-                delivery=DeliverySettings(connect_timeout=5.0, response_timeout=20.0),
+                delivery=DeliverySettings(connect_timeout=60.0, response_timeout=60.0),
                 confirmation=ConfirmationSettings(**{**QUICK, **settings}),
             ),
             Registry({}),
@@ -113,7 +114,7 @@ class ConfirmingBench(SendingBench):
 
     def send(self) -> None:
         """Send whatever is due."""
-        sender = self.sender(self.archive.port)
+        sender = self.sender(self.archive.port, timeouts=Timeouts(connect=60.0, acse=60.0, dimse=60.0))
         while sender.send_next():
             pass
 
