@@ -5,7 +5,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from support.mainflow import destination, enhancing, send, site, wait_sent
+from support.mainflow import ANNOUNCED, destination, enhancing, send, site, wait_sent
 from support.nodeproc import Node
 from support.peers import Orthanc
 from support.proxy import RecordingProxy, Store
@@ -14,7 +14,8 @@ from support.series import make_ct_series
 pytestmark = pytest.mark.peers
 
 SLICES = 8
-DELIVERY = {"backoff_first": 0.2, "backoff_cap": 1.0, "response_timeout": 2.0}
+DELIVERY = {"backoff_first": 0.2, "backoff_cap": 1.0, "response_timeout": 10.0}
+"""The PACS answers at once, unless the machine pauses: only the test that drops a response waits so long."""
 _studies = count(1)
 
 
@@ -33,14 +34,14 @@ def proxy(orthanc: Orthanc) -> Iterator[RecordingProxy]:
 @pytest.fixture(scope="module")
 def node(orthanc: Orthanc, proxy: RecordingProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     document = site([destination("pacs", orthanc.ae_title, proxy.port)], [enhancing("passthrough")])
-    with Node(tmp_path_factory.mktemp("node"), site_yaml=document, delivery=DELIVERY) as running:
+    with Node(tmp_path_factory.mktemp("node"), site_yaml=document, delivery=DELIVERY, completion=ANNOUNCED) as running:
         yield running
 
 
 def send_a_study(node: Node, folder: Path) -> int:
     """A study that was never sent before; returns how many there were until now."""
     number = next(_studies)
-    send(node, make_ct_series(folder, SLICES, rows=64, seed=number))
+    send(node, make_ct_series(folder, SLICES, rows=64, seed=number, images_in_acquisition=True))
     return number
 
 
