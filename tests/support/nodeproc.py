@@ -78,7 +78,7 @@ class Node:
             self.import_site(self._site_yaml)
             self._site_yaml = None
 
-    def wait_ready(self, seconds: float = 60.0) -> None:
+    def wait_ready(self, seconds: float = 180.0) -> None:
         """Wait until `/readyz` answers 200; fail with the log if the node ends instead."""
         self.wait_until(self._is_ready, seconds, "the node to be ready")
 
@@ -88,7 +88,7 @@ class Node:
         file.write_text(yaml, encoding="utf-8")
         self.cli("site", "import", str(file), as_json=False)
 
-    def cli(self, *args: str, as_json: bool = True, check: bool = True, timeout: float = 60.0) -> Any:
+    def cli(self, *args: str, as_json: bool = True, check: bool = True, timeout: float = 180.0) -> Any:
         """Run a command with this node's config. The parsed `--json` document, or the text of stdout.
 
         With `check=False` the CompletedProcess itself, whatever its exit status.
@@ -147,7 +147,7 @@ class Node:
             os.kill(self.pid, signal.SIGKILL)
         self._reap()
 
-    def terminate(self, seconds: float = 60.0) -> int:
+    def terminate(self, seconds: float = 120.0) -> int:
         """SIGTERM and wait: the node drains. Returns its exit status; fails if it does not end in time."""
         assert self._process is not None, "the node is not running"
         self._process.terminate()
