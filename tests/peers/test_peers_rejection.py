@@ -10,6 +10,7 @@ from pynetdicom import AE
 from pynetdicom.sop_class import InstanceAvailabilityNotification
 from support.commitment import notification
 from support.mainflow import (
+    ANNOUNCED,
     IS_CT,
     destination,
     enhancing,
@@ -31,8 +32,6 @@ from dicomnode.complete.manifest import listed_in, titles_of
 
 pytestmark = pytest.mark.peers
 
-COMPLETION = {"quiet_seconds": 1.0, "grace_seconds": 0.2, "per_sender": {"PATIENT": 300.0}}
-
 
 @pytest.fixture(scope="module")
 def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
@@ -46,7 +45,7 @@ def node(orthanc: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     pacs = destination("pacs", orthanc.ae_title, orthanc.dicom_port) | {"rejection_notes": True}
     ward = destination("ward", orthanc.ae_title, orthanc.dicom_port)
     document = site([pacs, ward], [enhancing("passthrough", "pacs", "ward", when=IS_CT)])
-    with Node(tmp_path_factory.mktemp("node"), site_yaml=document, completion=COMPLETION) as node:
+    with Node(tmp_path_factory.mktemp("node"), site_yaml=document, completion=ANNOUNCED) as node:
         yield node
 
 
@@ -84,7 +83,7 @@ def outdated(node: Node, series: str) -> list[dict[str, Any]]:
 
 
 def test_a_conflict_outdates_what_the_pacs_has_and_it_is_told(node: Node, orthanc: Orthanc, tmp_path: Path) -> None:
-    files = make_ct_series(tmp_path / "ct", 3, rows=64, seed=1)
+    files = make_ct_series(tmp_path / "ct", 3, rows=64, seed=1, images_in_acquisition=True)
     series = series_uid(files[0])
     uid, study = derived(node, orthanc, files)
     sops = orthanc.sop_uids(uid)
@@ -107,7 +106,7 @@ def test_a_conflict_outdates_what_the_pacs_has_and_it_is_told(node: Node, orthan
 def test_a_rejection_note_of_the_source_becomes_one_of_what_was_derived(
     node: Node, orthanc: Orthanc, tmp_path: Path
 ) -> None:
-    files = make_ct_series(tmp_path / "ct", 3, rows=64, seed=2)
+    files = make_ct_series(tmp_path / "ct", 3, rows=64, seed=2, images_in_acquisition=True)
     series = series_uid(files[0])
     uid, study = derived(node, orthanc, files)
     send(node, [rejection_of(files[1:2], tmp_path / "note.dcm", SAFETY)], "QC")
@@ -139,7 +138,7 @@ def test_availability_completes_a_series_and_the_lack_of_it_outdates_one(
     series, study = series_uid(files[0]), raw_file(files[0]).study_uid
     send(node, files, "PATIENT")
     notify(node, files, "PATIENT", 0)
-    wait_complete(node, series, seconds=20.0)
+    wait_complete(node, series)
     reason = "all 3 instances listed by the instance availability notification have arrived"
     assert shown(node, series)["reason"] == reason
     node.wait_until(lambda: len(held_of(orthanc, study)) == len(files), 60.0, "the derived series")
@@ -150,7 +149,7 @@ def test_availability_completes_a_series_and_the_lack_of_it_outdates_one(
 
 
 def test_a_correction_is_rejected_as_a_wrong_worklist_entry(node: Node, orthanc: Orthanc, tmp_path: Path) -> None:
-    files = make_ct_series(tmp_path / "ct", 2, rows=64, seed=4)
+    files = make_ct_series(tmp_path / "ct", 2, rows=64, seed=4, images_in_acquisition=True)
     _, study = derived(node, orthanc, files)
     corrected = dcmread(files[0])
     corrected.PatientName = "Right^Patient"
