@@ -161,7 +161,7 @@ def test_sending_stops_while_the_database_is_away_for_long(
     bench: SendingBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a power cut may send again is bounded, however long the database is away."""
-    monkeypatch.setattr(answers_module, "LATE_SECONDS", 0.5)
+    monkeypatch.setattr(answers_module, "LATE_SECONDS", 0.2)
     answers = answers_of(bench)
     blocker = sqlite3.connect(bench.database.engine.url.database or "", isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")

@@ -13,6 +13,8 @@ from support.scriptedpacs import Refusal, ScriptedPacs
 from support.sendingbench import SendingBench
 
 from dicomnode.db.repositories import deliveries, delivery_claims
+from dicomnode.deliver import intake as intake_module
+from dicomnode.deliver import keeper as keeper_module
 from dicomnode.deliver import lease as lease_module
 from dicomnode.deliver.answers import Answers
 from dicomnode.deliver.backoff import Backoff
@@ -60,8 +62,10 @@ def noted_by(bench: SendingBench, node: str, taken: Taken, count: int) -> None:
 
 def test_two_nodes_share_what_there_is(bench: SendingBench, pacs: ScriptedPacs) -> None:
     uids = [uid for _ in range(12) for uid in bench.plan([FILE], copies=4)]
-    pacs.slow_seconds = 0.01
+    pacs.hold_back()
     with bench.sending(pacs.port, node="a"), bench.sending(pacs.port, node="b"):
+        pacs.wait_until(lambda: len(pacs.asked) == 2, "an instance of each node")
+        pacs.let_go()
         bench.wait_for("sent")
     assert pacs.uids() == Counter(uids)
     assert {row.node for row in bench.deliveries()} == {"a", "b"}
@@ -148,13 +152,25 @@ def test_no_instance_goes_out_after_the_lease(
     assert pacs.uids() == Counter(uids[: len(pacs.asked)])
 
 
-def test_leases_are_renewed_for_as_long_as_it_takes(bench: SendingBench, pacs: ScriptedPacs) -> None:
-    uids = bench.plan([FILE], copies=140)
-    pacs.slow_seconds = 0.05  # 7 s at the least: longer than the lease
+def test_leases_are_renewed_for_as_long_as_it_takes(
+    bench: SendingBench, pacs: ScriptedPacs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An instance is on the wire for more than the lease, in steps after which a renewal is due."""
+    slept, clock = 0.0, lease_module.boot_clock
+    for module in (lease_module, intake_module, keeper_module):
+        monkeypatch.setattr(module, "boot_clock", lambda: clock() + slept)
+    uids = bench.plan([FILE], copies=5)
+    pacs.hold_back()
     with (
-        bench.sending(pacs.port, node="a", associations=1, lease_seconds=6.0),
-        bench.sending(pacs.port, node="b", associations=1, lease_seconds=6.0),
+        bench.sending(pacs.port, node="a", associations=1, lease_seconds=60.0),
+        bench.sending(pacs.port, node="b", associations=1, lease_seconds=60.0),
     ):
+        pacs.wait_until(lambda: pacs.asked, "the first instance")
+        for _ in range(3):
+            before = bench.deliveries()[0].lease_until
+            slept += 25.0
+            bench.wait_until(lambda before=before: bench.deliveries()[0].lease_until > before, "a renewal")
+        pacs.let_go()
         bench.wait_for("sent")
     assert pacs.uids() == Counter(uids)
     assert bench.deliveries()[0].claim == 1
@@ -165,7 +181,7 @@ def test_one_node_asks_for_all_while_a_destination_is_down(bench: SendingBench, 
     for _ in range(10):
         bench.plan([FILE], copies=2)
     pacs.refusal = Refusal.CONGESTED
-    backoff = Backoff(0.3, 1.2)
+    backoff = Backoff(0.1, 0.4)
     with (
         bench.sending(pacs.port, node="a", backoff=backoff, associations=2),
         bench.sending(pacs.port, node="b", backoff=backoff, associations=2),
