@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from faults.scenario import ask as select
-from faults.strace_log import answers
+from faults.strace_log import Answer, answers
 from faults.test_faults_order import traced
 from support.commitment import ask, associate, tell
 from support.nodeproc import Node
@@ -12,6 +12,11 @@ from support.nodeproc import Node
 pytestmark = pytest.mark.faults
 
 ROUNDS = 2
+
+
+def answered(trace: Path) -> list[Answer]:
+    """The answers that strace has told of by now."""
+    return answers(trace.read_text(encoding="utf-8", errors="replace").splitlines(), member=".event")
 
 
 def test_every_answer_follows_a_data_sync_of_its_note(tmp_path: Path) -> None:
@@ -22,8 +27,8 @@ def test_every_answer_follows_a_data_sync_of_its_note(tmp_path: Path) -> None:
             assert tell(pacs, ["1.2.3"], [], f"1.2.5.{number}") == 0
         modality.release()
         pacs.release()
-    log = (tmp_path / "trace").read_text(encoding="utf-8", errors="replace").splitlines()
-    found = answers(log, member=".event")
+        node.wait_until(lambda: len(answered(tmp_path / "trace")) >= 2 * ROUNDS, 60.0, "strace to tell of every answer")
+    found = answered(tmp_path / "trace")
     assert len(found) == 2 * ROUNDS
     assert all(answer.synced for answer in found)
 
