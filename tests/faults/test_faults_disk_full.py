@@ -32,8 +32,9 @@ from dicomnode.domain.states import DELIVERED
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
 A700 = 0xA700
-ACCEPTS_AGAIN = 5.0
-"""Seconds from the moment there is room until an instance is taken: the promise."""
+MOST_TRIES = 50
+"""From the moment there is room until an instance is taken: the promise is five seconds, and who is refused waits a
+tenth of one. Counted, not timed: what holds up the machine holds up who tries as well."""
 
 
 def series(root: Path, count: int, seed: int, rows: int = 64) -> list[RawFile]:
@@ -55,15 +56,15 @@ def send_until_refused(node: Node, files: list[RawFile], pause: float = 0.0) -> 
     pytest.fail(f"all {len(files)} instances were taken: the disk was never full")
 
 
-def seconds_until_taken(node: Node, file: RawFile) -> float:
+def assert_taken_soon(node: Node, file: RawFile) -> None:
     """Send one instance again and again until it is taken."""
-    begin = time.monotonic()
     with sender_to(node) as sender:
-        while (status := send(sender, file)) != 0x0000:
+        for _ in range(MOST_TRIES):
+            if (status := send(sender, file)) == 0x0000:
+                return
             assert status == A700
-            assert time.monotonic() - begin < 60.0, "nothing is taken although there is room"
             time.sleep(0.1)
-    return time.monotonic() - begin
+    pytest.fail("nothing is taken although there is room")
 
 
 def assert_drained(node: Node, sent: list[RawFile]) -> None:
@@ -90,13 +91,13 @@ def test_the_store_on_the_full_disk(tmp_path: Path) -> None:
                 assert [send(sender, file) for file in files[-3:]] == [A700] * 3
             assert_kept(disk / "store", [file.sop_uid for file in taken], files)
             make_room(disk)
-            assert seconds_until_taken(node, files[len(taken)]) < ACCEPTS_AGAIN
+            assert_taken_soon(node, files[len(taken)])
             send_all(node, files)
             assert_drained(node, files)
             node.wait_until(
                 lambda: len(events(node, "instance.refused")) >= 4, 60.0, "the audit log to tell of every A700"
             )
-            assert len(events(node, "association.opened")) == len(events(node, "association.closed"))
+            node.wait_until(lambda: all_closed(node), 60.0, "the audit log to tell of the end of every association")
             assert node.pid == serve
 
 
@@ -115,7 +116,7 @@ def test_the_database_on_the_full_disk(tmp_path: Path, bound: int) -> None:
             taken = send_until_refused(node, files, pause=0.0 if bound == 20 else 0.1)
             assert taken, "the database holds nothing up before the backlog is full"
             make_room(disk)
-            assert seconds_until_taken(node, files[len(taken)]) < ACCEPTS_AGAIN
+            assert_taken_soon(node, files[len(taken)])
             send_patiently(node, files)
             assert_drained(node, before + files)
             assert node.pid == serve
@@ -142,7 +143,7 @@ def test_store_and_database_on_the_full_disk(tmp_path: Path, orthanc: Orthanc) -
             more = series(tmp_path, 30, seed=2, rows=128)
             taken = send_until_refused(node, more)
             make_room(disk)
-            assert seconds_until_taken(node, more[len(taken)]) < ACCEPTS_AGAIN
+            assert_taken_soon(node, more[len(taken)])
             send_all(node, files[20:] + more)
             assert_drained(node, files + more)
             total = 2 * (len(files) + len(more))
@@ -158,12 +159,16 @@ def test_a_job_waits_for_room(tmp_path: Path) -> None:
         node = Node(
             tmp_path / "node",
             site_yaml=site(1),
+            completion={"quiet_seconds": 60.0},  # complete by its announced count, whatever holds up its sender
             store={"root": str(disk / "store"), "min_free_gb": 0},
-            engine={"devices": ["cpu"], "retry_seconds": 0.1, "max_attempts": 1},
+            engine={"devices": ["cpu"], "retry_seconds": 0.1, "max_attempts": 1, "head_start": False},
         )
         with node:
+            node.cli("jobs", "pause")  # a quick worker would be done before the disk is full
             send_all(node, series(tmp_path, 10, seed=1, rows=128))
+            node.wait_until(lambda: ask(node, "SELECT id FROM enhancement"), 60.0, "the job")
             fill(disk)
+            node.cli("jobs", "resume")
             query = "SELECT state, reason FROM enhancement WHERE attempt >= 3"
             node.wait_until(lambda: ask(node, query), 60.0, "three attempts without room")
             node.wait_until(
@@ -174,6 +179,12 @@ def test_a_job_waits_for_room(tmp_path: Path) -> None:
                 lambda: ask(node, "SELECT state FROM enhancement") == [("done",)], 60.0, "the job to be done"
             )
             assert ask(node, "SELECT count(*) FROM output") == [(10,)]
+
+
+def all_closed(node: Node) -> bool:
+    """Whether the audit log has an end for each association that it has a beginning of. Seen at one moment."""
+    query = "SELECT sum(kind = 'association.opened') = sum(kind = 'association.closed') FROM audit_event"
+    return bool(ask(node, query)[0][0])
 
 
 def unfinished(node: Node) -> list[tuple[str, str]]:
