@@ -63,7 +63,7 @@ def one_round(node: Node, proxy: RecordingProxy, files: list[RawFile], after: in
     send_until_it_dies(node, files, executioner.told)
     executioner.wait()
     acknowledged = executioner.acknowledged
-    assert 0 < len(acknowledged) < len(files)
+    assert 0 < len(acknowledged) < len(files) + orphan  # receivers that outlive the node may take one more
     assert_kept(node.root / "var/store", acknowledged, ALL)
     node.start()
     assert_indexed(node, acknowledged, files)
@@ -101,7 +101,7 @@ def test_what_was_acknowledged_outlives_kill_9_at_any_moment(tmp_path: Path, ort
 
 def unsent(node: Node) -> int:
     """Deliveries that are not finished."""
-    return int(ask(node, "SELECT count(*) FROM delivery WHERE state != 'sent'")[0][0])
+    return int(ask(node, "SELECT count(*) FROM delivery WHERE finished_at IS NULL")[0][0])
 
 
 def settle(node: Node, proxy: RecordingProxy, orthanc: Orthanc, rounds: int) -> None:
