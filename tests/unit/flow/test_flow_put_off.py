@@ -109,7 +109,7 @@ def test_it_waits_longer_each_time_and_completes_when_it_can(bench: FlowBench, b
     assert set(states(bench).values()) == {"complete"}
 
 
-def test_what_changes_it_has_it_tried_at_once(bench: FlowBench, broken: str) -> None:
+def test_what_changes_it_has_it_tried_at_once(bench: FlowBench, broken: str, clock: list[float]) -> None:
     bench.complete()
     move(bench, broken, "gone/", back=True)
     assert sweep(bench) == 0
