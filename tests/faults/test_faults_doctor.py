@@ -30,7 +30,7 @@ def test_the_doctor_finds_the_traces_of_a_kill_and_nothing_else(tmp_path: Path) 
 
         sender = threading.Thread(target=send_until_it_dies, args=(node, files, note))
         sender.start()
-        assert told.wait(30.0)
+        assert told.wait(60.0)
         node.kill9()
         sender.join()
         looked = node.cli("doctor", "--json", check=False)

@@ -59,7 +59,7 @@ class Receive:
     def _send(self, target: Target, number: int) -> None:
         with (
             contextlib.suppress(OSError, wire.Closed, Rejected),
-            Modality(target.port, target.ae_title, f"CT{number}") as modality,
+            Modality(target.port, target.ae_title, f"CT{number}", timeout=60.0) as modality,
         ):
             for file in self.series[number]:
                 if file is self.series[number][-1]:

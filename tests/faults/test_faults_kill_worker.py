@@ -22,6 +22,7 @@ def node_that_dies(root: Path, proxy: RecordingProxy, stage: str, nth: int = 1) 
     return Node(
         root / "node",
         site_yaml=site(proxy.port),
+        completion={"quiet_seconds": 60.0},  # complete by its announced count, whatever holds up its sender
         env={"DICOMNODE_FAULT": f"{stage}:{root / 'killed'}:{nth}"},
         engine={"devices": ["cpu"], "retry_seconds": 0.2},
     )
