@@ -24,9 +24,10 @@ NOT_BY_LINKS = {
 }
 
 
-@pytest.fixture
-def node(house_folder: Path, tmp_path: Path) -> Iterator[Headless]:
-    node = copy_of(house_folder, tmp_path)
+@pytest.fixture(scope="module")
+def node(house_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headless]:
+    """For all: who looks changes nothing of what there is."""
+    node = copy_of(house_folder, tmp_path_factory.mktemp("links"))
     yield node
     node.flow.database.close()
 

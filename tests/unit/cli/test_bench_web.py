@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.webapp import client, headless
 
+from dicomnode.cli.bench import web_run
 from dicomnode.cli.bench.web_asks import MANY, NONE, ONE, asks
 from dicomnode.cli.bench.web_rows import Size, fill
 from dicomnode.cli.bench.web_run import Quantiles, measure
@@ -39,7 +40,8 @@ def test_quantiles(milliseconds: list[int], p95: float) -> None:
     assert (found.p95, found.worst) == (pytest.approx(p95), pytest.approx(max(milliseconds)))
 
 
-def test_users_ask_a_process_of_its_own(tmp_path: Path) -> None:
+def test_users_ask_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_run, "START_SECONDS", 150.0)
     node = headless(tmp_path)
     fill(node.flow.database, SIZE, lambda table: None)
     asked = wanted()[:3]

@@ -18,7 +18,8 @@ FILES = [Path(str(get_testdata_file(name, download=False))) for name in ("CT_sma
 
 
 @pytest.fixture
-def stand_in(tmp_path: Path) -> Iterator[StandIn]:
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    monkeypatch.setattr("dicomnode.cli.demo.stand_in._START_SECONDS", 150.0)
     lock = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
     running = StandIn(tmp_path / "pacs", lock)
     os.close(lock)

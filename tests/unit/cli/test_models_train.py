@@ -82,6 +82,7 @@ def whole_run(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.torch
+@pytest.mark.timeout(600)
 def test_a_whole_run_becomes_a_model_that_the_node_loads(tmp_path: Path) -> None:
     for seed in (1, 2):
         paths = site_series(tmp_path / "in" / str(seed), seed, n=8)

@@ -79,7 +79,7 @@ def test_who_asks_now_and_then_is_not_idle(tmp_path: Path, minutes: int) -> None
     cookie = session_of(flow, account(flow, "viewer"))
     for _ in range(3):
         with flow.database.write() as session:
-            session.scalars(select(WebSession)).one().seen_at -= timedelta(minutes=0.8 * minutes)
+            session.scalars(select(WebSession)).one().seen_at -= timedelta(minutes=0.6 * minutes)
         assert sessions.person_of(flow, cookie) is not None
     with flow.database.write() as session:
         session.execute(update(WebSession).values(seen_at=now(session) - timedelta(minutes=minutes)))
