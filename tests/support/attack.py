@@ -144,7 +144,7 @@ def storm(port: int, called: str, count: int, source: str) -> dict[str, int]:
     request = wire.associate_rq(called=called)
     for number in range(count):
         try:
-            with contextlib.closing(wire.connect(port, source=source, timeout=5.0)) as peer:
+            with contextlib.closing(wire.connect(port, source=source)) as peer:
                 peer.sendall((b"", request[:50], request, request)[number % 4])
                 if number % 4 == 3:
                     wire.read_pdu(peer)
