@@ -16,7 +16,9 @@ from support.vouching import CT, VouchingBench
 from dicomnode.db.database import now as database_now
 from dicomnode.db.models import AuditEvent, CommitmentRequest
 from dicomnode.db.repositories import commitment_requests
+from dicomnode.deliver.destination import Timeouts
 from dicomnode.flow import Flow
+from dicomnode.flow.commitment import reporting
 from dicomnode.flow.commitment.telling import vouch_due
 from dicomnode.settings import DicomSettings, NodeSettings, PeerSettings
 
@@ -39,7 +41,8 @@ def events(bench: VouchingBench) -> Counter[str]:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> VouchingBench:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> VouchingBench:
+    monkeypatch.setattr(reporting, "TIMEOUTS", Timeouts(connect=60.0, acse=60.0, dimse=60.0))
     bench = VouchingBench(tmp_path / "node")
     bench.again([dcmread(file) for file in make_ct_series(tmp_path / "ct", 2, rows=32)])
     return bench
