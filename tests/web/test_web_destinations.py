@@ -17,8 +17,17 @@ from dicomnode.db.database import now as database_now
 from dicomnode.db.models import Delivery
 from dicomnode.db.repositories import audit as audit_rows
 from dicomnode.db.repositories import destination_figures, outages
+from dicomnode.deliver.destination import Timeouts
+from dicomnode.desk.destinations import asking
 
 VERIFICATION, CT, EXPLICIT = "1.2.840.10008.1.1", "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1"
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A browser is kept waiting for 20 s at most: on a busy machine a peer that answers may need longer."""
+    monkeypatch.setattr(asking, "IN_ALL", 120.0)
+    monkeypatch.setattr(asking, "BROWSER", Timeouts(connect=60.0, acse=60.0, dimse=60.0))
 
 
 @pytest.fixture(scope="module")
