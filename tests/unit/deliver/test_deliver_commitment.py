@@ -25,7 +25,7 @@ from dicomnode.domain import command_set as dimse
 from dicomnode.domain.commitment import CommitmentReport
 
 CT = str(CTImageStorage)
-PATIENT = Timeouts(connect=5.0, acse=20.0, dimse=20.0)
+PATIENT = Timeouts(connect=60.0, acse=60.0, dimse=60.0)
 TWO = [(CT, "1.2.3"), (CT, "1.2.4")]
 
 
@@ -48,7 +48,7 @@ def test_a_report_is_heard_before_and_after_the_response(how: str) -> None:
         with conversation(archive.port, lambda kind, report: told.append((kind, report))) as talk:
             assert ask(talk, "2.25.1", TWO) == 0x0000
             assert bool(told) == (how == "before")
-            assert told or talk.hear(20.0)
+            assert told or talk.hear(60.0)
     assert told == [(2, CommitmentReport("2.25.1", ("1.2.3",), (("1.2.4", 0x0112),)))]
     assert archive.asked == [Asked("2.25.1", TWO)]
 
@@ -61,7 +61,7 @@ def test_several_requests_and_their_reports_share_an_association() -> None:
     ):
         for number in range(5):
             assert ask(talk, f"2.25.{number}", TWO) == 0x0000
-            assert talk.hear(20.0)
+            assert talk.hear(60.0)
     assert told == [f"2.25.{number}" for number in range(5)]
     assert archive.answers == [0x0000] * 5
 
@@ -72,7 +72,7 @@ def test_a_report_that_cannot_be_kept_is_not_acknowledged() -> None:
 
     with Archive() as archive, conversation(archive.port, fail) as talk:
         ask(talk, "2.25.1", TWO)
-        assert talk.hear(20.0)
+        assert talk.hear(60.0)
     assert archive.answers == [0x0110]
 
 
@@ -89,7 +89,7 @@ def test_ten_thousand_instances_are_one_request() -> None:
     with Archive() as archive, conversation(archive.port, lambda kind, report: told.append(report)) as talk:
         assert ask(talk, "2.25.1", many) == 0x0000
         while not told:
-            assert talk.hear(20.0)
+            assert talk.hear(60.0)
     assert archive.asked[0].instances == many
     assert len(told[0].failed) == 10_000
 

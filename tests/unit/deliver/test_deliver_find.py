@@ -10,7 +10,7 @@ from dicomnode.deliver.destination import Destination, Timeouts
 from dicomnode.deliver.find import UIDS_PER_QUERY, FindFailed, find_instances
 from dicomnode.deliver.outcome import AssociationFailed
 
-PATIENT = Timeouts(connect=5.0, acse=20.0, dimse=20.0)
+PATIENT = Timeouts(connect=60.0, acse=60.0, dimse=60.0)
 STUDY, SERIES = "1.2.10", "1.2.10.1"
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 from support.certificates import Authority, Identity
+from support.steps import stepping
 
+from dicomnode.deliver import wire as wire_module
 from dicomnode.deliver.content import BUFFER_BYTES, DataSet, InMemory
 from dicomnode.deliver.destination import Destination
 from dicomnode.deliver.outcome import AssociationFailed, FailureKind
@@ -299,15 +301,18 @@ def test_a_peer_that_stops_reading(pki: Pki, ends: str) -> None:
         over.set()
 
 
-def test_a_slow_reader_is_not_silent(pki: Pki) -> None:
-    """It takes far longer in all than the time-out, yet never that long for a piece."""
-    data = bytes(2_000_000)
+def test_a_slow_reader_is_not_silent(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes far longer in all than the time-out, yet never that long for a piece; on a clock of its own."""
+    data, steps = bytes(2_000_000), stepping(wire_module, monkeypatch)
 
     def script(peer: ssl.SSLSocket) -> None:
         received = 0
+        for part in range(20):
+            while received < len(data) * part // 20:
+                received += len(peer.recv(65_536))
+            steps.step(1.0)
         while received < len(data):
             received += len(peer.recv(65_536))
-            time.sleep(0.035)
         peer.sendall(PDU)
 
     def serve(peer: socket.socket) -> None:
@@ -317,8 +322,9 @@ def test_a_slow_reader_is_not_silent(pki: Pki) -> None:
     with listening(serve) as port:
         wire = connect(to(port, pki.files()))
         wire.write_message(1, b"command!", in_memory(data), 0, 3.0)
-        assert wire.read(60.0) == (4, b"abcdef")
+        assert wire.read(3.0) == (4, b"abcdef")
         wire.close()
+    assert steps.now == 20.0
 
 
 @pytest.mark.parametrize("ends", ["timeout", "stop"])
