@@ -46,37 +46,37 @@ def test_every_encoding_is_read_up_to_its_pixels(name: str) -> None:
 def test_the_pixels_of_a_deflate_bomb_are_never_inflated() -> None:
     bomb = element(8, 0x18, b"UI", b"1.2.3\0") + pack("<HH2sHL", 0x7FE0, 0x10, b"OB", 0, 1 << 30) + bytes(1 << 27)
     deflated = io.BytesIO(deflate(bomb))
-    began = time.monotonic()
+    began = time.thread_time()
     found = read_header(deflated, DEFLATED)
-    assert time.monotonic() - began < 30
+    assert time.thread_time() - began < 30
     assert found.SOPInstanceUID == "1.2.3"
 
 
 def test_a_deflate_bomb_in_the_header_passes_the_budget() -> None:
     bomb = pack("<HH2sHL", 8, 0x18, b"UN", 0, 0xFFFFFFF0) + bytes(2 * MAX_INFLATED_BYTES)
     deflated = io.BytesIO(deflate(bomb))
-    began = time.monotonic()
+    began = time.thread_time()
     with pytest.raises(UnreadableHeader, match="inflates to more than"):
         read_header(deflated, DEFLATED)
-    assert time.monotonic() - began < 30
+    assert time.thread_time() - began < 30
 
 
 @pytest.mark.parametrize("depth", [200, 50_000])
 def test_sequences_without_end_do_not_crash(depth: int) -> None:
     opened = (pack("<HH2sHL", 0x40, 0xA730, b"SQ", 0, 0xFFFFFFFF) + pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF)) * depth
-    began = time.monotonic()
+    began = time.thread_time()
     with pytest.raises(UnreadableHeader):
         read_header(io.BytesIO(element(8, 0x18, b"UI", b"1.2.3\0") + opened), EXPLICIT)
-    assert time.monotonic() - began < 30
+    assert time.thread_time() - began < 30
 
 
 def test_items_without_end_cost_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
     items = pack("<HH2sHL", 8, 0x1140, b"SQ", 0, 0xFFFFFFFF) + pack("<HHL", 0xFFFE, 0xE000, 0) * 500_000
     monkeypatch.setattr(header, "MAX_READS", 10_000)
-    began = time.monotonic()
+    began = time.thread_time()
     with pytest.raises(UnreadableHeader):
         read_header(io.BytesIO(items), EXPLICIT)
-    assert time.monotonic() - began < 30
+    assert time.thread_time() - began < 30
 
 
 def test_elements_without_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,7 +119,7 @@ def at_once(*calls: AnyCall) -> None:
     start = threading.Barrier(len(calls))
 
     def run(call: AnyCall) -> None:
-        start.wait(30.0)
+        start.wait(120.0)
         try:
             call()
         except BaseException as error:
@@ -320,7 +320,7 @@ def test_a_batch_that_crosses_another_is_tried_again(
     def cross(session: Session, arrivals: Arrivals) -> None:
         if threading.get_ident() not in came:
             came.add(threading.get_ident())
-            met.wait(30.0)
+            met.wait(120.0)
         session.execute(select(Container).with_for_update())
 
     for number, each in enumerate(pair, start=1):
