@@ -42,7 +42,7 @@ class Modality:
         *,
         contexts: Iterable[wire.Context] = (wire.ECHO, wire.Context(3, wire.CT_IMAGE, (wire.EXPLICIT,))),
         source: str = "127.0.0.1",
-        timeout: float = 20.0,
+        timeout: float = 60.0,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """With `tls` the node's certificate must be for localhost."""
