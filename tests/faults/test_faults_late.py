@@ -56,10 +56,10 @@ def one_round(node: Node, proxy: RecordingProxy, files: list[RawFile], times: Qu
     """All but one; they complete although nobody remembers their timer; then the last, and the same again."""
     series, count = files[0].series_uid, len(files)
     send_and_kill(node, proxy, files[:-1], times)
-    node.wait_until(lambda: sent(node, series) == count - 1, 120.0, "all but the last at the PACS")
+    node.wait_until(lambda: sent(node, series) == count - 1, 180.0, "all but the last at the PACS")
     assert completed(node, series) == [(1, count - 1)]
     send_and_kill(node, proxy, files[-1:], times)
-    node.wait_until(lambda: sent(node, series) == count, 120.0, "the late one at the PACS")
+    node.wait_until(lambda: sent(node, series) == count, 180.0, "the late one at the PACS")
     assert completed(node, series) == [(1, count - 1), (2, count)]
 
 

@@ -93,7 +93,7 @@ def assert_everything_ends(node: Node, good: list[RawFile]) -> None:
     query = "SELECT uid FROM series WHERE state != 'complete'"
     node.wait_until(lambda: not ask(node, query), 60.0, "every series to complete")
     query = "SELECT id FROM enhancement WHERE state IN ('ready', 'running')"
-    node.wait_until(lambda: not ask(node, query), 120.0, "every job to end")
+    node.wait_until(lambda: not ask(node, query), 240.0, "every job to end")
     rows = ask(node, "SELECT id, state, reason FROM enhancement WHERE series_uid = ?", good[0].series_uid)
     assert [(state, reason) for _, state, reason in rows] == [("done", f"{GOOD} derived instances")]
     outputs = {uid for (uid,) in ask(node, "SELECT source_sop_uid FROM output WHERE enhancement_id = ?", rows[0][0])}
@@ -153,7 +153,7 @@ def test_a_header_that_rots_on_the_disk_holds_nobody_up(tmp_path: Path) -> None:
         node.wait_until(lambda: not ask(node, "SELECT uid FROM series WHERE state != 'complete'"), 60.0, "completion")
         query = "SELECT state, reason FROM enhancement WHERE series_uid = ?"
         node.wait_until(
-            lambda: ask(node, query, good[0].series_uid) == [("done", "2 derived instances")], 60.0, "the good series"
+            lambda: ask(node, query, good[0].series_uid) == [("done", "2 derived instances")], 180.0, "the good series"
         )
         node.wait_until(lambda: not ask(node, query + " AND state IN ('ready', 'running')", rotten[0].series_uid), 60.0,
                         "the damaged series' job to end")  # fmt: skip

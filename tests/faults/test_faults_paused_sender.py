@@ -26,7 +26,7 @@ from support.sendingbench import SendingBench
 from dicomnode.db.database import Database
 from dicomnode.deliver.destination import Timeouts
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 FILE = Path(str(get_testdata_file("CT_small.dcm", download=False)))
 LEASE = 2.0

@@ -19,7 +19,7 @@ from support.rawfiles import RawFile
 from support.rawsend import NoAnswer
 from support.series import make_ct_series
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 COUNT = 40
 SENDERS = 6

@@ -18,7 +18,7 @@ from support.proxy import RecordingProxy
 from support.rawfiles import RawFile
 from support.targets import NodeTarget, a_node
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 SERIES = 15
 
@@ -52,7 +52,7 @@ def test_the_same_study_again_and_again(form: Form, tmp_path: Path, record_row: 
     files = list(template.series(SERIES, form["instances"]))
     others = [template.instance(SERIES, number, pixels=7) for number in range(1, form["instances"] + 1)][::2]
     senders, times = form["senders"], form["times"]
-    with a_node(tmp_path / "node", completion={"quiet_seconds": 3.0}) as target:
+    with a_node(tmp_path / "node", completion={"quiet_seconds": 600.0}) as target:
         node = target.node
         with ThreadPoolExecutor(senders) as pool:
             found = list(pool.map(lambda number: send(target, f"SENDER{number}", files * times), range(senders)))
@@ -69,6 +69,7 @@ def test_the_same_study_again_and_again(form: Form, tmp_path: Path, record_row: 
         counted = outcomes(node)
         repeats = (senders * times - 1) * len(files) + 2 * len(others)
         assert (counted["new"], counted["conflict"], counted["duplicate"]) == (len(files), len(others), repeats)
+        node.cli("series", "complete", files[0].series_uid)
         node.wait_until(lambda: ask(node, "SELECT DISTINCT state FROM series") == [("complete",)], 60.0, "completion")
         assert ask(node, "SELECT count(*) FROM series") == [(1,)]
         assert node.cli("audit", "verify")["ok"]
@@ -95,7 +96,7 @@ def test_the_pacs_gets_each_of_them_once(tmp_path: Path, orthanc: Orthanc) -> No
         node = target.node
         with ThreadPoolExecutor(6) as pool:
             list(pool.map(lambda number: send(target, f"SENDER{number}", files * 3), range(6)))
-        node.wait_until(lambda: orthanc.instance_count() == 2 * len(files), 60.0, "originals and derived at the PACS")
+        node.wait_until(lambda: orthanc.instance_count() == 2 * len(files), 180.0, "originals and derived at the PACS")
         send(target, "OTHER", others)
         for number in range(2):
             send(target, f"SENDER{number}", files)

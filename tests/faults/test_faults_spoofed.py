@@ -14,7 +14,7 @@ from support.nodeproc import Node
 from support.peers import free_port
 from support.targets import Target, a_storescp, an_orthanc
 
-pytestmark = [pytest.mark.faults, pytest.mark.peers]
+pytestmark = [pytest.mark.faults, pytest.mark.peers, pytest.mark.timeout(600)]
 
 STRANGER, NOT_US = (1, 1, 3), (1, 1, 7)
 """A-ASSOCIATE-RJ: calling, called AE title not recognized (PS3.8 9.3.4)."""

@@ -20,7 +20,7 @@ from support.sampler import EchoSampler
 from support.siege import EIGHT_ADDRESSES, ONE_ADDRESS, Held, Siege
 from support.targets import Target, a_node
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 KINDS = {"half request": "half_request", "half data": "half_data", "drip": "drip", "silent": "silent"}
 FLOOD = 1500
