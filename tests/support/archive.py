@@ -153,6 +153,8 @@ class Archive:
         event_type, data = self._report(asked)
         with self._speaking:  # an association of pynetdicom's is not for two threads
             status, _ = association.send_n_event_report(data, event_type, StorageCommitmentPushModel, PUSH_INSTANCE)
+            while association._is_paused and association.is_alive():  # or its reactor takes the next one's response
+                time.sleep(0.001)
         self.answers.append(int(status.Status))
         return self.answers[-1]
 

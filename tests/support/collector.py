@@ -22,6 +22,7 @@ class Collector:
             self._context.load_cert_chain(identity.cert, identity.key)
         self._listener = socket.create_server(("127.0.0.1", port))
         self._open: list[socket.socket] = []
+        self._lock, self._gone = threading.Lock(), False
         self.port = int(self._listener.getsockname()[1])
 
     def __enter__(self) -> Self:
@@ -32,16 +33,19 @@ class Collector:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """It is gone at once, connections included."""
+        with self._lock:
+            self._gone = True
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.hang_up()
 
     def hang_up(self) -> None:
-        for each in self._open:
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-        self._open.clear()
+        with self._lock:
+            for each in self._open:
+                with contextlib.suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+                each.close()
+            self._open.clear()
 
     def wait_for(self, count: int) -> list[bytes]:
         """The messages, once there are so many."""
@@ -62,7 +66,11 @@ class Collector:
             except OSError:
                 plain.close()
                 continue
-            self._open.append(peer)
+            with self._lock:
+                if self._gone:  # it was accepted as the others were hung up on
+                    peer.close()
+                    return
+                self._open.append(peer)
             threading.Thread(target=self._read, args=(peer,), daemon=True).start()
 
     def _read(self, peer: socket.socket) -> None:

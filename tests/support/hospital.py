@@ -46,14 +46,14 @@ class Hospital:
         """
         own = ("-cert", self.ct1.cert, "-key", self.ct1.key)
         command: list[Any] = [OPENSSL, "s_client", "-connect", f"127.0.0.1:{port}", "-ign_eof", "-brief", *own]
-        done = subprocess.run([*command, *options], input=_ABORT, capture_output=True, timeout=30.0, check=False)
+        done = subprocess.run([*command, *options], input=_ABORT, capture_output=True, timeout=60.0, check=False)
         return b"CONNECTION ESTABLISHED" in done.stderr and b"alert" not in done.stderr.lower()
 
 
 def echo(port: int, *options: str, called: str = "DICOMNODE", calling: str = "CT1") -> bool:
     """C-ECHO with DCMTK's echoscu: whether it succeeded."""
     command = [dcmtk("echoscu"), *options, "-aet", calling, "-aec", called, "127.0.0.1", str(port)]
-    return subprocess.run(command, capture_output=True, timeout=30.0, check=False).returncode == 0
+    return subprocess.run(command, capture_output=True, timeout=60.0, check=False).returncode == 0
 
 
 def asked(

@@ -92,7 +92,7 @@ class Wiretap:
                 sender, _ = self._listener.accept()
             except OSError:
                 return
-            receiver = socket.create_connection(("127.0.0.1", self._upstream), 10.0)
+            receiver = socket.create_connection(("127.0.0.1", self._upstream), 60.0)
             receiver.settimeout(None)
             recording = Recording()
             self.recordings.append(recording)
