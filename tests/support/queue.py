@@ -3,15 +3,31 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from pydicom import dcmread
-from support.mainflow import IS_CT, destination, enhancing, held_of, send, series_uid, shown, site, sop_uids
+from sqlalchemy import update
+from support.mainflow import (
+    ANNOUNCED,
+    IS_CT,
+    destination,
+    enhancing,
+    held_of,
+    rewriting,
+    send,
+    series_uid,
+    shown,
+    site,
+    sop_uids,
+)
 from support.nodeproc import Node
 from support.peers import Orthanc
 from support.rawfiles import raw_file
 from support.series import make_ct_series
+
+from dicomnode.db.models import Enhancement
 
 SLICES = 2
 
@@ -98,7 +114,8 @@ class House:
         """Send a new series."""
         self._sent += 1
         folder = self._root / f"sent-{self._sent}"
-        files = make_ct_series(folder, SLICES, rows=32, seed=self._sent, study=folder.name, description=description)
+        about = {"study": folder.name, "description": description}
+        files = make_ct_series(folder, SLICES, rows=32, seed=self._sent, images_in_acquisition=True, **about)
         send(self.node, files)
         return Sent(files, series_uid(files[0]), raw_file(files[0]).study_uid)
 
@@ -119,6 +136,12 @@ class House:
             return rows[-1] if rows and rows[-1]["state"] == state else None
 
         return self.node.wait_until(reached, 60.0, f"a job to be {state}")
+
+    def pass_deadlines(self) -> None:
+        """The deadline of every job is over."""
+        with rewriting(self.node) as session:
+            past = datetime.now(UTC) - timedelta(seconds=1)
+            session.execute(update(Enhancement).where(Enhancement.deadline_at.is_not(None)).values(deadline_at=past))
 
     def decision(self, sent: Sent) -> dict[str, Any]:
         """What the rule of the series' description decided."""
@@ -157,7 +180,7 @@ def house(root: Path, *rules: dict[str, Any], env: dict[str, str] | None = None,
         originals = {"name": "originals", "state": "live", "when": IS_CT, "forward_original_to": ["pacs"]}
         document = site([destination("pacs", pacs.ae_title, pacs.dicom_port)], [originals, *rules])
         settings = {"kind": "local", "devices": ["cpu"], "head_start": False, "max_attempts": 1, **engine}
-        node = Node(root / "node", site_yaml=document, engine=settings, env=env)
+        node = Node(root / "node", site_yaml=document, engine=settings, completion=ANNOUNCED, env=env)
         folder = node.root / str(node.settings["pipelines"]["path"])
         folder.mkdir(parents=True)
         (root / "gate").mkdir()
