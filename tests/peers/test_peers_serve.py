@@ -1,23 +1,39 @@
 """`serve`: what it says when it cannot start, what it shows while it runs, and how it ends."""
 
+import contextlib
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from pydicom import dcmread
-from support.mainflow import IS_CT, destination, enhancing, progress, send, series_uid, site, sop_uids, wait_sent
+from support.mainflow import (
+    ANNOUNCED,
+    IS_CT,
+    destination,
+    enhancing,
+    metric,
+    progress,
+    send,
+    series_uid,
+    site,
+    sop_uids,
+    wait_sent,
+)
+from support.modality import Modality, Rejected
 from support.nodeproc import Node
-from support.peers import Orthanc, StoreScp, echoscu
-from support.rawfiles import raw_file
+from support.peers import Orthanc, StoreScp
+from support.rawfiles import RawFile, raw_file
 from support.rawsend import NoAnswer, RawSender
 from support.series import make_ct_series
+from support.wire import Closed
 
 from dicomnode.settings import NodeSettings
 
@@ -34,14 +50,14 @@ class Running:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A node with the most talkative log; a series went through it, and one that the PACS did not take."""
     root = tmp_path_factory.mktemp("serve")
-    files = make_ct_series(root / "ct", 4, rows=64)
+    files = make_ct_series(root / "ct", 4, rows=64, images_in_acquisition=True)
     with Orthanc(root / "orthanc") as orthanc:
         destinations = [
             destination("pacs", orthanc.ae_title, orthanc.dicom_port),
             destination("stranger", "NOT-ORTHANC", orthanc.dicom_port),
         ]
         document = site(destinations, [enhancing("passthrough", "pacs", "stranger")])
-        with Node(root / "node", site_yaml=document, log={"level": "debug"}) as node:
+        with Node(root / "node", site_yaml=document, log={"level": "debug"}, completion=ANNOUNCED) as node:
             send(node, files)
             assert raw_sent(node, files[0], b"\0" * 100) == 0xC000
             wait_sent(node, 1)
@@ -64,6 +80,7 @@ def test_health_and_readiness(running: Running) -> None:
 
 
 def test_metrics_count_and_name_no_patient(running: Running) -> None:
+    running.node.wait_until(lambda: metric(running.node, "dicomnode_associations") == 0, 60.0, "the associations' end")
     text = fetched(running.node, "/metrics").text
     assert 'dicomnode_received_total{status="0000"} 4.0' in text
     assert 'dicomnode_received_total{status="C000"} 1.0' in text
@@ -111,17 +128,20 @@ def test_a_second_one_says_what_is_taken(running: Running, taken: str, tmp_path:
 
 
 def test_sigterm_drains_in_the_middle_of_a_transfer(tmp_path: Path) -> None:
-    files = make_ct_series(tmp_path / "ct", 80, rows=64)
+    (file,) = make_ct_series(tmp_path / "ct", 1, rows=64)
     acknowledged: list[str] = []
     with Node(tmp_path / "node") as node:
-        sender = threading.Thread(target=send_slowly, args=(node, files, acknowledged))
+        sender = threading.Thread(target=send_slowly, args=(node, raw_file(file), acknowledged))
         sender.start()
         node.wait_until(lambda: len(acknowledged) >= 5, 60.0, "the first instances")
         refused_at: list[int] = []
 
         def come_until_refused() -> None:
-            while echoscu(node.dicom_port, node.ae_title):
-                time.sleep(0.1)
+            with contextlib.suppress(OSError, Rejected, Closed):
+                while True:
+                    with Modality(node.dicom_port, node.ae_title) as modality:
+                        assert modality.echo() == 0
+                    time.sleep(0.1)
             refused_at.append(len(acknowledged))
 
         newcomer = threading.Thread(target=come_until_refused)
@@ -129,26 +149,32 @@ def test_sigterm_drains_in_the_middle_of_a_transfer(tmp_path: Path) -> None:
         assert node.terminate() == 0
         sender.join()
         newcomer.join()
-        assert refused_at[0] < len(acknowledged) < len(files), "who was there went on when nobody else could come"
+        assert refused_at[0] < len(acknowledged), "who was there went on when nobody else could come"
         node.start()
-        node.cli("series", "export", series_uid(files[0]), "--out", str(tmp_path / "out"))
+        node.cli("series", "export", series_uid(file), "--out", str(tmp_path / "out"))
     kept = {raw_file(path).sop_uid: raw_file(path).data_set for path in (tmp_path / "out").iterdir()}
-    sent = {raw_file(path).sop_uid: raw_file(path).data_set for path in files}
     assert set(acknowledged) <= kept.keys()
-    assert all(kept[uid] == sent[uid] for uid in kept)
+    assert all(kept[uid] == renamed(raw_file(file), uid) for uid in kept)
 
 
-def send_slowly(node: Node, files: list[Path], acknowledged: list[str]) -> None:
-    """Five instances a second over one association, until it is ended."""
+def send_slowly(node: Node, raw: RawFile, acknowledged: list[str]) -> None:
+    """Five instances a second over one association, until it is ended; each is `raw` under another UID."""
     with RawSender("127.0.0.1", node.dicom_port, node.ae_title, "MODALITY") as sender:
-        for raw in map(raw_file, files):
+        for number in count():
+            uid = f"1.2.{10 ** (len(raw.sop_uid) - 5) + number}"
             try:
-                status = sender.store(raw.sop_class, raw.sop_uid, raw.transfer_syntax, raw.data_set)
+                status = sender.store(raw.sop_class, uid, raw.transfer_syntax, renamed(raw, uid))
             except NoAnswer:
                 return
             assert status == 0
-            acknowledged.append(raw.sop_uid)
+            acknowledged.append(uid)
             time.sleep(0.2)
+
+
+def renamed(raw: RawFile, uid: str) -> bytes:
+    """Its data set under a UID that is as long as its own."""
+    assert len(uid) == len(raw.sop_uid)
+    return raw.data_set.replace(raw.sop_uid.encode(), uid.encode())
 
 
 def test_a_site_import_takes_effect_with_the_node_up_and_down(tmp_path: Path) -> None:
@@ -161,7 +187,6 @@ def test_a_site_import_takes_effect_with_the_node_up_and_down(tmp_path: Path) ->
         send(node, files[:1])
         node.wait_until(lambda: progress(node, series_uid(files[0]))[0] != "", 60.0, "the index")
         node.import_site(forwarding_to("first", first))
-        time.sleep(1.0)
         send(node, files[1:2])
         wait_sent(node, 1, "first")
         assert node.terminate() == 0
