@@ -29,7 +29,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 @pytest.fixture(scope="module")
 def orthanc(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
     modalities = {"node": [node.ae_title, "127.0.0.1", node.dicom_port]}
-    with Orthanc(tmp_path_factory.mktemp("pacs"), DicomModalities=modalities) as running:
+    with Orthanc(tmp_path_factory.mktemp("pacs"), DicomModalities=modalities, DicomScuTimeout=60) as running:
         yield running
 
 
@@ -49,7 +49,7 @@ def test_what_orthanc_asks_to_be_kept_is_kept_and_completes_its_series(
     assert node.wait_until(row, 60.0, "the request") == [(orthanc.ae_title, node.ae_title)]
     assert shown(node, series_uid(files[0]))["state"] == "receiving"
     send(node, files[3:], orthanc.ae_title)
-    wait_complete(node, series_uid(files[0]), seconds=20.0)
+    wait_complete(node, series_uid(files[0]))
     reason = "all 4 instances listed by the storage commitment request have arrived"
     assert shown(node, series_uid(files[0]))["reason"] == reason
 

@@ -31,7 +31,9 @@ def port() -> int:
 def scanner(tmp_path: Path, port: int) -> Iterator[Orthanc]:
     """Orthanc in the role of the modality: it knows a node that listens on `port`."""
     node = {"AET": "DICOMNODE", "Host": "127.0.0.1", "Port": port, "AllowStorageCommitment": True}
-    with Orthanc(tmp_path / "scanner", ae_title="SCANNER", DicomModalities={"node": node}) as running:
+    with Orthanc(
+        tmp_path / "scanner", ae_title="SCANNER", DicomModalities={"node": node}, DicomScuTimeout=60
+    ) as running:
         yield running
 
 
@@ -75,6 +77,7 @@ def test_a_promise_waits_for_the_pacs_behind_the_node(tmp_path: Path, files: lis
     pacs.options = {
         "DicomModalities": {"node": {"AET": "DICOMNODE", "Host": "127.0.0.1", "Port": node_port}},
         "DicomCheckModalityHost": False,
+        "DicomScuTimeout": 60,
     }
     with AskingModality() as modality:
         destinations = [destination("pacs", "PACS", pacs.dicom_port), destination("ct", "MODALITY", modality.port)]
@@ -91,7 +94,7 @@ def test_a_promise_waits_for_the_pacs_behind_the_node(tmp_path: Path, files: lis
             assert modality.ask(node_port, "1.2.7", [(CT, uid) for uid in sop_uids(files)]) == 0x0000
             node.wait_until(
                 lambda: [row["reason"] for row in node.cli("commitments", "list")] == ["4 x pacs: it is on its way"],
-                30.0,
+                60.0,
                 "the request to wait for the PACS",
             )
             assert modality.told == []
@@ -99,7 +102,10 @@ def test_a_promise_waits_for_the_pacs_behind_the_node(tmp_path: Path, files: lis
                 (told,) = modality.wait_for(1, 60.0)
                 assert (told.event_type, len(told.committed)) == (1, 4)
                 assert pacs.sop_uids(series_uid(files[0])) == set(sop_uids(files))
-            received, sent = (node.cli("commitments", "list", "--direction", each) for each in ("received", "sent"))
-            assert [row["state"] for row in received] == ["reported"]
-            assert {row["state"] for row in sent} >= {"committed"}
+
+            def states(direction: str) -> list[str]:
+                return [row["state"] for row in node.cli("commitments", "list", "--direction", direction)]
+
+            node.wait_until(lambda: states("received") == ["reported"], 60.0, "the node to note the modality's answer")
+            assert "committed" in states("sent")
             assert node.cli("series", "show", series_uid(files[0]))["kept_for"] == ""

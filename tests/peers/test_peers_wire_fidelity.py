@@ -79,20 +79,20 @@ def by_storescu(node: Node, files: Files, port: int, tmp_path: Path) -> None:
     for syntax, found in files.items():
         to = ["-R", "-nh", FLAGS[syntax], "-aet", "STORESCU", "-aec", node.ae_title, "127.0.0.1", str(port)]
         subprocess.run([dcmtk("storescu"), *to, *(str(file.path) for file in found)], env=environment,
-                       capture_output=True, timeout=60.0, check=False)  # fmt: skip
+                       capture_output=True, timeout=120.0, check=False)  # fmt: skip
 
 
 def by_dcmsend(node: Node, files: Files, port: int, tmp_path: Path) -> None:
     """DCMTK's dcmsend, everything in one run."""
     paths = [str(file.path) for found in files.values() for file in found]
     to = ["-dn", "-nuc", "-nh", "-aet", "DCMSEND", "-aec", node.ae_title, "127.0.0.1", str(port)]
-    subprocess.run([dcmtk("dcmsend"), *to, *paths], capture_output=True, timeout=60.0, check=False)
+    subprocess.run([dcmtk("dcmsend"), *to, *paths], capture_output=True, timeout=120.0, check=False)
 
 
 def by_orthanc(node: Node, files: Files, port: int, tmp_path: Path) -> None:
     """Orthanc, one file after the other: several have the same UID, of which it keeps one at a time."""
     modalities = {"node": [node.ae_title, "127.0.0.1", port]}
-    with Orthanc(tmp_path / "orthanc", ae_title="SENDER", DicomModalities=modalities) as orthanc:
+    with Orthanc(tmp_path / "orthanc", ae_title="SENDER", DicomModalities=modalities, DicomScuTimeout=60) as orthanc:
         for file in (file for found in files.values() for file in found):
             uploaded = orthanc.http.post("/instances", content=file.path.read_bytes())
             if uploaded.status_code == 200:
