@@ -36,8 +36,16 @@ def told(folder: Path, *words: str) -> dict[str, Any]:
     stdout, stderr = process.communicate(timeout=170)
     assert process.returncode == 0, stderr
     assert list(folder.iterdir()) == [], "everything that was made is removed"
-    assert running(folder) == []
+    assert_none_running(folder)
     return dict(json.loads(stdout))
+
+
+def assert_none_running(folder: Path) -> None:
+    """What was killed is gone when the machine comes to it; what was not stays."""
+    deadline = time.monotonic() + 30
+    while left := running(folder):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
 
 
 def running(folder: Path) -> list[str]:
@@ -129,7 +137,8 @@ def test_latency_measures_a_router_and_the_node(tmp_path: Path) -> None:
     node = runs["passthrough-node-head-start"]
     reached = [node[stage] for stage in ("complete", "claimed", "committed", "first", "last")]
     assert reached == sorted(reached)
-    assert node["complete"] >= document["grace_seconds"]
+    # It counts from the last arrival, which is between the first byte and the moment when the sender has its answer.
+    assert node["complete"] + node["sent"] >= document["grace_seconds"]
     assert [goal["found"] for goal in document["goals"]] == [node["last"]]
 
 
@@ -157,4 +166,4 @@ def test_cut_short_it_leaves_nothing_behind(tmp_path: Path) -> None:
     assert process.returncode == 1
     assert "interrupted; all that it had started is stopped" in stderr
     assert list(tmp_path.iterdir()) == []
-    assert running(tmp_path) == []
+    assert_none_running(tmp_path)

@@ -74,10 +74,12 @@ def test_cuts_cost_the_unanswered_alone(instance: Path, proxy: RecordingProxy, t
     uids = bench.plan([instance], copies=1500)
     sender = bench.sender(proxy.port, associations=ASSOCIATIONS)
     draw = random.Random(4)
-    sender.start()
-    for _ in range(6):
+    for number in range(6):
+        with proxy._lock:  # meanwhile no response is seen, so none is that one already
+            proxy.faults.cut_instead_of_response = proxy.responses_seen + draw.randint(2, 20)
+        if number == 0:
+            sender.start()
         time.sleep(draw.uniform(0.05, 0.2))
-        proxy.faults.cut_instead_of_response = proxy.responses_seen + draw.randint(2, 20)
     wait_sent(bench)
     sender.stop()
     sender.join(60)
@@ -96,7 +98,8 @@ def test_kill_9_costs_one_instance_of_each_association(instance: Path, proxy: Re
     for _ in range(ROUNDS):
         before = len(proxy.stores)
         child = start_sender(tmp_path / "node", proxy.port)
-        while len(proxy.stores) < before + 30 and child.poll() is None:
+        while len(proxy.stores) < before + 30 and len(proxy.uids()) < len(uids):
+            assert child.poll() is None, "the sender ended by itself"
             time.sleep(0.005)
         time.sleep(draw.uniform(0.0, 0.15))
         with proxy._lock:
