@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.mainflow import add_pipeline, destination, enhancing, send, series_uid, site, wait_sent
+from support.mainflow import ANNOUNCED, add_pipeline, destination, enhancing, send, series_uid, site, wait_sent
 from support.nodeproc import Node
 from support.peers import Orthanc, free_port
 from support.series import make_ct_series
@@ -63,7 +63,7 @@ class Told:
 def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     """A series went through; then every command was given once."""
     root = tmp_path_factory.mktemp("cli")
-    files = make_ct_series(root / "files", 3, rows=64)
+    files = make_ct_series(root / "files", 3, rows=64, images_in_acquisition=True)
     gone = free_port()
     (root / "empty").mkdir()
     with Orthanc(root / "orthanc") as orthanc:
@@ -72,7 +72,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
             destination("gone", "GONE", gone),
         ]
         (root / "site.yaml").write_text(document := site(destinations, [enhancing("soften")]))
-        node = Node(root / "node", site_yaml=document)
+        node = Node(root / "node", site_yaml=document, completion=ANNOUNCED)
         add_pipeline(node)
         with node:
             send(node, files)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 from support.mainflow import (
+    ANNOUNCED,
     destination,
     download,
     enhancing,
@@ -49,10 +50,10 @@ class Job:
 def job(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
     """The series went through once."""
     root = tmp_path_factory.mktemp("job")
-    sources = make_ct_series(root / "ct", SLICES, rows=512, noise=25.0)
+    sources = make_ct_series(root / "ct", SLICES, rows=512, noise=25.0, images_in_acquisition=True)
     with Orthanc(root / "orthanc") as orthanc, RecordingProxy(orthanc.dicom_port) as proxy:
         document = site([destination("pacs", orthanc.ae_title, proxy.port)], [enhancing(request.param)])
-        with Node(root / "node", site_yaml=document) as node:
+        with Node(root / "node", site_yaml=document, completion=ANNOUNCED) as node:
             send(node, sources)
             wait_sent(node, 1)
             yield Job(request.param, node, document, proxy, orthanc, sources)
@@ -81,7 +82,7 @@ def test_the_story_is_told_and_sealed(job: Job) -> None:
     story = [event["kind"] for event in document["story"]]
     steps = ["series.complete", "rule.decided", "enhancement.done", "delivery.created", "delivery.sent"]
     assert [kind for kind in story if kind in steps] == steps
-    assert document["reason"] == "no instance for 1 s"
+    assert document["reason"] == "all 8 images the modality announced have arrived"
     assert job.node.cli("audit", "verify")["ok"]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.mainflow import destination, enhancing, send, site, wait_sent
+from support.mainflow import ANNOUNCED, destination, enhancing, send, site, wait_sent
 from support.nodeproc import Node
 from support.scriptedpacs import Refusal, ScriptedPacs
 from support.series import make_ct_series
@@ -37,13 +37,14 @@ def node(pacs: ScriptedPacs, archive: ScriptedPacs, tmp_path: Path) -> Iterator[
         {**destination("archive", "ARCHIVE", archive.port), "confirm": "none"},
     ]
     document = site(destinations, [enhancing("passthrough")])
-    with Node(tmp_path / "node", site_yaml=document, delivery=DELIVERY) as running:
+    with Node(tmp_path / "node", site_yaml=document, delivery=DELIVERY, completion=ANNOUNCED) as running:
         yield running
 
 
 def send_series(node: Node, folder: Path, count: int) -> None:
     for number in range(1, count + 1):
-        send(node, make_ct_series(folder / str(number), SLICES, rows=64, seed=number))
+        images = make_ct_series(folder / str(number), SLICES, rows=64, seed=number, images_in_acquisition=True)
+        send(node, images)
 
 
 def states(node: Node, name: str = "pacs") -> dict[str, int]:
@@ -119,7 +120,7 @@ def test_a_stopped_destination_is_told_and_tried_again_on_demand(
     assert "cannot be asked" in probe.stderr
     pacs.refusal = None
     assert node.cli("destinations", "resume", "pacs")["changed"]
-    wait_sent(node, 2, seconds=20.0)
+    wait_sent(node, 2)
     assert health(node)["state"] == "up"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 from support.hospital import Hospital, echo
-from support.mainflow import destination, series_uid, site, wait_complete
+from support.mainflow import ANNOUNCED, destination, series_uid, site, wait_complete, wait_sent
 from support.nodeproc import Node
 from support.peers import Orthanc, StoreScp, dcmtk, free_port, storescu
 from support.series import make_ct_series
@@ -34,13 +34,14 @@ def node(hospital: Hospital, tls_port: int, tmp_path_factory: pytest.TempPathFac
         "dicom.tls": {**hospital.files, "port": tls_port},
         "dicom.peers.CT1": {"fingerprints": [hospital.ct1.fingerprint]},
         'dicom.peers."*"': {"verbs": ["echo"]},
+        "completion": ANNOUNCED,
     }
     with Node(tmp_path_factory.mktemp("node"), **settings) as running:
         yield running
 
 
 def test_what_a_scanner_sends_over_tls_is_stored(node: Node, hospital: Hospital, tls_port: int, tmp_path: Path) -> None:
-    images = make_ct_series(tmp_path, 3, rows=64, seed=27)
+    images = make_ct_series(tmp_path, 3, rows=64, seed=27, images_in_acquisition=True)
     done = storescu(images, tls_port, "DICOMNODE", "CT1", *hospital.shown(hospital.ct1))
     assert done.returncode == 0, done.stderr
     wait_complete(node, series_uid(images[0]))
@@ -134,6 +135,7 @@ def check_sending(node: Node, scp: StoreScp, orthanc: Orthanc, mended: tuple[str
     scp.flags = ("-aet", "SCP", *mended)
     scp.start()
     node.wait_until(lambda: len(scp.files()) == 4, 60.0, "storescp to have all")
+    wait_sent(node, 1, "scp")  # a file is there before all of it is written
     sent = {str(dcmread(path).SOPInstanceUID): dcmread(path).PixelData for path in images}
     assert {str(dcmread(path).SOPInstanceUID): dcmread(path).PixelData for path in scp.files()} == sent
     scp.stop()

@@ -14,7 +14,19 @@ import pytest
 from pydicom import dcmread
 from safetensors.numpy import save_file
 from support.brokenpipelines import write_card
-from support.mainflow import IS_CT, derived_of, destination, enhancing, held_of, send, series_uid, shown, site, sop_uids
+from support.mainflow import (
+    ANNOUNCED,
+    IS_CT,
+    derived_of,
+    destination,
+    enhancing,
+    held_of,
+    send,
+    series_uid,
+    shown,
+    site,
+    sop_uids,
+)
 from support.nodeproc import Node
 from support.peers import Orthanc
 from support.rawfiles import raw_file
@@ -83,7 +95,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         originals = {"name": "originals", "state": "live", "when": IS_CT, "forward_original_to": ["pacs"]}
         rules = [enhancing(name, when={"attribute": "SeriesDescription", "equals": name}) for name in LINES]
         document = site([destination("pacs", pacs.ae_title, pacs.dicom_port)], [originals, *rules])
-        node = Node(root / "node", site_yaml=document)
+        node = Node(root / "node", site_yaml=document, completion=ANNOUNCED)
         write_pipelines(node.root / str(node.settings["pipelines"]["path"]))
         with node:
             yield House(node, pacs)
@@ -100,7 +112,8 @@ class Told:
 
 def gone_through(house: House, folder: Path, name: str) -> Told:
     """Send a series for the pipeline; wait until its job is over and all deliveries are sent."""
-    files = make_ct_series(folder, SLICES, rows=64, seed=list(LINES).index(name), study=name, description=name)
+    seed = list(LINES).index(name)
+    files = make_ct_series(folder, SLICES, rows=64, seed=seed, study=name, description=name, images_in_acquisition=True)
     send(house.node, files)
     uid = series_uid(files[0])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support.mainflow import destination, enhancing, send, site, wait_sent
+from support.mainflow import ANNOUNCED, destination, enhancing, send, site, wait_sent
 from support.nodeproc import Node
 from support.peers import Orthanc
 from support.series import make_ct_series
@@ -23,7 +23,8 @@ CT, EXPLICIT = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1"
 def node(orthanc: Orthanc, tmp_path: Path) -> Iterator[Node]:
     """Whatever comes is copied by `passthrough` and goes to Orthanc."""
     pacs = {**destination("pacs", orthanc.ae_title, orthanc.dicom_port), "confirm": "none"}
-    with Node(tmp_path / "node", site_yaml=site([pacs], [enhancing("passthrough")])) as running:
+    document = site([pacs], [enhancing("passthrough")])
+    with Node(tmp_path / "node", site_yaml=document, completion=ANNOUNCED) as running:
         yield running
 
 
@@ -50,7 +51,7 @@ def test_echo_probe_and_pause(node: Node, orthanc: Orthanc, anna: httpx.Client, 
     assert orthanc.instance_count() == 0
 
     assert anna.post("/destinations/pacs/pause", data={"reason": "it moves"}).status_code == 303
-    send(node, make_ct_series(tmp_path / "ct", 3, rows=64))
+    send(node, make_ct_series(tmp_path / "ct", 3, rows=64, images_in_acquisition=True))
     waiting = node.wait_until(
         lambda: anna.get("/api/v1/deliveries?state=pending&destination=pacs").json()["items"], 60.0, "a delivery"
     )
