@@ -1,6 +1,6 @@
-"""A fuzzing client: connection after connection, each drawn from the seed and its number, for some seconds.
+"""A fuzzing client: connection after connection, each drawn from the seed and its number.
 
-    python -m fuzz.client PORT AE_TITLE SEED SECONDS RATE     so many connections a second
+    python -m fuzz.client PORT AE_TITLE SEED SECONDS RATE     so many connections a second, or all of them later
     python -m fuzz.client PORT AE_TITLE SEED --only NUMBER     says one conversation again, aloud
 
 Prints one JSON object: how many connections there were, and how they ended.
@@ -19,6 +19,8 @@ from fuzz.mutation import spoiled
 from support import wire
 
 THREADS = 6
+_PATIENCE = 60.0
+"""Longer than a busy machine holds anybody up: who takes longer is stuck."""
 _ANSWER_SECONDS = 0.08
 """How long an answer is waited for: who was spoiled may never get one, and the next connection waits."""
 
@@ -32,7 +34,7 @@ def words_of(seed: str, number: int, called: str) -> list[Said]:
 def converse(port: int, said: list[Said], chance: random.Random) -> str:
     """Say it, in pieces as TCP might; how it ended: by whom, and after which answers."""
     try:
-        peer = wire.connect(port, source=f"127.0.0.{chance.randrange(1, 10)}", timeout=5.0)
+        peer = wire.connect(port, source=f"127.0.0.{chance.randrange(1, 10)}", timeout=_PATIENCE)
     except OSError as error:
         return f"not connected: {type(error).__name__}"
     with peer:
@@ -67,20 +69,23 @@ def _hear(peer: socket.socket) -> bool:
     except TimeoutError:
         return True
     finally:
-        peer.settimeout(5.0)
+        peer.settimeout(_PATIENCE)
 
 
 def run(port: int, called: str, seed: str, seconds: float, rate: float) -> Counter[str]:
-    """Fuzz from THREADS threads until the time is over."""
+    """Fuzz from THREADS threads: what the rate makes in this time, however long it takes on a busy machine."""
     tally: Counter[str] = Counter()
+    counting = threading.Lock()
     begin = time.monotonic()
 
     def work(thread: int) -> None:
         number = thread
-        while number / rate < seconds and time.monotonic() < begin + seconds:
+        while number < round(rate * seconds):
             time.sleep(max(0.0, begin + number / rate - time.monotonic()))
             chance = random.Random(f"{seed}/{number}/pieces")
-            tally[converse(port, words_of(seed, number, called), chance)] += 1
+            end = converse(port, words_of(seed, number, called), chance)
+            with counting:
+                tally[end] += 1
             number += THREADS
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
