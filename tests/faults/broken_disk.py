@@ -1,6 +1,7 @@
 """A small ext4 that meets an error of its own and turns read-only at once, under open files: what failing disks do."""
 
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,8 +24,11 @@ class BrittleDisk:
         _run("/usr/bin/mount", "-o", "loop,errors=remount-ro", str(self._image), str(self.folder))
 
     def unmount(self) -> None:
-        """Take it away."""
-        _run("/usr/bin/umount", str(self.folder))
+        """Take it away, once nobody uses it any more: what was killed ends when it is given the time."""
+        deadline = time.monotonic() + 60.0
+        while subprocess.run(["/usr/bin/umount", str(self.folder)], capture_output=True, check=False).returncode:
+            assert time.monotonic() < deadline, "somebody still uses the disk"
+            time.sleep(0.1)
 
     def break_down(self) -> None:
         """An error of the file system: from here on every write fails with EROFS."""
