@@ -37,7 +37,9 @@ def issuer() -> Iterator[str]:
 
 
 @pytest.fixture
-def make(tmp_path: Path, issuer: str) -> Callable[..., Headless]:
+def make(tmp_path: Path, issuer: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Headless]:
+    monkeypatch.setattr("dicomnode.web.access.provider.SECONDS", 60.0)
+
     def node(**changed: Any) -> Headless:
         oidc = {
             "issuer": issuer,

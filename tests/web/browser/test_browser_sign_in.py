@@ -50,7 +50,9 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
         server = WebServer(create_app(node), "127.0.0.1", port)
         server.start()
         try:
-            yield Door(node, url)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("dicomnode.web.access.provider.SECONDS", 60.0)
+                yield Door(node, url)
         finally:
             server.stop()
             node.flow.database.close()
