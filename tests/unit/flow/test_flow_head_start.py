@@ -69,6 +69,8 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     for module in ("enhancing.job", "head_start.ahead"):
         monkeypatch.setattr(f"dicomnode.flow.{module}.datetime", _Noon)
     monkeypatch.setattr("dicomnode.flow.head_start.arriving._QUIET_SECONDS", 3600.0)
+    for limit in ("_TURN_SECONDS", "_LEASE_SECONDS"):  # neither ends because the machine stood still
+        monkeypatch.setattr(f"dicomnode.flow.head_start.pastime.{limit}", 3600.0)
 
     def make(pipeline: str = "passthrough", body: str = "pass", rule: str = RULE, **engine: Any) -> FlowBench:
         number = len(list(tmp_path.glob("node*")))
