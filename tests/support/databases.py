@@ -12,6 +12,10 @@ from support.postgres import PostgreSQL
 
 from dicomnode.db import migrate
 from dicomnode.db.database import Database
+from dicomnode.db.patience import Patience
+
+UNHURRIED = Patience(connect=60.0)
+"""With a server on a busy machine, which may be longer in answering than one that is away is waited for."""
 
 _elsewhere: list[Callable[[], Database]] = []
 
@@ -52,7 +56,7 @@ def on(server: PostgreSQL) -> Iterator[None]:
     with ExitStack() as made:
 
         def create() -> Database:
-            database = Database(made.enter_context(server.fresh()))
+            database = Database(made.enter_context(server.fresh()), UNHURRIED)
             made.callback(database.close)
             return database
 

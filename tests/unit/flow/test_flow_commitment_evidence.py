@@ -1,6 +1,6 @@
 """A storage commitment request says that a series is complete: before, with, and after its last instance."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,8 @@ def due(bench: FlowBench) -> list[str]:
     found = []
     for series in bench.series():
         assert series.due_at is not None
-        at_once = series.due_at - series.last_arrival_at < timedelta(seconds=10)  # the quiet time is a minute
-        found.append(series.due_reason if at_once else "")
+        assert series.quiet_at is not None
+        found.append(series.due_reason if series.due_at < series.quiet_at else "")
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
-from support.databases import on
+from support.databases import UNHURRIED, on
 from support.flowbench import FlowBench
 from support.postgres import PostgreSQL
 from support.series import make_ct_series
@@ -46,7 +46,7 @@ def flows(bench: FlowBench) -> Iterator[list[Flow]]:
     with ExitStack() as opened:
         made = []
         for number in range(NODES):
-            database = Database(bench.flow.database.url)
+            database = Database(bench.flow.database.url, UNHURRIED)
             opened.callback(database.close)
             store = StoreSettings(root=bench.flow.root, min_free_gb=0, retention_days=30)
             settings = Settings(node=NodeSettings(name=f"n{number}"), store=store)
@@ -61,7 +61,7 @@ def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
     start = threading.Barrier(len(calls))
 
     def run(call: Callable[[], Any]) -> None:
-        start.wait(30.0)
+        start.wait(60.0)
         try:
             results.append(call())
         except BaseException as error:

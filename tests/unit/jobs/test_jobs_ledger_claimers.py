@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from sqlalchemy import func, select, update
+from support.databases import UNHURRIED
 from support.ledger import NOW, RETRY, with_series, work
 
 from dicomnode.db.database import Database
@@ -189,6 +190,6 @@ def test_a_claimer_does_not_wait_for_another_one_s_transaction(database_on_postg
 @pytest.fixture
 def database_on_postgresql(request: pytest.FixtureRequest) -> Iterator[Database]:
     with request.getfixturevalue("postgresql").fresh() as url:
-        database = Database(url)
+        database = Database(url, UNHURRIED)
         yield database
         database.close()
