@@ -83,15 +83,15 @@ def test_nobody_reports_and_nothing_is_lost_by_waiting() -> None:
         assert ask(talk, "2.25.2", TWO) == 0x0000
 
 
-def test_ten_thousand_instances_are_one_request() -> None:
-    many = [(CT, f"2.25.4711.{number}") for number in range(10_000)]
+def test_thousands_of_instances_are_one_request() -> None:
+    many = [(CT, f"2.25.4711.{number}") for number in range(3_000)]
     told: list[CommitmentReport] = []
     with Archive() as archive, conversation(archive.port, lambda kind, report: told.append(report)) as talk:
         assert ask(talk, "2.25.1", many) == 0x0000
         while not told:
             assert talk.hear(60.0)
     assert archive.asked[0].instances == many
-    assert len(told[0].failed) == 10_000
+    assert len(told[0].failed) == 3_000
 
 
 class Listener:

@@ -63,6 +63,8 @@ def test_one_sync_serves_all_who_wait(tmp_path: Path, file: RawFile, monkeypatch
         rounds += 1
 
     def slow(descriptor: int) -> None:
+        if descriptor != container._descriptor:  # of a thread that another test has left
+            return real(descriptor)
         size = os.fstat(descriptor).st_size
         deadline = time.monotonic() + 60
         while os.fstat(descriptor).st_size < one * (1 + 8 * rounds) and time.monotonic() < deadline:
@@ -97,10 +99,12 @@ def test_a_failed_sync_is_final_for_all_who_wait(
     tmp_path: Path, file: RawFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     container = Container(tmp_path, NAME)
-    kept = container.append(file.receipt(), file.data_set)
+    kept, real = container.append(file.receipt(), file.data_set), os.fdatasync
     calls = []
 
     def fail(descriptor: int) -> None:
+        if descriptor != container._descriptor:
+            return real(descriptor)
         calls.append(descriptor)
         time.sleep(0.05)
         raise OSError(errno.EIO, "I/O error")
