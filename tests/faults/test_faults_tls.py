@@ -15,7 +15,10 @@ from support.nodeproc import Node
 from support.peers import free_port
 from support.targets import Target, a_storescp, an_orthanc
 
-pytestmark = [pytest.mark.faults, pytest.mark.peers]
+pytestmark = [pytest.mark.faults, pytest.mark.peers, pytest.mark.timeout(600)]
+
+SLOW = {"artim_timeout": 120.0}
+"""Nobody is sent away for being slow: clients are processes that a busy machine lets wait."""
 
 Attack = Callable[[Hospital, Target], bool]
 """Whether it was let in."""
@@ -97,7 +100,8 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Hospital:
 @pytest.fixture(scope="module")
 def target(hospital: Hospital, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsTarget]:
     port = free_port()
-    with Node(tmp_path_factory.mktemp("node"), **{"dicom.tls": {**hospital.files, "port": port}}) as node:
+    settings = {"dicom": SLOW, "dicom.tls": {**hospital.files, "port": port}}
+    with Node(tmp_path_factory.mktemp("node"), **settings) as node:
         yield TlsTarget(node, port)
 
 
@@ -130,8 +134,8 @@ def test_whom_tls_refuses(
     seen = observed(form, tmp_path, partial(text, hospital), peers(hospital))
     record_row(form, node=text(hospital, target), **seen)
     rows = target.node.wait_until(lambda: target.node.cli("audit", "list", "--kind", "connection.dropped"), 60.0, "row")
-    assert rows[0]["detail"]["peer"] == "127.0.0.1"
-    assert rows[0]["message"].startswith("127.0.0.1 never opened an association: TLS: ")
+    assert {row["detail"]["peer"] for row in rows} == {"127.0.0.1"}
+    assert any(row["message"].startswith("127.0.0.1 never opened an association: TLS: ") for row in rows)
 
 
 def test_suites_of_tls_1_2(target: TlsTarget, hospital: Hospital) -> None:
