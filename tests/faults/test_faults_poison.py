@@ -81,11 +81,17 @@ def state(node: Node, pipeline: str) -> str:
     return str(rows[0][0]) if rows else ""
 
 
+def all_over(node: Node) -> bool:
+    """Whether every job is done or set aside: they stand in line for one worker, which has to be killed four times."""
+    pipelines = (*(f"poison-{kind}" for kind in POISON), "passthrough")
+    return all(state(node, pipeline) in ("done", "failed") for pipeline in pipelines)
+
+
 def wait_for(node: Node, pipeline: str, wanted: str) -> None:
-    node.wait_until(lambda: state(node, pipeline) == wanted, 90.0, f"{pipeline} to be {wanted}")
+    node.wait_until(lambda: state(node, pipeline) == wanted, 240.0, f"{pipeline} to be {wanted}")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_poison_is_set_aside_and_everything_else_goes_on(tmp_path: Path, orthanc: Orthanc) -> None:
     """One worker for all: what is poison, comes first; what is good, comes last and is done all the same."""
     with RecordingProxy(orthanc.dicom_port) as proxy:
@@ -93,8 +99,8 @@ def test_poison_is_set_aside_and_everything_else_goes_on(tmp_path: Path, orthanc
             tmp_path / "node",
             node={"name": "here"},
             site_yaml=rules(proxy.port),
-            engine={"devices": ["cpu"], "max_attempts": ATTEMPTS, "retry_seconds": 0.2, "lease_seconds": 2.0,
-                    "max_seconds": 3.0},
+            engine={"devices": ["cpu"], "max_attempts": ATTEMPTS, "retry_seconds": 0.2, "lease_seconds": 6.0,
+                    "max_seconds": 2.0},
         )  # fmt: skip
         for kind, body in POISON.items():
             write_pipeline(node, kind, body)
@@ -105,15 +111,15 @@ def test_poison_is_set_aside_and_everything_else_goes_on(tmp_path: Path, orthanc
             send_series(node, tmp_path / "good", 9, "passthrough")
             originals = COUNT * (len(POISON) + 1)
             node.wait_until(lambda: orthanc.instance_count() >= originals, 60.0, "the originals at the PACS")
-            assert state(node, "poison-hang") != "failed", "the originals waited for an enhancement"
+            assert not all_over(node), "the originals waited for an enhancement"
             for kind in POISON:
                 wait_for(node, f"poison-{kind}", "failed")
-            node.wait_until(lambda: orthanc.instance_count() == originals + COUNT, 60.0, "the good series derived")
+            node.wait_until(lambda: orthanc.instance_count() == originals + COUNT, 240.0, "the good series derived")
             assert node.pid == serve
             assert_reasons(node)
             mend_and_retry(node)
             node.wait_until(
-                lambda: orthanc.instance_count() == originals + 3 * COUNT, 60.0, "the mended pipelines' series"
+                lambda: orthanc.instance_count() == originals + 3 * COUNT, 180.0, "the mended pipelines' series"
             )
             assert proxy.violations() == []
 
