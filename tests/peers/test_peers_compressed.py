@@ -11,6 +11,7 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 from support.derivations import file_of
 from support.mainflow import (
+    ANNOUNCED,
     IS_ANYTHING,
     add_pipeline,
     derived_of,
@@ -45,6 +46,8 @@ MADE = {
 }
 """Series that go through a network, by the description that their rule asks for."""
 SLICES = 4
+SINGLE = "SINGLE"
+"""Who sends series of one instance, which announce nothing."""
 
 
 @dataclass
@@ -66,10 +69,12 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         no_network = {"all": [IS_ANYTHING, *({"not": described(name)} for name in MADE)]}
         rules.append(enhancing("passthrough", when=no_network))
         pacs = destination("pacs", orthanc.ae_title, orthanc.dicom_port)
-        node = Node(root / "node", site_yaml=site([pacs], rules))
+        completion = {**ANNOUNCED, "per_sender": {SINGLE: 1.0}}
+        node = Node(root / "node", site_yaml=site([pacs], rules), completion=completion)
         add_pipeline(node)
         with node:
-            for files in [list(received.values()), *made.values()]:
+            send_as_is(node, received.values(), SINGLE)
+            for files in made.values():
                 send_as_is(node, files)
             wait_sent(node, len(received) + len(made))
             yield House(node, orthanc, received, made)
@@ -84,6 +89,7 @@ def compressed_series(root: Path, name: str) -> list[Path]:
     files = make(root / name, SLICES, rows=512, seed=len(name), description=name)
     for file in files:
         dataset = dcmread(file)
+        dataset.ImagesInAcquisition = SLICES
         dataset.compress(syntax, generate_instance_uid=False)
         dataset.save_as(file)
     return files

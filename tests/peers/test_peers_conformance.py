@@ -11,6 +11,7 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.sr.codedict import codes
 from support.derivations import file_of
 from support.mainflow import (
+    ANNOUNCED,
     derived_of,
     destination,
     enhancing,
@@ -31,6 +32,8 @@ LOSSY = "693_J2KI.dcm"
 FILES = ["CT_small.dcm", "MR_small.dcm", "RG1_UNCI.dcm", "US1_UNCI.dcm", LOSSY]
 DENOISED = "through ct-denoise"
 KINDS = [*FILES, DENOISED]
+SINGLE = "SINGLE"
+"""Who sends series of one instance, which announce nothing."""
 UNCHANGED = (
     *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "StudyDescription"),
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "FrameOfReferenceUID", "Modality"),
@@ -55,14 +58,15 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Pair]]
     """All of them went through one node and were read back from Orthanc."""
     root = tmp_path_factory.mktemp("conformance")
     sources = {name: [file_of(name)] for name in FILES}
-    sources[DENOISED] = make_ct_series(root / "ct", 4, rows=512, description=DENOISED)
+    sources[DENOISED] = make_ct_series(root / "ct", 4, rows=512, description=DENOISED, images_in_acquisition=True)
     denoised = {"attribute": "SeriesDescription", "equals": DENOISED}
     rules = [enhancing("ct-denoise", when=denoised), enhancing("passthrough", when={"not": denoised})]
     with Orthanc(root / "orthanc") as orthanc:
         pacs = destination("pacs", orthanc.ae_title, orthanc.dicom_port)
-        with Node(root / "node", site_yaml=site([pacs], rules)) as node:
+        completion = {**ANNOUNCED, "per_sender": {SINGLE: 1.0}}
+        with Node(root / "node", site_yaml=site([pacs], rules), completion=completion) as node:
             for files in sources.values():
-                send_as_is(node, files)
+                send_as_is(node, files, SINGLE if len(files) == 1 else "MODALITY")
             wait_sent(node, len(sources))
         yield {name: Pair(files, derived_of(orthanc, files, root / name)) for name, files in sources.items()}
 

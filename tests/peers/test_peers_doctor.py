@@ -8,24 +8,34 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults.scenario import ask
 from sqlalchemy import update
-from support.mainflow import IS_ANYTHING, destination, send, series_uid, shown, site, wait_complete, wait_sent
+from support.mainflow import (
+    ANNOUNCED,
+    IS_ANYTHING,
+    destination,
+    rewriting,
+    send,
+    series_uid,
+    shown,
+    site,
+    wait_complete,
+    wait_sent,
+)
 from support.nodeproc import Node
 from support.peers import Orthanc, free_port
 from support.rawfiles import raw_file
 from support.series import make_ct_series
 
-from dicomnode.db.database import Database
 from dicomnode.db.models import Delivery, Series
 from dicomnode.domain.states import DELIVERED
-from dicomnode.settings import load_settings
 
 pytestmark = pytest.mark.peers
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
-    return make_ct_series(tmp_path / "ct", 4, rows=64)
+    return make_ct_series(tmp_path / "ct", 4, rows=64, images_in_acquisition=True)
 
 
 @pytest.fixture
@@ -33,7 +43,8 @@ def node(tmp_path: Path, orthanc: Orthanc, files: list[Path]) -> Iterator[Node]:
     """A running node that received a series and forwarded it; it gives up what rested for 30 days."""
     forward = {"name": "on", "state": "live", "when": IS_ANYTHING, "forward_original_to": ["pacs"]}
     document = site([destination("pacs", orthanc.ae_title, orthanc.dicom_port)], [forward])
-    with Node(tmp_path / "node", site_yaml=document, store={"root": "var/store", "retention_days": 30}) as node:
+    store = {"root": "var/store", "retention_days": 30}
+    with Node(tmp_path / "node", site_yaml=document, store=store, completion=ANNOUNCED) as node:
         send(node, files)
         wait_sent(node, 1)
         wait_complete(node, series_uid(files[0]))
@@ -100,13 +111,11 @@ def test_an_export_is_what_was_sent(node: Node, files: list[Path], tmp_path: Pat
 def rest(node: Node, uid: str) -> None:
     """Two months go by for a series, and the node is started again: retention has its first turn."""
     node.terminate()
-    database = Database(load_settings(node.config).database.url)
     past = datetime.now(UTC) - timedelta(days=60)
-    with database.write() as session:
+    with rewriting(node) as session:
         session.execute(update(Series).where(Series.uid == uid).values(last_arrival_at=past, completed_at=past))
         over = update(Delivery).where(Delivery.series_uid == uid)
         session.execute(over.values(finished_at=past, confirm_at=None))  # nobody asks the PACS any more
-    database.close()
     node.start()
 
 
@@ -118,7 +127,9 @@ def test_retention_in_a_node(node: Node, files: list[Path], orthanc: Orthanc) ->
     assert path.exists()
     node.cli("series", "release", uid)
     rest(node, uid)
-    node.wait_until(lambda: not path.exists(), 60.0, "the container to be removed")
+    removed = f"SELECT name FROM container WHERE removed_at IS NOT NULL AND name LIKE '%{path.name}'"
+    node.wait_until(lambda: ask(node, removed), 60.0, "the container to be removed")
+    assert not path.exists()
     document = shown(node, uid)
     assert (document["instances"], document["purged"], document["state"]) == (4, 4, "complete")
     assert document["purged_at"]

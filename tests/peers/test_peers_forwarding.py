@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.mainflow import (
+    ANNOUNCED,
     IS_CT,
     add_pipeline,
     derived_of,
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.peers
 
 SLICES = 5
 SCANNER, HASTY = "SCANNER", "HASTY"
-"""Two senders: one of long pauses, whose series do not complete within a test, and one without."""
+"""Two senders: one whose series do not complete within a test, and one that announces how many images it sends."""
 
 
 @dataclass
@@ -52,8 +53,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         ]
         originals = {"name": "originals", "state": "live", "when": IS_CT, "forward_original_to": ["archive", "back"]}
         document = site(destinations, [originals, enhancing("soften")])
-        completion = {"quiet_seconds": 1.0, "per_sender": {SCANNER: 120.0}}
-        node = Node(root / "node", site_yaml=document, completion=completion)
+        node = Node(root / "node", site_yaml=document, completion=ANNOUNCED)
         add_pipeline(node)
         with node:
             yield House(node, pacs, archive)
@@ -77,7 +77,7 @@ def test_originals_are_forwarded_before_the_series_is_complete(house: House, tmp
 
 def test_nothing_goes_back_to_where_it_came_from(house: House, tmp_path: Path) -> None:
     from_scanner = make_ct_series(tmp_path / "scanner", SLICES, rows=64, seed=2)
-    from_hasty = make_ct_series(tmp_path / "hasty", SLICES, rows=64, seed=3)
+    from_hasty = make_ct_series(tmp_path / "hasty", SLICES, rows=64, seed=3, images_in_acquisition=True)
     send(house.node, from_hasty, HASTY)
     send(house.node, from_scanner, SCANNER)
     house.node.wait_until(lambda: forwarded(house, from_hasty + from_scanner), 60.0, "both to be forwarded")
@@ -89,7 +89,7 @@ def test_nothing_goes_back_to_where_it_came_from(house: House, tmp_path: Path) -
 
 
 def test_what_a_dicomnode_derived_is_stored_and_goes_no_further(house: House, tmp_path: Path) -> None:
-    files = make_ct_series(tmp_path / "ct", SLICES, rows=64, seed=4)
+    files = make_ct_series(tmp_path / "ct", SLICES, rows=64, seed=4, images_in_acquisition=True)
     send(house.node, files, HASTY)
     study = raw_file(files[0]).study_uid
     house.node.wait_until(lambda: forwarded(house, files), 60.0, "the originals to be forwarded")

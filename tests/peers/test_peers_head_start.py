@@ -1,5 +1,6 @@
 """The head start in a whole node: made while slices still come in, with nothing at the PACS before the completion."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,8 +38,11 @@ def node_before(proxy: RecordingProxy, root: Path, **env: str) -> Node:
 def made_ahead(node: Node) -> set[str]:
     """Sources of the slices that lie in the cache."""
     folder = node.root / str(node.settings["store"]["root"]) / "ahead"
-    rounds = [json.loads(path.read_text()) for path in folder.glob("*/*.json")]
-    return {one["written"]["source_sop_uid"] for document in rounds for one in document.get("made", ())}
+    found = set()
+    for path in folder.glob("*/*.json"):
+        with contextlib.suppress(FileNotFoundError):  # the job is over, and what it took goes
+            found |= {one["written"]["source_sop_uid"] for one in json.loads(path.read_text()).get("made", ())}
+    return found
 
 
 def wait_made_ahead(node: Node, count: int) -> None:
@@ -71,7 +75,7 @@ def test_slices_are_made_as_they_come_and_sent_when_all_are_there(
         assert metric(node, "dicomnode_head_start_seconds_saved") > 0
         assert len(proxy.stores) == SLICES
         assert proxy.violations() == []
-        assert made_ahead(node) == set()
+        wait_made_ahead(node, 0)
 
 
 def test_a_worker_that_dies_ahead_of_time_costs_nobody_anything(
