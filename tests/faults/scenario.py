@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from support.nodeproc import Node
+from support.promises import promised
 from support.proxy import RecordingProxy
 from support.rawfiles import RawFile, raw_file
 from support.rawsend import NoAnswer, RawSender
@@ -110,6 +111,7 @@ def in_store(root: Path) -> dict[str, list[InstanceMember]]:
     return found
 
 
+@promised()
 def assert_kept(root: Path, acknowledged: Iterable[str], files: Iterable[RawFile]) -> None:
     """Each acknowledged instance is in the store with the bytes that were sent, and nothing there is anything else."""
     sent = {file.sop_uid: fingerprint(file.data_set, file.transfer_syntax) for file in files}
@@ -119,6 +121,7 @@ def assert_kept(root: Path, acknowledged: Iterable[str], files: Iterable[RawFile
         assert {copy.receipt.sha256 for copy in copies} == {sent[uid]}
 
 
+@promised()
 def assert_exported(node: Node, series_uid: str, acknowledged: Iterable[str], files: Iterable[RawFile]) -> None:
     """`series export` gives each acknowledged instance of a series, with the bytes that were sent."""
     sent = {file.sop_uid: file.data_set for file in files}
@@ -160,6 +163,7 @@ def send_whole(node: Node, files: Sequence[RawFile]) -> None:
     node.cli("series", "complete", files[0].series_uid)
 
 
+@promised()
 def assert_indexed(node: Node, acknowledged: Iterable[str], files: Iterable[RawFile]) -> None:
     """The index leads from each acknowledged instance to the bytes that were sent."""
     sent = {file.sop_uid: file.data_set for file in files}
@@ -174,10 +178,11 @@ def events(node: Node, kind: str) -> list[str]:
     return [text for (text,) in ask(node, "SELECT message FROM audit_event WHERE kind = ? ORDER BY id", kind)]
 
 
+@promised()
 def assert_delivered_once(proxy: RecordingProxy, pacs_series: Iterable[set[str]], counts: Iterable[int]) -> None:
     """The PACS holds derived series of these counts, and every promise about sending was kept."""
     assert sorted(map(len, pacs_series)) == sorted(counts)
-    assert proxy.violations() == []
+    proxy.assert_no_violations()
     hashes: dict[str, set[str | None]] = {}
     for store in proxy.stores:
         hashes.setdefault(store.sop_instance_uid, set()).add(store.sha256)

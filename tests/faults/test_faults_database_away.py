@@ -61,7 +61,7 @@ def test_nothing_acknowledged_is_lost_while_the_database_is_locked(
             node.wait_until(lambda: orthanc.instance_count() == 2 * len(files), 60.0, "everything at the PACS")
             query = "SELECT count(*) FROM delivery WHERE finished_at IS NULL"
             node.wait_until(lambda: ask(node, query) == [(0,)], 60.0, "the ledger to note the last answers")
-            assert proxy.violations() == []
+            proxy.assert_no_violations()
             node.wait_until(lambda: backlog(node) == 0, 60.0, "the backlog to be counted down to nothing")
             assert node.pid == serve
             assert node.cli("audit", "verify")["ok"]

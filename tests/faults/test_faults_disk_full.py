@@ -149,7 +149,7 @@ def test_store_and_database_on_the_full_disk(tmp_path: Path, orthanc: Orthanc) -
             total = 2 * (len(files) + len(more))
             node.wait_until(lambda: orthanc.instance_count() == total, 60.0, f"{total} instances at the PACS")
             node.wait_until(lambda: not unfinished(node), 60.0, "the ledger to note the last answers")
-            assert proxy.violations() == []
+            proxy.assert_no_violations()
             assert node.pid == serve
 
 

@@ -17,6 +17,7 @@ from support.footprint import MIB, Footprint, MemoryWatch
 from support.instances import ct_template
 from support.matrix import Form, RecordRow, forms
 from support.modality import Modality
+from support.promises import promised
 from support.rawfiles import RawFile
 from support.sampler import EchoSampler
 from support.targets import NodeTarget, Target, a_node
@@ -103,6 +104,7 @@ def assert_silent(node: NodeTarget) -> None:
     assert found is None, log[max(found.start() - 500, 0) : found.start() + 3000] if found else ""
 
 
+@promised()
 def assert_good_kept_once(node: NodeTarget, good: list[RawFile]) -> None:
     """Each good instance is in the store once, with its bytes, and in the index."""
     wanted = {file.sop_uid: file.receipt().sha256 for file in good}

@@ -38,7 +38,7 @@ def test_the_node_dies_waiting_for_a_response(
                 ), "those whose responses were held, and no others, are sent again"
                 again += len(lost)
             assert orthanc.instance_count() == form["rounds"] * count
-            assert proxy.violations() == []
+            proxy.assert_no_violations()
         finally:
             node.stop()
     total, rounds = form["rounds"] * count, form["rounds"]

@@ -7,6 +7,7 @@ import pytest
 from faults.scenario import ask, assert_delivered_once, events, excuse, instances, send_all, site
 from support.nodeproc import Node
 from support.peers import Orthanc
+from support.promises import promised
 from support.proxy import RecordingProxy
 from support.series import make_ct_series
 
@@ -45,6 +46,7 @@ def staged_left_over(node: Node) -> set[str]:
     return {str(path.relative_to(root)) for path in (root / "derived").rglob("*.tar")} - committed
 
 
+@promised()
 def assert_one_derived_series(node: Node, proxy: RecordingProxy, orthanc: Orthanc) -> None:
     """Five instances of one series at the PACS, as many outputs, each sent in one C-STORE-RQ."""
     assert_delivered_once(proxy, (orthanc.sop_uids(uid) for uid in orthanc.series()), [COUNT])

@@ -53,7 +53,7 @@ def test_a_hundred_series_wait(form: Form, orthanc: Orthanc, tmp_path: Path, rec
             assert len(steps(node)) <= failed + 1, "an attempt after the return, beside one that was under way"
             assert first <= step + SPARE_SECONDS, "within one step of the back-off"
             assert orthanc.instance_count() == len(files) == len(proxy.stores)
-            assert proxy.violations() == []
+            proxy.assert_no_violations()
             assert the_destination(node)["state"] == "up"
     record_row(
         form,

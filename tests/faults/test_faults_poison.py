@@ -121,7 +121,7 @@ def test_poison_is_set_aside_and_everything_else_goes_on(tmp_path: Path, orthanc
             node.wait_until(
                 lambda: orthanc.instance_count() == originals + 3 * COUNT, 180.0, "the mended pipelines' series"
             )
-            assert proxy.violations() == []
+            proxy.assert_no_violations()
 
 
 def assert_reasons(node: Node) -> None:

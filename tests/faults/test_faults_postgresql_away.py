@@ -156,7 +156,7 @@ def test_nothing_acknowledged_is_lost_while_postgresql_is_away(
             open_ones = Delivery.state.not_in(DELIVERED)
             node.wait_until(lambda: counted(database, open_ones) == 0, 60.0, "the ledger to note the last answers")
             assert_kept(node.root / "var/store", [file.sop_uid for file in sent], sent)
-            assert proxy.violations() == []
+            proxy.assert_no_violations()
             assert pulse.failures == []
             node.wait_until(lambda: backlog(node) == 0, 60.0, "the backlog to be none")
             node.wait_until(lambda: is_verified(node), 60.0, "the audit chain to be whole")

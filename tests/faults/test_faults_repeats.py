@@ -106,7 +106,7 @@ def test_the_pacs_gets_each_of_them_once(tmp_path: Path, orthanc: Orthanc) -> No
         )
         assert orthanc.instance_count() == 2 * len(files)
         assert len(proxy.stores) == len({store.sop_instance_uid for store in proxy.stores}) == 2 * len(files)
-        assert proxy.violations() == []
+        proxy.assert_no_violations()
         for file in files:
             (store,) = proxy.of(file.sop_uid)
             assert store.status == 0x0000

@@ -80,7 +80,7 @@ def settle(cluster: Cluster, orthanc: Orthanc, sent: Batches, resumed_at: float 
     assert cluster.complete() == len(sent)
     assert sorted(len(orthanc.sop_uids(uid)) for uid in orthanc.series()) == sorted(map(len, sent))
     on_the_wire = excuse_on_the_wire(cluster.proxy, resumed_at)
-    assert cluster.proxy.violations() == []
+    cluster.proxy.assert_no_violations()
     for kind in ("series.complete", "enhancement.created", "enhancement.done"):
         assert set(cluster.events(kind).values()) == {1}, kind
         assert len(cluster.events(kind)) == len(sent), kind

@@ -179,7 +179,7 @@ def test_a_late_instance_joins_the_same_derived_series(
     node.wait_until(lambda: len(held_of(orthanc, study)) == 5, 60.0, "the late one")
     (derived,) = orthanc.series(study)
     assert [len(proxy.of(uid)) for uid in orthanc.sop_uids(derived)] == [1] * 5
-    assert proxy.violations() == []
+    proxy.assert_no_violations()
     story = [event["kind"] for event in shown(node, series)["story"]]
     assert story.count("series.late") == 1
     assert story.count("series.complete") == 2

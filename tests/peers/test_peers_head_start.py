@@ -74,7 +74,7 @@ def test_slices_are_made_as_they_come_and_sent_when_all_are_there(
         assert metric(node, "dicomnode_head_start_slices", outcome="taken") == SLICES
         assert metric(node, "dicomnode_head_start_seconds_saved") > 0
         assert len(proxy.stores) == SLICES
-        assert proxy.violations() == []
+        proxy.assert_no_violations()
         wait_made_ahead(node, 0)
 
 

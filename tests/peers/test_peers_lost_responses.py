@@ -56,7 +56,7 @@ def assert_one_effect(node: Node, proxy: RecordingProxy, orthanc: Orthanc, studi
     stores = proxy.stores[seen:]
     node.wait_until(lambda: sum(store.status == 0 for store in stores) == SLICES, 60.0, "the proxy to note all answers")
     unanswered = {store.sop_instance_uid for store in stores if store.status is None}
-    assert proxy.violations() == []
+    proxy.assert_no_violations()
     assert orthanc.instance_count() == studies * SLICES
     assert len({store.sop_instance_uid for store in stores}) == SLICES
     assert sent_twice(stores) == unanswered

@@ -98,7 +98,7 @@ def test_sent_again_changes_nothing(job: Job) -> None:
     assert (document["state"], document["generation"], document["instances"]) == ("complete", 1, SLICES)
     assert (document["versions"], len(document["deliveries"])) == ([], 1)
     assert (len(job.proxy.stores), job.orthanc.statistics()) == before
-    assert job.proxy.violations() == []
+    job.proxy.assert_no_violations()
 
 
 def test_sent_again_to_an_emptied_node_gives_the_same_uids(job: Job, tmp_path: Path) -> None:

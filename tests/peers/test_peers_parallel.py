@@ -47,7 +47,7 @@ def wait_sent(bench: SendingBench, seconds: float = 120.0) -> None:
 
 def assert_each_once(bench: SendingBench, proxy: RecordingProxy, uids: list[str]) -> None:
     """Everything is there, with one content; what was sent twice had no answer."""
-    assert proxy.violations() == []
+    proxy.assert_no_violations()
     assert proxy.uids() == set(uids)
     assert {item.state for item in bench.items()} == {"sent"}
 

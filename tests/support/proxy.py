@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from support.peers import free_port
+from support.promises import promised
 
 _P_DATA_TF = 0x04
 _C_STORE_RQ, _C_STORE_RSP = 0x0001, 0x8001
@@ -139,6 +140,11 @@ class RecordingProxy:
     def violations(self) -> list[str]:
         """Broken promises, each as a sentence: a UID with two byte strings, a UID sent again after it was stored."""
         return list(self._violations())
+
+    @promised()
+    def assert_no_violations(self) -> None:
+        """Nothing was sent twice, nor with other bytes."""
+        assert self.violations() == []
 
     def _violations(self) -> Iterator[str]:
         by_uid: dict[str, list[Store]] = defaultdict(list)
